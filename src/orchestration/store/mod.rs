@@ -1,0 +1,194 @@
+//! The storage contract: what the orchestration asks of a database, as intents.
+//!
+//! A [`Store`] is not a query interface. Each method is one intent of the orchestration ("record these
+//! results and make ready what they made ready"), atomic on its own, and most take a batch: a store may
+//! put several intents, of several callers, into one commit, and answers nobody before that commit is
+//! durable. One intent that is refused harms no other of its batch.
+//!
+//! Two rules hold for every backend and are proved by the conformance suite:
+//!
+//! * every change of state is a compare-and-swap on the state and epoch expected; the loser gets an answer
+//!   ([`CompletionOutcome::Stale`], [`OperationOutcome::NotApplicable`]), never a raw constraint error;
+//! * only the store's clock decides what is due and which lease has run out.
+
+mod claim;
+mod completion;
+mod error;
+mod operation;
+mod process;
+mod record;
+mod submission;
+
+pub mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+pub use claim::{ClaimRequest, ClaimScope, ClaimedStep, Claims, Lease, ParentResult};
+pub use completion::{Completion, CompletionOutcome, StepFailure, StepOutcome};
+pub use error::StoreError;
+pub use operation::{Operation, OperationKind, OperationOutcome, SweepReport, SweepRequest};
+pub use process::{ProcessRecord, ProcessRegistration};
+pub use record::{HistoryKind, HistoryRecord, StepRecord, TaskDefinition, TaskFilter, TaskRecord};
+pub use submission::{NewStep, NewTask, Submission};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::actor::Exit;
+
+/// A step's place in the store: its task and its position in that task's template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StepId {
+    /// The task the step belongs to.
+    pub task_uuid: Uuid,
+    /// Zero-based position of the step in the template's `steps`.
+    pub index: u32,
+}
+
+/// The storage contract. See the [module documentation](self).
+///
+/// # Cancel safety
+///
+/// Dropping the future of a writing method before it has answered leaves the outcome unknown: the intents
+/// are carried out whole or not at all, and every one of them may be repeated safely (a repeated submission
+/// is a [`Submission::Duplicate`], a repeated completion is [`CompletionOutcome::Stale`]). Reading methods
+/// may be dropped at any time.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Stores new tasks with their steps and edges; acknowledged when durable. One answer per task, in order.
+    ///
+    /// # Errors
+    ///
+    /// The outer error concerns the store (nothing of the batch is stored); an inner one only its own task.
+    async fn submit(&self, tasks: Vec<NewTask>) -> Result<Vec<Result<Submission, StoreError>>, StoreError>;
+
+    /// Claims runnable steps (ready, or waiting for a retry that is due) for one process: each gets a lease,
+    /// a higher epoch and one more attempt; its task becomes `running`. Order: priority (higher first), then
+    /// the time the task was submitted, then the step's position.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database cannot be used; then nothing was claimed.
+    async fn claim(&self, request: ClaimRequest) -> Result<Claims, StoreError>;
+
+    /// Records what became of claimed steps: result or failure, attempt, the children's counters and
+    /// readiness, the task's counters and, when nothing remains to be done, its final state. One answer per
+    /// completion, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database cannot be used; then nothing was recorded.
+    async fn complete(&self, completions: Vec<Completion>) -> Result<Vec<CompletionOutcome>, StoreError>;
+
+    /// Renews the registration of a process and every lease it holds, and returns the leases it still holds.
+    /// A step that the process believes to run and that is missing here was taken away from it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database cannot be used; the leases are as they were.
+    async fn heartbeat(&self, process: Uuid, lease: Duration) -> Result<Vec<Lease>, StoreError>;
+
+    /// Gives leases back without an outcome: the steps are `ready` again at once and the interrupted attempts
+    /// do not count. Leases that are no longer held (other epoch, other owner) are left alone. Returns how
+    /// many were released.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database cannot be used; the leases then run out by themselves.
+    async fn release(&self, process: Uuid, leases: Vec<Lease>) -> Result<u32, StoreError>;
+
+    /// Puts right what time and dead processes left behind: leases that ran out, or whose process is named
+    /// dead, are taken back (`ready` again, or `failed` past the cap of lost leases); tasks whose runnable
+    /// steps no live process can run become `blocked` with the reason, and the reverse.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database cannot be used.
+    async fn sweep(&self, request: SweepRequest) -> Result<SweepReport, StoreError>;
+
+    /// What an operator or the finaliser does to whole tasks. One answer per operation, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database cannot be used; then nothing was done.
+    async fn operate(&self, operations: Vec<Operation>) -> Result<Vec<OperationOutcome>, StoreError>;
+
+    /// Makes a process known: what it can run, and how others on its host can tell whether it lives.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database cannot be used.
+    async fn register_process(&self, registration: ProcessRegistration) -> Result<(), StoreError>;
+
+    /// Forgets a process and releases every lease that it still holds, as [`release`](Self::release) does.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database cannot be used; its leases then run out by themselves.
+    async fn unregister_process(&self, process: Uuid) -> Result<(), StoreError>;
+
+    /// Every process known, live or not.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database cannot be used.
+    async fn processes(&self) -> Result<Vec<ProcessRecord>, StoreError>;
+
+    /// One task, or `None` if there is none with this id.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database cannot be used.
+    async fn task(&self, task_uuid: Uuid) -> Result<Option<TaskRecord>, StoreError>;
+
+    /// The template and input that a task was stored with, or `None` if there is no such task.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database cannot be used.
+    async fn definition(&self, task_uuid: Uuid) -> Result<Option<Arc<TaskDefinition>>, StoreError>;
+
+    /// The steps of a task in template order; empty if there is no such task.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database cannot be used.
+    async fn steps(&self, task_uuid: Uuid) -> Result<Vec<StepRecord>, StoreError>;
+
+    /// A task's history, oldest first: one row per attempt of a step, one per change of the task's state, one
+    /// per stale completion and lost lease.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database cannot be used.
+    async fn history(&self, task_uuid: Uuid) -> Result<Vec<HistoryRecord>, StoreError>;
+
+    /// Tasks that match a filter, newest first, at most [`TaskFilter::limit`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database cannot be used.
+    async fn tasks(&self, filter: TaskFilter) -> Result<Vec<TaskRecord>, StoreError>;
+
+    /// Answers if the database can be read.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if it cannot.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Checks the stored counters and states of every task against its rows, and that no unfinished task is
+    /// without an owner (O5). Returns one sentence per violation, naming the task; empty when all is well.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database cannot be used.
+    async fn audit(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Finishes what was accepted, closes the connections, and returns how the store's own actors ended.
+    /// Later calls of other methods answer [`StoreError::Closed`]; closing again is harmless.
+    async fn close(&self) -> Vec<Arc<Exit>>;
+}
