@@ -75,7 +75,11 @@ async fn take_order(State(service): State<Arc<Service>>, Json(order): Json<Order
         identity: IdentityStrategy::Caller(order.id.clone()),
         ..SubmitOptions::default()
     };
-    match service.core.submit_with(&service.template, &order, options).await {
+    match service
+        .core
+        .submit_with(&service.template, &order, options)
+        .await
+    {
         Ok(task) => {
             let answer = json!({ "task": task.uuid(), "known": task.duplicate().is_some() });
             (StatusCode::ACCEPTED, Json(answer)).into_response()
@@ -89,7 +93,10 @@ async fn take_order(State(service): State<Arc<Service>>, Json(order): Json<Order
 
 async fn show_order(State(service): State<Arc<Service>>, Path(task): Path<Uuid>) -> Response {
     match service.core.store().task(task).await {
-        Ok(Some(task)) => Json(json!({ "state": task.state, "steps_complete": task.steps_complete })).into_response(),
+        Ok(Some(task)) => {
+            Json(json!({ "state": task.state, "steps_complete": task.steps_complete }))
+                .into_response()
+        }
         Ok(None) => StatusCode::NOT_FOUND.into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
     }
@@ -100,21 +107,34 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let database = env::var("ORDERS_DATABASE").unwrap_or_else(|_| "orders.db".into());
     let address = env::var("ORDERS_ADDRESS").unwrap_or_else(|_| "127.0.0.1:3000".into());
 
-    let mut order = TaskTemplate::builder("order").namespace("shop").version("1.0.0");
+    let mut order = TaskTemplate::builder("order")
+        .namespace("shop")
+        .version("1.0.0");
     let charged = order.step("charge", "charge");
     let reserved = order.step("reserve", "reserve");
     order.step("ship", "ship").after([&charged, &reserved]);
     let template = Arc::new(order.build()?);
 
-    let handlers = StepHandlers::with_state(Shop { price_in_cents: 1_250 })
-        .register("charge", charge)
-        .register("reserve", reserve)
-        .register("ship", ship)
-        .build()?;
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&database, SqliteOptions::default()).await?);
-    let core = Arc::new(OrchestrationCore::builder(store).handlers(handlers).start().await?);
+    let handlers = StepHandlers::with_state(Shop {
+        price_in_cents: 1_250,
+    })
+    .register("charge", charge)
+    .register("reserve", reserve)
+    .register("ship", ship)
+    .build()?;
+    let store: Arc<dyn Store> =
+        Arc::new(SqliteStore::open(&database, SqliteOptions::default()).await?);
+    let core = Arc::new(
+        OrchestrationCore::builder(store)
+            .handlers(handlers)
+            .start()
+            .await?,
+    );
 
-    let service = Arc::new(Service { core: Arc::clone(&core), template });
+    let service = Arc::new(Service {
+        core: Arc::clone(&core),
+        template,
+    });
     let router = Router::new()
         .route("/orders", post(take_order))
         .route("/orders/{task}", get(show_order))
@@ -130,7 +150,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
             _ = tokio::signal::ctrl_c() => {}
         }
     };
-    axum::serve(listener, router).with_graceful_shutdown(stop).await?;
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop)
+        .await?;
     let report = core.shutdown().await;
     println!("{report}");
     Ok(())
