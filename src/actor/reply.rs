@@ -36,8 +36,11 @@ pub(crate) trait Ledger: Send + Sync {
 #[must_use = "dropping a token answers `NoReply`"]
 pub struct Reply<M: Message> {
     /// `None` once the token is used.
-    open: Option<(Arc<MessageCell<M>>, Arc<dyn Ledger>)>,
+    open: Option<Open<M>>,
 }
+
+/// The cell to answer into, and where to count it.
+type Open<M> = (Arc<MessageCell<M>>, Arc<dyn Ledger>);
 
 impl<M: Message> Reply<M> {
     pub(crate) fn new(cell: Arc<MessageCell<M>>, ledger: Arc<dyn Ledger>) -> Self {

@@ -99,7 +99,7 @@ impl<A: Actor> Runner<A> {
                 Ok(actor) => self.incarnation(actor).await,
                 Err(problem) => Ended::StartFailed(problem),
             };
-            match self.decide(ended) {
+            match self.decide(&ended) {
                 Decision::End(reason) => return reason,
                 Decision::Restart { after } => {
                     pause(Arc::clone(self.shared()), after).await;
@@ -157,6 +157,9 @@ impl<A: Actor> Runner<A> {
         let mailbox = &shared.mailbox;
         loop {
             if shared.leaving.load(Ordering::Acquire) {
+                if !self.again.as_ref().is_some_and(|again| again.policy.restarts_after_own_stop()) {
+                    shared.raise(Level::Stop);
+                }
                 return Ended::Left;
             }
             // A flooded mailbox gives way to other tasks like any tokio resource.
@@ -226,8 +229,8 @@ impl<A: Actor> Runner<A> {
         }
     }
 
-    fn decide(&mut self, ended: Ended) -> Decision {
-        let reason = self.reason(&ended);
+    fn decide(&mut self, ended: &Ended) -> Decision {
+        let reason = self.reason(ended);
         let shared = Arc::clone(self.shared());
         shared.leaving.store(false, Ordering::Release);
         let level = shared.mailbox.level();

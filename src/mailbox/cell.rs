@@ -45,11 +45,19 @@ struct Inner<M, R> {
     /// Whether anyone wants the answer.
     listening: bool,
     waker: Option<Waker>,
-    /// Whether the message still has to be counted.
-    undecided: bool,
+    tally: Tally,
+}
+
+/// Whether the message has been counted, and if not, what is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tally {
+    /// The token decides.
+    Open,
     /// The handler is being dropped after a panic or a kill: a token dropped now did not choose to.
-    tearing_down: bool,
-    token_lost: bool,
+    TearingDown,
+    /// The token was dropped by a panic or by tearing down: the run loop decides.
+    TokenLost,
+    Decided,
 }
 
 #[derive(Debug)]
@@ -75,9 +83,7 @@ impl<M, R> Cell<M, R> {
             stage: Stage::Queued(message),
             listening: asked,
             waker: None,
-            undecided: true,
-            tearing_down: false,
-            token_lost: false,
+            tally: Tally::Open,
         };
         Self {
             inner: Mutex::new(inner),
@@ -97,11 +103,7 @@ impl<M, R> Cell<M, R> {
 
     /// Takes back a message that no mailbox accepted.
     pub(crate) fn take_back(&self) -> Option<M> {
-        let mut inner = lock(&self.inner);
-        match inner.replace_if_queued(Stage::Spent) {
-            Ok(message) => Some(message),
-            Err(_) => None,
-        }
+        lock(&self.inner).replace_if_queued(Stage::Spent).ok()
     }
 
     /// The actor takes the message to handle it.
@@ -179,34 +181,40 @@ impl<M, R> Cell<M, R> {
 
     /// The token answers: true if this decides how the message counts.
     pub(crate) fn decide(&self) -> bool {
-        std::mem::take(&mut lock(&self.inner).undecided)
+        std::mem::replace(&mut lock(&self.inner).tally, Tally::Decided) != Tally::Decided
     }
 
     /// The token is dropped without an answer. `None`: the run loop will decide, because the handler
     /// is being torn down. `Some(true)`: this decides how the message counts.
     pub(crate) fn token_dropped(&self) -> Option<bool> {
         let mut inner = lock(&self.inner);
-        if inner.undecided && (inner.tearing_down || std::thread::panicking()) {
-            inner.token_lost = true;
-            return None;
+        match inner.tally {
+            Tally::Decided => Some(false),
+            Tally::Open if !std::thread::panicking() => {
+                inner.tally = Tally::Decided;
+                Some(true)
+            }
+            _ => {
+                inner.tally = Tally::TokenLost;
+                None
+            }
         }
-        Some(std::mem::take(&mut inner.undecided))
     }
 
     /// The handler is about to be dropped after a panic or a kill.
     pub(crate) fn tear_down(&self) {
-        lock(&self.inner).tearing_down = true;
+        let mut inner = lock(&self.inner);
+        if inner.tally == Tally::Open {
+            inner.tally = Tally::TearingDown;
+        }
     }
 
     /// The handler has ended.
     pub(crate) fn conclude(&self) -> Conclusion {
-        let mut inner = lock(&self.inner);
-        if !std::mem::take(&mut inner.undecided) {
-            Conclusion::Decided
-        } else if inner.token_lost {
-            Conclusion::TokenLost
-        } else {
-            Conclusion::TokenLives
+        match std::mem::replace(&mut lock(&self.inner).tally, Tally::Decided) {
+            Tally::Decided => Conclusion::Decided,
+            Tally::TokenLost => Conclusion::TokenLost,
+            Tally::Open | Tally::TearingDown => Conclusion::TokenLives,
         }
     }
 }

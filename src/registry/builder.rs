@@ -300,17 +300,16 @@ impl<'b, A: Actor> Registration<'b, A> {
     /// [`BuildError::DuplicateName`], [`BuildError::DuplicateRoute`], [`BuildError::ZeroCapacity`].
     pub fn register(self) -> Result<Handle<A>, BuildError> {
         let builder = self.builder;
-        let (seat, name, duplicate) = match self.slot {
-            Some(slot) => (slot.seat, slot.name, slot.duplicate),
-            None => {
-                let name = self.name.unwrap_or_else(|| self.mould.name());
-                let duplicate = !builder.names.insert(Arc::clone(&name));
-                (
-                    Seat::new(Arc::clone(&name), DEFAULT_CAPACITY),
-                    name,
-                    duplicate,
-                )
-            }
+        let (seat, name, duplicate) = if let Some(slot) = self.slot {
+            (slot.seat, slot.name, slot.duplicate)
+        } else {
+            let name = self.name.unwrap_or_else(|| self.mould.name());
+            let duplicate = !builder.names.insert(Arc::clone(&name));
+            (
+                Seat::new(Arc::clone(&name), DEFAULT_CAPACITY),
+                name,
+                duplicate,
+            )
         };
         if duplicate {
             return Err(BuildError::DuplicateName { name });

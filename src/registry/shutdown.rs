@@ -68,7 +68,7 @@ pub(super) async fn end_all(
 }
 
 fn after(limit: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+    const FAR: Duration = Duration::from_hours(24 * 365);
     let now = Instant::now();
     now.checked_add(limit).unwrap_or_else(|| now + FAR)
 }
