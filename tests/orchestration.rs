@@ -41,9 +41,9 @@ impl Ledger {
 
 fn diamond() -> Arc<TaskTemplate> {
     let mut template = TaskTemplate::builder("diamond").version("1.0.0");
-    let top = template.step("top", "note");
-    let left = template.step("left", "note").after([&top]);
-    let right = template.step("right", "note").after([&top]);
+    let top = template.step("top", "note").add();
+    let left = template.step("left", "note").after([&top]).add();
+    let right = template.step("right", "note").after([&top]).add();
     template.step("bottom", "note").after([&left, &right]);
     Arc::new(template.build().unwrap())
 }
@@ -130,7 +130,7 @@ async fn results_of_the_parents_and_the_input_reach_a_step() {
         .build()
         .unwrap();
     let mut template = TaskTemplate::builder("numbers").version("1.0.0");
-    let double = template.step("double", "double");
+    let double = template.step("double", "double").add();
     template.step("check", "check").after([&double]);
     let template = Arc::new(template.build().unwrap());
     let core = core(&store, handlers).await;

@@ -1,3 +1,4 @@
 //! Durable workflows run by actors.
 
 pub mod state;
+pub mod template;
