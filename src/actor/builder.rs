@@ -1,0 +1,259 @@
+//! How an actor is made and started.
+
+use super::run::Runner;
+use super::shared::{Anchor, Life, Shared};
+use super::{Actor, ActorId, Context, Exit, Handle, Level};
+use crate::mailbox::MailboxStats;
+use crate::supervision::RestartPolicy;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How many messages may wait in a mailbox unless said otherwise.
+pub(crate) const DEFAULT_CAPACITY: usize = 1024;
+
+/// How long hooks may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) start: Duration,
+    pub(crate) stop: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            start: Duration::from_secs(10),
+            stop: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What makes an actor's incarnations: one value, or a factory under a policy.
+pub(crate) struct Mould<A: Actor> {
+    pub(super) first: A,
+    pub(super) again: Option<(Box<dyn FnMut() -> A + Send>, RestartPolicy)>,
+}
+
+impl<A: Actor> Mould<A> {
+    pub(crate) fn value(actor: A) -> Self {
+        Self {
+            first: actor,
+            again: None,
+        }
+    }
+
+    /// The first incarnation is made at once: it knows the actor's name.
+    pub(crate) fn factory(
+        mut factory: impl FnMut() -> A + Send + 'static,
+        policy: RestartPolicy,
+    ) -> Self {
+        Self {
+            first: factory(),
+            again: Some((Box::new(factory), policy)),
+        }
+    }
+
+    pub(crate) fn name(&self) -> Arc<str> {
+        Arc::from(self.first.name())
+    }
+}
+
+/// A mailbox that has handles and no actor yet. Dropped, it ends the actor as never started.
+pub(crate) struct Seat<A: Actor> {
+    anchor: Arc<Anchor<A>>,
+    vacant: Runner<A>,
+}
+
+impl<A: Actor> Seat<A> {
+    pub(crate) fn new(name: Arc<str>, capacity: usize) -> Self {
+        let shared = Arc::new(Shared::new(name, capacity));
+        let anchor = Arc::new(Anchor {
+            shared: Arc::clone(&shared),
+        });
+        let vacant = Runner::vacant(Context {
+            shared,
+            anchor: Arc::downgrade(&anchor),
+        });
+        Self { anchor, vacant }
+    }
+
+    pub(crate) fn handle(&self) -> Handle<A> {
+        Handle(Arc::clone(&self.anchor))
+    }
+
+    pub(crate) fn set_capacity(&self, capacity: usize) {
+        self.anchor.shared.mailbox.set_capacity(capacity);
+    }
+
+    pub(crate) fn managed(&self) -> Arc<dyn Managed> {
+        Arc::clone(&self.anchor) as _
+    }
+
+    /// The actor's task, ready to be spawned. Dropped instead, it ends the actor as never started.
+    pub(crate) fn runner(self, mould: Mould<A>, limits: Limits) -> Runner<A> {
+        self.vacant.occupied(mould, limits)
+    }
+}
+
+/// An actor of any type as its registry sees it.
+pub(crate) trait Managed: Send + Sync {
+    fn id(&self) -> ActorId;
+    fn name(&self) -> &Arc<str>;
+    fn raise(&self, level: Level);
+    fn stats(&self) -> MailboxStats;
+    fn life(&self) -> &Life;
+    /// The report of an actor whose handler never yielded, written without it.
+    fn give_up(&self) -> Exit;
+}
+
+impl<A: Actor> Managed for Anchor<A> {
+    fn id(&self) -> ActorId {
+        self.shared.id
+    }
+
+    fn name(&self) -> &Arc<str> {
+        &self.shared.name
+    }
+
+    fn raise(&self, level: Level) {
+        self.shared.raise(level);
+    }
+
+    fn stats(&self) -> MailboxStats {
+        self.shared.stats()
+    }
+
+    fn life(&self) -> &Life {
+        &self.shared.life
+    }
+
+    fn give_up(&self) -> Exit {
+        Runner::<A>::give_up(&self.shared)
+    }
+}
+
+/// Makes an actor with other than the default settings.
+///
+/// ```
+/// use postroom::actor::{Actor, Builder};
+/// use postroom::supervision::RestartPolicy;
+/// # use std::convert::Infallible;
+/// # struct Worker;
+/// # impl Actor for Worker { type Error = Infallible; }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let plain = Builder::new(Worker).name("plain").capacity(16).spawn()?;
+/// let supervised = Builder::supervised(|| Worker, RestartPolicy::permanent()).spawn()?;
+/// # drop((plain, supervised));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A value cannot be made again, so it has no policy:
+///
+/// ```compile_fail
+/// use postroom::actor::{Actor, Builder};
+/// use postroom::supervision::RestartPolicy;
+/// # use std::convert::Infallible;
+/// # struct Worker;
+/// # impl Actor for Worker { type Error = Infallible; }
+/// let builder = Builder::supervised(Worker, RestartPolicy::permanent());
+/// ```
+#[must_use = "nothing runs until `spawn`"]
+pub struct Builder<A: Actor> {
+    mould: Mould<A>,
+    name: Option<Arc<str>>,
+    capacity: usize,
+    limits: Limits,
+}
+
+impl<A: Actor> Builder<A> {
+    /// An actor given as a value is temporary: a panic ends it.
+    pub fn new(actor: A) -> Self {
+        Self::from_mould(Mould::value(actor))
+    }
+
+    /// An actor given as a factory is restarted as the policy says. The factory is called now for the
+    /// first incarnation, and in the actor's task for each further one.
+    pub fn supervised(factory: impl FnMut() -> A + Send + 'static, policy: RestartPolicy) -> Self {
+        Self::from_mould(Mould::factory(factory, policy))
+    }
+
+    fn from_mould(mould: Mould<A>) -> Self {
+        Self {
+            mould,
+            name: None,
+            capacity: DEFAULT_CAPACITY,
+            limits: Limits::default(),
+        }
+    }
+
+    /// What the actor is called instead of [`Actor::name`].
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// How many messages may wait. Default: 1,024. Zero is an error at [`spawn`](Self::spawn).
+    pub fn capacity(mut self, capacity: usize) -> Self {
+        self.capacity = capacity;
+        self
+    }
+
+    /// How long [`Actor::started`] may take. Default: 10 s.
+    pub fn start_deadline(mut self, limit: Duration) -> Self {
+        self.limits.start = limit;
+        self
+    }
+
+    /// How long [`Actor::stopped`] may take. Default: 10 s.
+    pub fn stop_deadline(mut self, limit: Duration) -> Self {
+        self.limits.stop = limit;
+        self
+    }
+
+    /// Starts the actor's task on the current runtime.
+    ///
+    /// # Errors
+    /// [`SpawnError::ZeroCapacity`], and [`SpawnError::NoRuntime`] outside a tokio runtime.
+    pub fn spawn(self) -> Result<Handle<A>, SpawnError> {
+        let name = self.name.unwrap_or_else(|| self.mould.name());
+        if self.capacity == 0 {
+            return Err(SpawnError::ZeroCapacity { actor: name });
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return Err(SpawnError::NoRuntime { actor: name });
+        };
+        let seat = Seat::new(name, self.capacity);
+        let handle = seat.handle();
+        runtime.spawn(seat.runner(self.mould, self.limits).run());
+        Ok(handle)
+    }
+}
+
+impl<A: Actor> fmt::Debug for Builder<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("name", &self.name)
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why an actor could not be started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// A mailbox without a slot could never accept a message.
+    #[error("actor `{actor}` has capacity 0: give it at least 1")]
+    ZeroCapacity {
+        /// The actor's name.
+        actor: Arc<str>,
+    },
+    /// There is no runtime to run it on.
+    #[error("actor `{actor}` was spawned outside a tokio runtime: call this inside one")]
+    NoRuntime {
+        /// The actor's name.
+        actor: Arc<str>,
+    },
+}

@@ -1,0 +1,83 @@
+//! What an actor's own code can see and do.
+
+use super::shared::{Anchor, Shared};
+use super::{Actor, ActorId, Handle, Level, WeakHandle};
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+/// The actor seen from inside. It does not keep the actor alive.
+pub struct Context<A: Actor> {
+    pub(super) shared: Arc<Shared<A>>,
+    pub(super) anchor: Weak<Anchor<A>>,
+}
+
+impl<A: Actor> Context<A> {
+    /// A handle to the actor itself, unless the last one is gone.
+    #[must_use]
+    pub fn handle(&self) -> Option<Handle<A>> {
+        self.weak().upgrade()
+    }
+
+    /// A handle to the actor itself that does not keep it alive.
+    #[must_use]
+    pub fn weak(&self) -> WeakHandle<A> {
+        WeakHandle(Weak::clone(&self.anchor))
+    }
+
+    /// The actor's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// The actor's number.
+    #[must_use]
+    pub fn id(&self) -> ActorId {
+        self.shared.id
+    }
+
+    /// Ends this incarnation after the handler that is running. An actor under a permanent policy
+    /// starts anew, with its mailbox; any other stops for good, as by [`Handle::stop`].
+    pub fn stop(&self) {
+        self.shared.leaving.store(true, Ordering::Release);
+    }
+
+    /// See [`Handle::drain`]: final under every policy.
+    pub fn drain(&self) {
+        self.shared.raise(Level::Drain);
+    }
+
+    /// See [`Handle::kill`]: final under every policy.
+    pub fn kill(&self) {
+        self.shared.raise(Level::Kill);
+    }
+
+    /// Whether the actor has been asked to drain, stop or die.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.shared.mailbox.level() > Level::Open || self.shared.leaving.load(Ordering::Acquire)
+    }
+
+    /// Waits until someone outside asks the actor to drain, stop or die: for handlers that take long,
+    /// and for tasks that work for the actor. The future does not keep the actor alive.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost by dropping it.
+    pub fn stopping(&self) -> impl Future<Output = ()> + Send + 'static + use<A> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            shared
+                .life
+                .wait_for(|_| (shared.mailbox.level() > Level::Open).then_some(()))
+                .await;
+        }
+    }
+}
+
+impl<A: Actor> fmt::Debug for Context<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Context({} {:?})", self.name(), self.id())
+    }
+}

@@ -1,0 +1,47 @@
+//! Actors: what a user implements, what a user holds, and the loop between them.
+//!
+//! An [`Actor`] owns its state and handles one message at a time, with `&mut self`, across awaits. The
+//! rest of the program holds a [`Handle`]: it [tells](Handle::tell) or [asks](Handle::ask). Every
+//! message waits in the actor's bounded mailbox, so that a sender which is faster than the actor waits
+//! too.
+//!
+//! How it behaves is written down, clause by clause with the tests that prove it, in
+//! [`semantics`](crate::semantics).
+
+mod ask;
+mod builder;
+mod context;
+mod delivery;
+mod envelope;
+mod error;
+mod exit;
+mod handle;
+mod hook;
+mod identity;
+mod message;
+mod permit;
+mod recipient;
+mod reply;
+mod run;
+mod running;
+mod shared;
+mod target;
+mod tell;
+mod traits;
+
+pub use crate::mailbox::{Account, Level, MailboxStats};
+pub use ask::Ask;
+pub use builder::{Builder, SpawnError};
+pub(crate) use builder::{DEFAULT_CAPACITY, Limits, Managed, Mould, Seat};
+pub use context::Context;
+pub(crate) use delivery::Destination;
+pub use error::{AskError, AskFailure, Executed, SendError};
+pub use exit::{Exit, Hook, HookProblem, StopReason, Trouble};
+pub use handle::{Handle, WeakHandle};
+pub use identity::ActorId;
+pub use message::Message;
+pub use permit::{Closed, Permit};
+pub use recipient::Recipient;
+pub use reply::{Batch, Reply};
+pub use tell::Tell;
+pub use traits::{Actor, Handler, Receive};

@@ -1,0 +1,86 @@
+//! An actor known only by one message it takes.
+
+use super::delivery::Destination;
+use super::target::Target;
+use super::{ActorId, Ask, Message, SendError, Tell};
+use crate::mailbox::MailboxStats;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// Some actor that takes messages of type `M`. Like a handle it is strong, cheap to clone, and valid
+/// across restarts; the message's error stays typed.
+pub struct Recipient<M: Message>(pub(super) Arc<dyn Target<M>>);
+
+impl<M: Message> Recipient<M> {
+    /// See [`Handle::tell`](super::Handle::tell).
+    pub fn tell(&self, message: M) -> Tell<'_, M> {
+        Tell::new(Destination::Borrowed(&*self.0), message)
+    }
+
+    /// See [`Handle::try_tell`](super::Handle::try_tell).
+    ///
+    /// # Errors
+    /// [`SendError`] with the message, if it was not accepted.
+    pub fn try_tell(&self, message: M) -> Result<(), SendError<M>> {
+        Destination::Borrowed(&*self.0).try_tell(message)
+    }
+
+    /// See [`Handle::ask`](super::Handle::ask).
+    pub fn ask(&self, message: M) -> Ask<'_, M> {
+        Ask::new(Destination::Borrowed(&*self.0), message, true)
+    }
+
+    /// See [`Handle::try_ask`](super::Handle::try_ask).
+    pub fn try_ask(&self, message: M) -> Ask<'_, M> {
+        Ask::new(Destination::Borrowed(&*self.0), message, false)
+    }
+
+    /// The actor's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    /// The actor's number.
+    #[must_use]
+    pub fn id(&self) -> ActorId {
+        self.0.id()
+    }
+
+    /// The mailbox at this instant.
+    #[must_use]
+    pub fn stats(&self) -> MailboxStats {
+        self.0.stats()
+    }
+
+    pub(crate) fn as_destination(&self) -> Destination<'_, M> {
+        Destination::Borrowed(&*self.0)
+    }
+}
+
+impl<M: Message> Clone for Recipient<M> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<M: Message> PartialEq for Recipient<M> {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl<M: Message> Eq for Recipient<M> {}
+
+impl<M: Message> Hash for Recipient<M> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}
+
+impl<M: Message> fmt::Debug for Recipient<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Recipient({} {:?})", self.name(), self.id())
+    }
+}

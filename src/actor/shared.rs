@@ -1,0 +1,148 @@
+//! What an actor's handles, its context and its task share.
+
+use super::envelope::Envelope;
+use super::exit::Exit;
+use super::identity::ActorId;
+use super::reply::Ledger;
+use super::{Actor, Level};
+use crate::mailbox::{Mailbox, MailboxStats, Outcome};
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::Notify;
+
+/// One actor, across all its incarnations.
+pub(crate) struct Shared<A: Actor> {
+    pub(super) id: ActorId,
+    pub(super) name: Arc<str>,
+    pub(super) mailbox: Mailbox<Arc<dyn Envelope<A>>>,
+    pub(super) life: Life,
+    pub(super) restarts: AtomicU64,
+    /// The incarnation asked for its own end, which its policy may answer with a restart.
+    pub(super) leaving: AtomicBool,
+    /// The drain was caused by the last handle's end and not asked for.
+    pub(super) handles_dropped: AtomicBool,
+    told_error_logged: AtomicBool,
+}
+
+impl<A: Actor> Shared<A> {
+    pub(super) fn new(name: Arc<str>, capacity: usize) -> Self {
+        Self {
+            id: ActorId::next(),
+            name,
+            mailbox: Mailbox::new(capacity),
+            life: Life::default(),
+            restarts: AtomicU64::new(0),
+            leaving: AtomicBool::new(false),
+            handles_dropped: AtomicBool::new(false),
+            told_error_logged: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn stats(&self) -> MailboxStats {
+        self.mailbox.stats(self.restarts.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn raise(&self, level: Level) {
+        if self.mailbox.raise(level) {
+            self.life.changed.notify_waiters();
+        }
+    }
+}
+
+impl<A: Actor> Ledger for Shared<A> {
+    fn settle(&self, outcome: Outcome) {
+        self.mailbox.settle(outcome);
+    }
+
+    fn told_failed(&self, message: &'static str) {
+        if !self.told_error_logged.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                actor = &*self.name,
+                message,
+                "the handler of a told message returned an error; further ones are only counted"
+            );
+        }
+    }
+}
+
+/// What all handles of an actor own together: when the last is dropped, the actor drains.
+pub(crate) struct Anchor<A: Actor> {
+    pub(super) shared: Arc<Shared<A>>,
+}
+
+impl<A: Actor> Drop for Anchor<A> {
+    fn drop(&mut self) {
+        if self.shared.mailbox.level() == Level::Open {
+            self.shared.handles_dropped.store(true, Ordering::Release);
+            self.shared.raise(Level::Drain);
+        }
+    }
+}
+
+/// The milestones of an actor's life, to be waited for.
+#[derive(Default)]
+pub(crate) struct Life {
+    ready: AtomicBool,
+    exit: OnceLock<Arc<Exit>>,
+    changed: Notify,
+}
+
+impl Life {
+    pub(super) fn set_ready(&self) {
+        if !self.ready.swap(true, Ordering::AcqRel) {
+            self.changed.notify_waiters();
+        }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_exit(&self, exit: Arc<Exit>) {
+        if self.exit.set(exit).is_ok() {
+            self.changed.notify_waiters();
+        }
+    }
+
+    pub(crate) fn exit(&self) -> Option<&Arc<Exit>> {
+        self.exit.get()
+    }
+
+    /// Waits until `look` finds something. It is asked again after every change.
+    pub(super) async fn wait_for<T>(&self, look: impl Fn(&Self) -> Option<T>) -> T {
+        loop {
+            let changed = self.changed.notified();
+            let mut changed = std::pin::pin!(changed);
+            // Listening starts before looking, so that no change falls between.
+            changed.as_mut().enable();
+            if let Some(found) = look(self) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+
+    pub(crate) async fn ended(&self) -> Arc<Exit> {
+        self.wait_for(|life| life.exit.get().cloned()).await
+    }
+
+    pub(crate) async fn started(&self) -> Result<(), Arc<Exit>> {
+        self.wait_for(|life| match life.exit.get() {
+            _ if life.is_ready() => Some(Ok(())),
+            Some(exit) => Some(Err(Arc::clone(exit))),
+            None => None,
+        })
+        .await
+    }
+}
+
+impl<A: Actor> Shared<A> {
+    /// A future that owns its part of the actor and does not keep it alive.
+    pub(super) fn ended(
+        self: &Arc<Self>,
+    ) -> impl Future<Output = Arc<Exit>> + Send + 'static + use<A> {
+        let shared = Arc::clone(self);
+        async move { shared.life.ended().await }
+    }
+}

@@ -1,0 +1,58 @@
+//! The future of a tell.
+
+use super::delivery::{Delivery, Destination, Limit};
+use super::{Message, SendError};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A message being sent without asking for an answer: it ends when the message is accepted.
+///
+/// Does nothing until it is polled. The first poll enqueues the message if there is room, unless the
+/// task has used up its cooperative budget.
+///
+/// # Cancel safety
+/// Dropped before it is ready, it leaves nothing behind: the message is dropped, its place in the line
+/// is gone, and a slot that was promised to it goes to the next in line.
+#[must_use = "a tell does nothing until it is awaited"]
+pub struct Tell<'a, M: Message> {
+    delivery: Delivery<'a, M>,
+}
+
+impl<'a, M: Message> Tell<'a, M> {
+    pub(crate) fn new(to: Destination<'a, M>, message: M) -> Self {
+        Self {
+            delivery: Delivery::new(to, message, false, true),
+        }
+    }
+
+    /// Waits for room no longer than this, counted from the first poll, and then gives the message
+    /// back as [`SendError::Expired`].
+    pub fn timeout(mut self, after: Duration) -> Self {
+        self.delivery.limit = Limit::After(after);
+        self
+    }
+
+    /// Waits for room no longer than until then.
+    pub fn deadline(mut self, at: Instant) -> Self {
+        self.delivery.limit = Limit::At(at);
+        self
+    }
+}
+
+// Nothing is pinned inside: the message is moved out at the first poll.
+impl<M: Message> Unpin for Tell<'_, M> {}
+
+impl<M: Message> Future for Tell<'_, M> {
+    type Output = Result<(), SendError<M>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // A sender in a loop would otherwise never give way while the receiver keeps up.
+        let budget = ready!(tokio::task::coop::poll_proceed(cx));
+        let result = ready!(self.delivery.poll(cx));
+        budget.made_progress();
+        Poll::Ready(result.map(|_| ()))
+    }
+}

@@ -1,0 +1,84 @@
+//! Whether the declared sends fit the order of starting.
+//!
+//! Actors start in the order of registration and are drained in reverse. An actor that sends to one
+//! which starts after it would find it gone while it drains, and actors in a circle would wait for
+//! each other.
+
+use super::BuildError;
+use std::sync::Arc;
+
+/// `sends[i]` are the indices that actor `i` sends to.
+pub(super) fn check(names: &[Arc<str>], sends: &[Vec<usize>]) -> Result<(), BuildError> {
+    if let Some(circle) = circle(sends) {
+        let path = circle
+            .into_iter()
+            .map(|at| Arc::clone(&names[at]))
+            .collect();
+        return Err(BuildError::Cycle { path });
+    }
+    for (actor, targets) in sends.iter().enumerate() {
+        if let Some(&later) = targets.iter().find(|target| **target > actor) {
+            let (actor, dependency) = (Arc::clone(&names[actor]), Arc::clone(&names[later]));
+            return Err(BuildError::StartsTooEarly { actor, dependency });
+        }
+    }
+    Ok(())
+}
+
+/// The first circle found, with its first member repeated at the end.
+fn circle(sends: &[Vec<usize>]) -> Option<Vec<usize>> {
+    let mut done = vec![false; sends.len()];
+    for start in 0..sends.len() {
+        // Each element of the path is an actor and how many of its targets have been followed.
+        let mut path = vec![(start, 0)];
+        while let Some((actor, followed)) = path.last_mut() {
+            let actor = *actor;
+            let Some(&target) = sends[actor].get(*followed) else {
+                done[actor] = true;
+                path.pop();
+                continue;
+            };
+            *followed += 1;
+            if let Some(at) = path.iter().position(|(on_path, _)| *on_path == target) {
+                let members = path[at..].iter().map(|(member, _)| *member);
+                return Some(members.chain([target]).collect());
+            }
+            if !done[target] {
+                path.push((target, 0));
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(n: usize) -> Vec<Arc<str>> {
+        (0..n).map(|i| Arc::from(format!("a{i}"))).collect()
+    }
+
+    #[test]
+    fn r15_sends_to_earlier_actors_are_in_order() {
+        assert_eq!(check(&names(3), &[vec![], vec![0], vec![0, 1]]), Ok(()));
+    }
+
+    #[test]
+    fn r15_a_send_to_a_later_actor_is_refused() {
+        let error = check(&names(2), &[vec![1], vec![]]).unwrap_err();
+        assert!(
+            matches!(&error, BuildError::StartsTooEarly { actor, dependency }
+            if &**actor == "a0" && &**dependency == "a1")
+        );
+    }
+
+    #[test]
+    fn r15_a_circle_of_sends_is_named() {
+        let error = check(&names(4), &[vec![], vec![3], vec![0, 1], vec![2]]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the declared sends go in a circle: `a1` -> `a3` -> `a2` -> `a1`"
+        );
+    }
+}
