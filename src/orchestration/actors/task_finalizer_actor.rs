@@ -1,0 +1,114 @@
+//! Ends tasks on every path but a step's completion, and takes back what dead processes left behind.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{OrchestrationActor, StepEnqueuerActor};
+use crate::actor::{Actor, Batch, Context, Handle, Message, Receive};
+use crate::orchestration::context::SystemContext;
+use crate::orchestration::lifecycle::{FinalizeError, TaskFinalizer};
+use crate::orchestration::store::{OperationKind, OperationOutcome};
+use crate::patterns::timer::{self, Timer};
+
+/// Finalise, cancel or retry one task. Answered when it is recorded durably.
+#[derive(Debug)]
+pub struct FinalizeTaskMessage {
+    /// Which task.
+    pub task_uuid: Uuid,
+    /// What to do with it.
+    pub kind: OperationKind,
+}
+
+impl Message for FinalizeTaskMessage {
+    type Response = OperationOutcome;
+    type Error = FinalizeError;
+}
+
+/// Look for leases that ran out, for dead processes, and for tasks that nobody can run.
+#[derive(Debug)]
+pub struct SweepMessage;
+
+impl Message for SweepMessage {
+    type Response = ();
+    type Error = Infallible;
+}
+
+/// Owns the finalising compare-and-swap for every path but a step's completion.
+#[derive(Debug)]
+pub struct TaskFinalizerActor {
+    context: Arc<SystemContext>,
+    finalizer: TaskFinalizer,
+    enqueuer: Handle<StepEnqueuerActor>,
+    sweeps: Option<Timer>,
+}
+
+impl TaskFinalizerActor {
+    pub(crate) fn new(context: Arc<SystemContext>, enqueuer: Handle<StepEnqueuerActor>) -> Self {
+        Self {
+            finalizer: TaskFinalizer::new(Arc::clone(&context)),
+            context,
+            enqueuer,
+            sweeps: None,
+        }
+    }
+
+    async fn sweep(&self) {
+        match self.finalizer.sweep().await {
+            Ok(report) => {
+                if !report.rescued.is_empty() || !report.unblocked.is_empty() {
+                    StepEnqueuerActor::nudge(&self.enqueuer);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "sweeping failed; it is tried again"),
+        }
+    }
+}
+
+impl Actor for TaskFinalizerActor {
+    type Error = Infallible;
+
+    async fn started(&mut self, ctx: &Context<Self>) -> Result<(), Infallible> {
+        // The first sweep belongs to the start: what an earlier process left behind is taken over at once.
+        self.sweep().await;
+        let period = self.context.config().sweep_interval;
+        self.sweeps = Some(timer::interval(ctx.weak(), period, || SweepMessage));
+        Ok(())
+    }
+}
+
+impl OrchestrationActor for TaskFinalizerActor {
+    fn context(&self) -> &Arc<SystemContext> {
+        &self.context
+    }
+}
+
+impl Receive<FinalizeTaskMessage> for TaskFinalizerActor {
+    const MAX_BATCH: usize = 256;
+
+    async fn receive(&mut self, batch: Batch<FinalizeTaskMessage>, _: &Context<Self>) {
+        let (operations, replies): (Vec<_>, Vec<_>) = batch
+            .map(|(message, reply)| ((message.task_uuid, message.kind), reply))
+            .unzip();
+        let retried = operations.iter().any(|(_, kind)| *kind == OperationKind::Retry);
+        let answers = self.finalizer.operate(operations).await;
+        for (reply, answer) in replies.into_iter().zip(answers) {
+            reply.send(answer);
+        }
+        if retried {
+            StepEnqueuerActor::nudge(&self.enqueuer);
+        }
+    }
+}
+
+impl Receive<SweepMessage> for TaskFinalizerActor {
+    const MAX_BATCH: usize = 1_024;
+
+    async fn receive(&mut self, batch: Batch<SweepMessage>, _: &Context<Self>) {
+        self.sweep().await;
+        for (_, reply) in batch {
+            reply.ok(());
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The commands of the orchestration: one enum over everything its actors can be asked, for callers that
+//! receive commands as data.
+//!
+//! A command is not handled by a loop of its own. [`OrchestrationCore::execute`] looks up the route of the
+//! command's message and asks the actor behind it, so that commands of different kinds never wait for each
+//! other.
+//!
+//! [`OrchestrationCore::execute`]: super::OrchestrationCore::execute
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::context::ClaimMode;
+use super::core::OrchestrationReport;
+use super::handle::TaskError;
+use super::lifecycle::{ClaimError, ProcessResultError, StepExecutionResult, SubmitError, TaskReceipt, TaskRequest};
+use super::store::{CompletionOutcome, OperationKind, OperationOutcome};
+use crate::actor::MailboxStats;
+
+/// What the orchestration can be asked to do.
+#[derive(Debug)]
+pub enum OrchestrationCommand {
+    /// Store a new task. Handled by the task request actor and the task initializer actor.
+    InitializeTask(TaskRequest),
+    /// Look for steps to hand to waiting workers. Handled by the step enqueuer actor.
+    EnqueueReadySteps,
+    /// Record what became of an attempt. Handled by the result processor actor.
+    ProcessStepResult(StepExecutionResult),
+    /// Finalise, cancel or retry a task. Handled by the task finalizer actor.
+    FinalizeTask {
+        /// Which task.
+        task_uuid: Uuid,
+        /// What to do.
+        kind: OperationKind,
+    },
+    /// Count what the actors have done so far.
+    GetProcessingStats,
+    /// Look whether everything works.
+    HealthCheck,
+    /// Drain and stop everything.
+    Shutdown,
+}
+
+/// The answer to a command, of the same name.
+#[derive(Debug)]
+pub enum OrchestrationResponse {
+    /// The task is stored.
+    InitializeTask(TaskReceipt),
+    /// How many steps were handed to workers.
+    EnqueueReadySteps(u32),
+    /// What became of the result.
+    ProcessStepResult(CompletionOutcome),
+    /// What became of the operation.
+    FinalizeTask(OperationOutcome),
+    /// The counts.
+    GetProcessingStats(ProcessingStats),
+    /// The findings.
+    HealthCheck(SystemHealth),
+    /// Everything has stopped.
+    Shutdown(Arc<OrchestrationReport>),
+}
+
+/// A command could not be carried out.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// A task could not be stored.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// Steps could not be claimed.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// A result could not be recorded.
+    #[error(transparent)]
+    Result(#[from] ProcessResultError),
+    /// A task could not be changed.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+    /// The actor did not take the command or did not answer it.
+    #[error("the orchestration did not carry out the command: {reason}")]
+    Unavailable {
+        /// What the mailbox said.
+        reason: String,
+    },
+}
+
+/// What the lifecycle actors have done since this core was started, and what waits for each.
+#[derive(Debug, Clone)]
+pub struct ProcessingStats {
+    /// Task requests that were handled.
+    pub task_requests_processed: u64,
+    /// Results of steps that were handled.
+    pub step_results_processed: u64,
+    /// Finalisations, cancellations, retries and sweeps that were handled.
+    pub tasks_finalized: u64,
+    /// Messages of any actor that ended in an error or a panic.
+    pub processing_errors: u64,
+    /// Each actor's name and mailbox.
+    pub actors: Vec<(String, MailboxStats)>,
+}
+
+/// Whether the orchestration works.
+#[derive(Debug, Clone)]
+pub struct SystemHealth {
+    /// The store answers; if not, why.
+    pub database: Result<(), String>,
+    /// Steps that run in this process.
+    pub running_steps: usize,
+    /// Steps that may run at once in this process.
+    pub concurrency: usize,
+    /// Which steps this process claims.
+    pub claims: ClaimMode,
+    /// The fullest mailbox: the actor's name, and how full it is in per cent.
+    pub fullest_mailbox: Option<(String, u64)>,
+}
+
+impl SystemHealth {
+    /// Whether the store answers and no mailbox is full.
+    pub fn is_healthy(&self) -> bool {
+        self.database.is_ok() && self.fullest_mailbox.as_ref().is_none_or(|(_, full)| *full < 100)
+    }
+}

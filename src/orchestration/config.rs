@@ -1,0 +1,157 @@
+//! Every bound and interval of the orchestration, in one place.
+
+use std::time::Duration;
+
+/// How a process takes part in the orchestration. [`Default`] is right for one service on one machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrchestrationConfig {
+    /// Steps that may run at once in this process. Default: the number of CPUs.
+    pub concurrency: usize,
+    /// How long a claimed step is ours without a heartbeat. Default: 30 s.
+    ///
+    /// A process that is stopped for longer than this loses its steps to others. The steps of a process that
+    /// died on the same host are taken over within [`sweep_interval`](Self::sweep_interval), whatever the
+    /// lease says.
+    pub lease: Duration,
+    /// How often leases are renewed. Default: 5 s; at most a third of the lease.
+    pub heartbeat: Duration,
+    /// How often the database is looked at for work that nobody told this process about. Default: 500 ms.
+    pub poll_interval: Duration,
+    /// How often leases that ran out and dead processes are looked for. Default: 1 s.
+    pub sweep_interval: Duration,
+    /// A process that has not been heard of for this long counts as gone. Default: 30 s.
+    pub process_ttl: Duration,
+    /// A step that loses its lease more often than this fails. Default: 10.
+    pub max_lost_leases: u32,
+    /// Steps rescued by one sweep at most. Default: 1,000.
+    pub sweep_limit: u32,
+    /// Messages that wait in the mailbox of each lifecycle actor at most; a full one makes its callers wait.
+    /// Default: 1,024.
+    pub mailbox_capacity: usize,
+    /// How long running steps may take to end at shutdown before they are interrupted and their leases given
+    /// back. Default: 10 s.
+    pub drain: Duration,
+    /// How long the whole shutdown may take. Default: 30 s.
+    pub shutdown: Duration,
+    /// Task inputs and step results beyond this many bytes are refused. Default: 1 MiB.
+    pub max_payload: usize,
+    /// Templates that are kept parsed in memory at most. Default: 256.
+    pub definition_cache: usize,
+    /// Refuse a submission that names a handler which this process does not have. Default: true. Turn it off
+    /// in a process that only submits and lets others do the work.
+    pub require_known_handlers: bool,
+    /// How often a step's outcome is offered to the store again after a transient failure before the step is
+    /// left to its lease. Default: 10, from 10 ms doubling to 1 s.
+    pub completion_retries: u32,
+}
+
+impl Default for OrchestrationConfig {
+    fn default() -> Self {
+        Self {
+            concurrency: std::thread::available_parallelism().map_or(1, usize::from),
+            lease: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(5),
+            poll_interval: Duration::from_millis(500),
+            sweep_interval: Duration::from_secs(1),
+            process_ttl: Duration::from_secs(30),
+            max_lost_leases: 10,
+            sweep_limit: 1_000,
+            mailbox_capacity: 1_024,
+            drain: Duration::from_secs(10),
+            shutdown: Duration::from_secs(30),
+            max_payload: 1024 * 1024,
+            definition_cache: 256,
+            require_known_handlers: true,
+            completion_retries: 10,
+        }
+    }
+}
+
+impl OrchestrationConfig {
+    /// Refuses settings that cannot work.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], naming the setting.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let positive = [
+            ("lease", self.lease),
+            ("heartbeat", self.heartbeat),
+            ("poll_interval", self.poll_interval),
+            ("sweep_interval", self.sweep_interval),
+            ("process_ttl", self.process_ttl),
+        ];
+        for (setting, value) in positive {
+            if value.is_zero() {
+                return Err(ConfigError {
+                    setting,
+                    problem: "must be longer than zero".into(),
+                });
+            }
+        }
+        let counts = [
+            ("concurrency", self.concurrency),
+            ("mailbox_capacity", self.mailbox_capacity),
+            ("definition_cache", self.definition_cache),
+            ("max_payload", self.max_payload),
+            ("sweep_limit", self.sweep_limit as usize),
+        ];
+        for (setting, value) in counts {
+            if value == 0 {
+                return Err(ConfigError {
+                    setting,
+                    problem: "must be at least 1".into(),
+                });
+            }
+        }
+        if self.heartbeat * 3 > self.lease {
+            return Err(ConfigError {
+                setting: "heartbeat",
+                problem: format!("must be at most a third of the lease ({:?})", self.lease),
+            });
+        }
+        if self.process_ttl < self.heartbeat * 3 {
+            return Err(ConfigError {
+                setting: "process_ttl",
+                problem: format!("must be at least three heartbeats ({:?})", self.heartbeat),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A setting of [`OrchestrationConfig`] that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("configuration: `{setting}` {problem}")]
+pub struct ConfigError {
+    /// The field's name.
+    pub setting: &'static str,
+    /// What is wrong with its value.
+    pub problem: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_valid() {
+        assert_eq!(OrchestrationConfig::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_setting_that_cannot_work_is_named() {
+        let cases: [(&str, fn(&mut OrchestrationConfig)); 5] = [
+            ("concurrency", |c| c.concurrency = 0),
+            ("mailbox_capacity", |c| c.mailbox_capacity = 0),
+            ("lease", |c| c.lease = Duration::ZERO),
+            ("heartbeat", |c| c.heartbeat = c.lease),
+            ("process_ttl", |c| c.process_ttl = c.heartbeat),
+        ];
+        for (setting, change) in cases {
+            let mut config = OrchestrationConfig::default();
+            change(&mut config);
+            assert_eq!(config.validate().unwrap_err().setting, setting);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What every component of the orchestration is given.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, watch};
+use uuid::Uuid;
+
+use super::config::OrchestrationConfig;
+use super::definition::Definitions;
+use super::events::{Announcer, OrchestrationEvent};
+use super::store::{ClaimScope, ProcessRegistration, Store};
+use super::worker::{HandlerTable, ProcessIdentity, RunningSteps};
+
+/// Which steps this process claims at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimMode {
+    /// None. Steps that run already go on.
+    Paused,
+    /// Any step that it has a handler for.
+    Any,
+    /// Only the steps of this task.
+    Only(Uuid),
+}
+
+impl ClaimMode {
+    pub(crate) fn scope(self) -> Option<ClaimScope> {
+        match self {
+            Self::Paused => None,
+            Self::Any => Some(ClaimScope::Any),
+            Self::Only(task_uuid) => Some(ClaimScope::Task(task_uuid)),
+        }
+    }
+}
+
+/// The dependencies that the actors and services share: the store, the handlers, the configuration and this
+/// process's identity. Made by [`OrchestrationCore`](super::OrchestrationCore); there is one per core.
+pub struct SystemContext {
+    store: Arc<dyn Store>,
+    config: OrchestrationConfig,
+    identity: ProcessIdentity,
+    handlers: HandlerTable,
+    definitions: Definitions,
+    announcer: Announcer,
+    running: RunningSteps,
+    claims: watch::Sender<ClaimMode>,
+}
+
+impl SystemContext {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        config: OrchestrationConfig,
+        identity: ProcessIdentity,
+        handlers: HandlerTable,
+        claims: ClaimMode,
+    ) -> Self {
+        Self {
+            definitions: Definitions::new(config.definition_cache),
+            announcer: Announcer::new(),
+            running: RunningSteps::default(),
+            claims: watch::Sender::new(claims),
+            store,
+            config,
+            identity,
+            handlers,
+        }
+    }
+
+    /// Where everything is stored.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The configuration, as it was validated at the start.
+    pub fn config(&self) -> &OrchestrationConfig {
+        &self.config
+    }
+
+    /// Who this process is to the others.
+    pub fn identity(&self) -> &ProcessIdentity {
+        &self.identity
+    }
+
+    /// The step handlers of this process.
+    pub fn handlers(&self) -> &HandlerTable {
+        &self.handlers
+    }
+
+    /// What this process does to tasks, as it happens. A listener that falls behind misses events.
+    pub fn events(&self) -> broadcast::Receiver<OrchestrationEvent> {
+        self.announcer.subscribe()
+    }
+
+    /// Which steps this process claims at the moment.
+    pub fn claim_mode(&self) -> ClaimMode {
+        *self.claims.borrow()
+    }
+
+    pub(crate) fn process(&self) -> Uuid {
+        self.identity.process
+    }
+
+    pub(crate) fn definitions(&self) -> &Definitions {
+        &self.definitions
+    }
+
+    pub(crate) fn announcer(&self) -> &Announcer {
+        &self.announcer
+    }
+
+    pub(crate) fn running(&self) -> &RunningSteps {
+        &self.running
+    }
+
+    pub(crate) fn claims(&self) -> &watch::Sender<ClaimMode> {
+        &self.claims
+    }
+
+    /// What the others are to know of this process while it claims in this way.
+    pub(crate) fn registration(&self, mode: ClaimMode) -> ProcessRegistration {
+        ProcessRegistration {
+            process: self.identity.process,
+            host: self.identity.host.clone(),
+            pid: self.identity.pid,
+            pid_birth: self.identity.pid_birth.clone(),
+            callables: match mode {
+                ClaimMode::Paused => Vec::new(),
+                ClaimMode::Any | ClaimMode::Only(_) => self.handlers.names(),
+            },
+            only_task: match mode {
+                ClaimMode::Only(task_uuid) => Some(task_uuid),
+                ClaimMode::Any | ClaimMode::Paused => None,
+            },
+        }
+    }
+}
+
+impl fmt::Debug for SystemContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SystemContext")
+            .field("identity", &self.identity)
+            .field("config", &self.config)
+            .field("claims", &self.claim_mode())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,174 @@
+//! Turns the outcome of attempts into what is recorded: decides about retries, records many outcomes in one
+//! commit, and tells what followed from it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::orchestration::context::SystemContext;
+use crate::orchestration::events::OrchestrationEvent;
+use crate::orchestration::state::StepState;
+use crate::orchestration::store::{ClaimedStep, Completion, CompletionOutcome, StepFailure, StepOutcome, StoreError};
+
+/// What a worker says of one attempt.
+#[derive(Debug, Clone)]
+pub struct StepExecutionResult {
+    /// The step as it was claimed.
+    pub step: Arc<ClaimedStep>,
+    /// The handler's value as JSON text, or why it failed.
+    pub outcome: Result<String, StepFailure>,
+    /// How long the handler ran.
+    pub elapsed: Duration,
+}
+
+/// A result could not be recorded. Offering it again is safe: it is recorded once.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the step's result could not be recorded: {0}")]
+pub struct ProcessResultError(#[source] pub Arc<StoreError>);
+
+/// The answers to a batch of results.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    /// One for each result, in order.
+    pub(crate) answers: Vec<Result<CompletionOutcome, ProcessResultError>>,
+    /// Whether there may be something new to claim, now or when a retry falls due.
+    pub(crate) more_to_claim: bool,
+}
+
+/// The logic of the result processor actor.
+#[derive(Debug, Clone)]
+pub(crate) struct ResultProcessor {
+    context: Arc<SystemContext>,
+}
+
+impl ResultProcessor {
+    pub(crate) fn new(context: Arc<SystemContext>) -> Self {
+        Self { context }
+    }
+
+    pub(crate) async fn process(&self, results: Vec<StepExecutionResult>) -> Verdict {
+        let mut completions = Vec::with_capacity(results.len());
+        for result in &results {
+            completions.push(Completion {
+                lease: result.step.lease(),
+                process: self.context.process(),
+                outcome: match self.decide(result).await {
+                    Ok(outcome) => outcome,
+                    Err(error) => return Verdict::failed(results.len(), error),
+                },
+                elapsed: result.elapsed,
+            });
+        }
+        let delays: Vec<Option<Duration>> = completions
+            .iter()
+            .map(|completion| match completion.outcome {
+                StepOutcome::Failure { retry_in, .. } => retry_in,
+                StepOutcome::Success { .. } => None,
+            })
+            .collect();
+        let outcomes = match self.context.store().complete(completions).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => return Verdict::failed(results.len(), error),
+        };
+        let mut more_to_claim = false;
+        for ((result, outcome), delay) in results.iter().zip(&outcomes).zip(delays) {
+            more_to_claim |= self.tell(result, outcome, delay);
+        }
+        Verdict {
+            answers: outcomes.into_iter().map(Ok).collect(),
+            more_to_claim,
+        }
+    }
+
+    /// Success, another attempt later, or failure for good (O7).
+    async fn decide(&self, result: &StepExecutionResult) -> Result<StepOutcome, StoreError> {
+        let failure = match &result.outcome {
+            Ok(result_json) => {
+                return Ok(StepOutcome::Success {
+                    result_json: result_json.clone(),
+                });
+            }
+            Err(failure) => failure.clone(),
+        };
+        let step = &result.step;
+        let retry_in = if failure.retryable && step.attempt < step.max_attempts {
+            let task_uuid = step.id.task_uuid;
+            let definition = self
+                .context
+                .definitions()
+                .get(task_uuid, &**self.context.store())
+                .await?;
+            let policy = definition
+                .template
+                .steps()
+                .get(step.id.index as usize)
+                .ok_or_else(|| StoreError::Corrupt {
+                    what: format!("task {task_uuid} has a step {} that its template lacks", step.id.index),
+                })?
+                .retry();
+            policy
+                .retryable
+                .then(|| policy.delay(step.attempt, fastrand::f64()))
+        } else {
+            None
+        };
+        Ok(StepOutcome::Failure { failure, retry_in })
+    }
+
+    /// Announces what was recorded; returns whether there may be more to claim by it.
+    fn tell(&self, result: &StepExecutionResult, outcome: &CompletionOutcome, delay: Option<Duration>) -> bool {
+        let step = &result.step;
+        let task_uuid = step.id.task_uuid;
+        let CompletionOutcome::Recorded {
+            step_state,
+            task_state,
+            newly_ready,
+            finalised,
+        } = *outcome
+        else {
+            tracing::info!(
+                correlation_id = %step.correlation_id, %task_uuid, step = step.name, epoch = step.epoch,
+                ?outcome, "a result came too late and was not recorded"
+            );
+            return false;
+        };
+        let announcer = self.context.announcer();
+        let error = || result.outcome.as_ref().err().map(|failure| failure.message.clone());
+        if step_state == StepState::RetryWait {
+            announcer.announce(|| OrchestrationEvent::StepRetrying {
+                task_uuid,
+                index: step.id.index,
+                name: step.name.clone(),
+                attempt: step.attempt,
+                delay: delay.unwrap_or_default(),
+                error: error().unwrap_or_default(),
+            });
+        } else {
+            announcer.announce(|| OrchestrationEvent::StepFinished {
+                task_uuid,
+                index: step.id.index,
+                name: step.name.clone(),
+                state: step_state,
+                attempt: step.attempt,
+                elapsed: result.elapsed,
+                error: error(),
+            });
+        }
+        if finalised {
+            tracing::debug!(correlation_id = %step.correlation_id, %task_uuid, state = %task_state, "task finished");
+            announcer.task_finished(task_uuid, task_state);
+        }
+        newly_ready > 0 || step_state == StepState::RetryWait
+    }
+}
+
+impl Verdict {
+    fn failed(count: usize, error: StoreError) -> Self {
+        let error = Arc::new(error);
+        Self {
+            answers: (0..count)
+                .map(|_| Err(ProcessResultError(Arc::clone(&error))))
+                .collect(),
+            more_to_claim: false,
+        }
+    }
+}

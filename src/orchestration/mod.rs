@@ -1,0 +1,3 @@
+//! Durable workflows run by actors.
+
+pub mod state;

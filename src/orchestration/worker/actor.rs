@@ -1,0 +1,332 @@
+//! The actor that runs steps: asks for as many as it has room for, runs them, hands in what became of them,
+//! and keeps their leases alive meanwhile.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, MissedTickBehavior, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+use super::executor::{StepJob, StepReport, execute};
+use crate::actor::{Actor, AskError, Context, Handle, Handler, Message, StopReason};
+use crate::orchestration::actors::{
+    ClaimStepsMessage, OrchestrationActor, ProcessStepResultMessage, ResultProcessorActor, StepEnqueuerActor,
+};
+use crate::orchestration::context::SystemContext;
+use crate::orchestration::events::OrchestrationEvent;
+use crate::orchestration::lifecycle::StepExecutionResult;
+use crate::orchestration::store::{ClaimedStep, StepFailure};
+
+/// Asks a worker what it is doing.
+#[derive(Debug)]
+pub struct WorkerStatusMessage;
+
+impl Message for WorkerStatusMessage {
+    type Response = WorkerStatus;
+    type Error = Infallible;
+}
+
+/// What a worker is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkerStatus {
+    /// Steps that run, or whose outcome is being recorded.
+    pub running: usize,
+    /// Steps that may run at once.
+    pub concurrency: usize,
+}
+
+/// Runs steps. When it stops, steps that run are given [`drain`](crate::orchestration::OrchestrationConfig::drain)
+/// to end; then they are interrupted and their leases given back.
+#[derive(Debug)]
+pub struct WorkerActor {
+    context: Arc<SystemContext>,
+    enqueuer: Handle<StepEnqueuerActor>,
+    results: Handle<ResultProcessorActor>,
+    steps: TaskTracker,
+    // No new steps once this is cancelled.
+    closing: CancellationToken,
+    background: Vec<AbortOnDropHandle<()>>,
+}
+
+impl WorkerActor {
+    /// How long interrupted steps get at shutdown, beyond their handlers' own grace, to hand in what became of
+    /// them.
+    const LAST_WORDS: Duration = Duration::from_secs(6);
+
+    pub(crate) fn new(
+        context: Arc<SystemContext>,
+        enqueuer: Handle<StepEnqueuerActor>,
+        results: Handle<ResultProcessorActor>,
+    ) -> Self {
+        Self {
+            context,
+            enqueuer,
+            results,
+            steps: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            background: Vec::new(),
+        }
+    }
+
+    /// How long `stopped` may take, for the actor's stop deadline.
+    pub(crate) fn stop_deadline(context: &SystemContext) -> Duration {
+        context.config().drain + Self::LAST_WORDS + Duration::from_secs(2)
+    }
+}
+
+impl Actor for WorkerActor {
+    type Error = Infallible;
+
+    async fn started(&mut self, _: &Context<Self>) -> Result<(), Infallible> {
+        let pump = Pump {
+            context: Arc::clone(&self.context),
+            enqueuer: self.enqueuer.clone(),
+            results: self.results.clone(),
+            steps: self.steps.clone(),
+            closing: self.closing.clone(),
+            slots: Arc::new(Semaphore::new(self.context.config().concurrency)),
+        };
+        let heartbeat = heartbeat(Arc::clone(&self.context));
+        self.background = vec![
+            AbortOnDropHandle::new(tokio::spawn(pump.run())),
+            AbortOnDropHandle::new(tokio::spawn(heartbeat)),
+        ];
+        Ok(())
+    }
+
+    async fn stopped(&mut self, _: &StopReason) -> Result<(), Infallible> {
+        self.closing.cancel();
+        self.steps.close();
+        if timeout(self.context.config().drain, self.steps.wait()).await.is_err() {
+            tracing::info!(
+                steps = self.steps.len(),
+                "interrupting steps that did not end in time; they will run again"
+            );
+            self.context.running().interrupt_all();
+            if timeout(Self::LAST_WORDS, self.steps.wait()).await.is_err() {
+                tracing::warn!(steps = self.steps.len(), "steps did not react to being interrupted");
+            }
+        }
+        let leases = self.context.running().leases();
+        if !leases.is_empty()
+            && let Err(error) = self.context.store().release(self.context.process(), leases).await
+        {
+            tracing::warn!(%error, "leases could not be given back; they run out by themselves");
+        }
+        Ok(())
+    }
+}
+
+impl OrchestrationActor for WorkerActor {
+    fn context(&self) -> &Arc<SystemContext> {
+        &self.context
+    }
+}
+
+impl Handler<WorkerStatusMessage> for WorkerActor {
+    async fn handle(&mut self, _: WorkerStatusMessage, _: &Context<Self>) -> Result<WorkerStatus, Infallible> {
+        Ok(WorkerStatus {
+            running: self.context.running().len(),
+            concurrency: self.context.config().concurrency,
+        })
+    }
+}
+
+/// Brings steps in while there is room for them.
+struct Pump {
+    context: Arc<SystemContext>,
+    enqueuer: Handle<StepEnqueuerActor>,
+    results: Handle<ResultProcessorActor>,
+    steps: TaskTracker,
+    closing: CancellationToken,
+    slots: Arc<Semaphore>,
+}
+
+impl Pump {
+    const RETRY_CLAIM_AFTER: Duration = Duration::from_millis(250);
+
+    async fn run(self) {
+        // Owned, because `run_until_cancelled` borrows the token while the loop below uses the rest.
+        let closing = self.closing.clone();
+        closing.run_until_cancelled(self.bring_in()).await;
+    }
+
+    async fn bring_in(&self) {
+        loop {
+            // The semaphore is never closed.
+            let Ok(first) = Arc::clone(&self.slots).acquire_owned().await else {
+                return;
+            };
+            let mut slots = vec![first];
+            while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+                slots.push(slot);
+            }
+            let limit = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+            match self.enqueuer.ask(ClaimStepsMessage { limit }).await {
+                Ok(steps) => {
+                    for (step, slot) in steps.into_iter().zip(slots) {
+                        self.start(step, slot);
+                    }
+                }
+                Err(AskError::Closed(_) | AskError::Stopped(_)) => return,
+                Err(error) => {
+                    tracing::warn!(error = %error.without_message(), "claiming steps failed; it is tried again");
+                    sleep(Self::RETRY_CLAIM_AFTER).await;
+                }
+            }
+        }
+    }
+
+    fn start(&self, step: ClaimedStep, slot: OwnedSemaphorePermit) {
+        let run = StepRun {
+            cancellation: self.context.running().begin(step.lease()),
+            context: Arc::clone(&self.context),
+            results: self.results.clone(),
+            step: Arc::new(step),
+            slot: Arc::new(slot),
+        };
+        self.steps.spawn(run.run());
+    }
+}
+
+/// One claimed step, from claim to recorded outcome.
+struct StepRun {
+    context: Arc<SystemContext>,
+    results: Handle<ResultProcessorActor>,
+    cancellation: CancellationToken,
+    step: Arc<ClaimedStep>,
+    // Free only when the outcome is recorded: a slow database slows claiming.
+    slot: Arc<OwnedSemaphorePermit>,
+}
+
+impl StepRun {
+    async fn run(self) {
+        let lease = self.step.lease();
+        if self.attempt().await {
+            self.context.running().end(lease);
+            return;
+        }
+        // No outcome could be recorded: the step is given back and runs again.
+        let released = self.context.store().release(self.context.process(), vec![lease]).await;
+        self.context.running().end(lease);
+        if let Err(error) = released {
+            tracing::warn!(
+                correlation_id = %self.step.correlation_id, task_uuid = %lease.id.task_uuid, step = self.step.name,
+                %error, "a lease could not be given back; it runs out by itself"
+            );
+        }
+    }
+
+    /// Runs the handler and hands in the outcome; `false` if there is none to record.
+    async fn attempt(&self) -> bool {
+        let step = &self.step;
+        let task_uuid = step.id.task_uuid;
+        let definition = match self
+            .context
+            .definitions()
+            .get(task_uuid, &**self.context.store())
+            .await
+        {
+            Ok(definition) => definition,
+            Err(error) => {
+                tracing::error!(
+                    correlation_id = %step.correlation_id, %task_uuid, step = step.name, %error,
+                    "a claimed step cannot be run"
+                );
+                return false;
+            }
+        };
+        let position = step.id.index as usize;
+        let (Some(declared), Some(config)) = (
+            definition.template.steps().get(position),
+            definition.configs.get(position),
+        ) else {
+            tracing::error!(%task_uuid, position, "a claimed step is not in its task's template");
+            return false;
+        };
+        self.context
+            .announcer()
+            .announce(|| OrchestrationEvent::StepStarted {
+                task_uuid,
+                index: step.id.index,
+                name: step.name.clone(),
+                attempt: step.attempt,
+            });
+        let job = StepJob {
+            claimed: Arc::clone(step),
+            input_json: Arc::clone(&definition.input_json),
+            config: Arc::clone(config),
+            timeout: declared.timeout(),
+            cancellation: self.cancellation.clone(),
+            slot: Arc::clone(&self.slot),
+            max_result: self.context.config().max_payload,
+        };
+        let report = execute(job, self.context.handlers()).await;
+        if report.interrupted {
+            // Shutting down, cancelled, or the lease is lost. What is still ours is given back; the rest is not.
+            return false;
+        }
+        self.hand_in(report).await
+    }
+
+    /// Offers the outcome until it is recorded, found stale, or the store has failed too often.
+    async fn hand_in(&self, report: StepReport) -> bool {
+        let result = StepExecutionResult {
+            step: Arc::clone(&self.step),
+            outcome: report.outcome.map_err(StepFailure::from),
+            elapsed: report.elapsed,
+        };
+        let mut wait = Duration::from_millis(10);
+        for _ in 0..=self.context.config().completion_retries {
+            match self.results.ask(ProcessStepResultMessage(result.clone())).await {
+                Ok(_recorded_or_stale) => return true,
+                Err(error) => {
+                    tracing::warn!(
+                        correlation_id = %self.step.correlation_id, task_uuid = %self.step.id.task_uuid,
+                        step = self.step.name, error = %error.without_message(),
+                        "an outcome could not be recorded; it is offered again"
+                    );
+                }
+            }
+            sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(1));
+        }
+        false
+    }
+}
+
+/// Renews this process's leases, and interrupts steps whose lease is no longer ours.
+async fn heartbeat(context: Arc<SystemContext>) {
+    let config = context.config();
+    let mut ticks = tokio::time::interval_at(Instant::now() + config.heartbeat, config.heartbeat);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut renewed = Instant::now();
+    loop {
+        ticks.tick().await;
+        let asked = Instant::now();
+        // What is claimed after this line cannot be judged by the answer.
+        let believed = context.running().leases();
+        match context.store().heartbeat(context.process(), config.lease).await {
+            Ok(held) => {
+                renewed = asked;
+                let lost: Vec<_> = believed
+                    .into_iter()
+                    .filter(|lease| !held.contains(lease))
+                    .collect();
+                if !lost.is_empty() {
+                    context.running().interrupt(&lost);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "renewing leases failed; it is tried again");
+                if renewed.elapsed() > config.lease {
+                    // Others may run these steps by now.
+                    context.running().interrupt(&believed);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Small things built on top of actors.
+
+pub mod timer;
