@@ -112,8 +112,10 @@ impl<S> StepContext<S> {
             .with_kind("parent"));
         };
         decode(json).map_err(|error| {
-            StepError::permanent(format!("the result of \"{name}\" does not fit step \"{step}\": {error}"))
-                .with_kind("parent")
+            StepError::permanent(format!(
+                "the result of \"{name}\" does not fit step \"{step}\": {error}"
+            ))
+            .with_kind("parent")
         })
     }
 
@@ -194,9 +196,15 @@ mod tests {
         let stranger = step.parent::<u32>("order").unwrap_err();
         assert_eq!(stranger.kind(), "parent");
         assert!(!stranger.is_retryable());
-        assert!(stranger.message().contains("\"order\", on which it does not depend"), "{stranger}");
+        assert!(
+            stranger.message().contains("\"order\", on which it does not depend"),
+            "{stranger}"
+        );
         let wrong = step.parent::<String>("pay").unwrap_err();
-        assert!(wrong.message().contains("result of \"pay\" does not fit step \"ship\""), "{wrong}");
+        assert!(
+            wrong.message().contains("result of \"pay\" does not fit step \"ship\""),
+            "{wrong}"
+        );
     }
 
     #[test]
@@ -209,13 +217,19 @@ mod tests {
         assert!(input.message().contains("step \"ship\""), "{input}");
         let config = step.config::<Vec<u32>>().unwrap_err();
         assert_eq!((config.kind(), config.is_retryable()), ("config", false));
-        assert!(config.message().contains("handler.initialization of step \"ship\""), "{config}");
+        assert!(
+            config.message().contains("handler.initialization of step \"ship\""),
+            "{config}"
+        );
     }
 
     #[test]
     fn o15_payloads_do_not_show_in_debug_output() {
         let shown = format!("{:?}", context());
-        assert!(shown.contains("ship") && !shown.contains("42") && !shown.contains("order"), "{shown}");
+        assert!(
+            shown.contains("ship") && !shown.contains("42") && !shown.contains("order"),
+            "{shown}"
+        );
         assert_eq!(*context().clone().state(), 9);
     }
 }

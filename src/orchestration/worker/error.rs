@@ -143,7 +143,10 @@ mod tests {
         assert_eq!(error.message(), "cannot charge the card: connection reset");
         assert_eq!(error.kind(), "error");
         assert!(error.is_retryable());
-        assert_eq!(StepError::from(Repeats(Network)).message(), "outer says: connection reset");
+        assert_eq!(
+            StepError::from(Repeats(Network)).message(),
+            "outer says: connection reset"
+        );
     }
 
     #[test]

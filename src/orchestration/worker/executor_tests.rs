@@ -56,12 +56,12 @@ async fn o14_what_cannot_run_says_so_without_running() {
 #[tokio::test]
 async fn r12_a_panic_is_an_outcome() {
     let table = StepHandlers::new()
-        .register("async", |(), _: StepContext| async move {
-            None::<u32>.expect(&format!("wheel {} fell off", 3));
+        .register("async", |(), step: StepContext| async move {
+            assert!(step.attempt() == 0, "wheel {} fell off", 3);
             Ok::<_, StepError>(())
         })
-        .register_blocking("blocking", |(), _: StepContext| {
-            None::<u32>.expect("no wheels");
+        .register_blocking("blocking", |(), step: StepContext| {
+            assert!(step.attempt() == 0, "no wheels");
             Ok::<_, StepError>(())
         })
         .build()
@@ -96,14 +96,19 @@ async fn r12_a_panic_while_being_dropped_is_held() {
 #[tokio::test(start_paused = true)]
 async fn o07_time_is_up() {
     let table = StepHandlers::new()
-        .register("never", |(), _: StepContext| std::future::pending::<Result<(), StepError>>())
+        .register("never", |(), _: StepContext| {
+            std::future::pending::<Result<(), StepError>>()
+        })
         .build()
         .unwrap();
     let mut job = job("never");
     job.timeout = Some(Duration::from_secs(3));
     let report = execute(job, &table).await;
     assert_eq!(report.elapsed, Duration::from_secs(3));
-    assert_eq!((error(&report).kind(), error(&report).is_retryable()), ("timeout", true));
+    assert_eq!(
+        (error(&report).kind(), error(&report).is_retryable()),
+        ("timeout", true)
+    );
     assert_eq!(error(&report).message(), "no result within 3s");
     assert!(!report.interrupted);
 }
@@ -228,7 +233,9 @@ async fn o07_dropping_the_attempt_tells_what_the_handler_left_behind() {
 #[tokio::test]
 async fn o14_a_result_that_is_too_large_is_refused() {
     let table = StepHandlers::new()
-        .register("text", |n: usize, _: StepContext| async move { Ok::<_, StepError>("x".repeat(n)) })
+        .register("text", |n: usize, _: StepContext| async move {
+            Ok::<_, StepError>("x".repeat(n))
+        })
         .build()
         .unwrap();
     let mut fits = job("text");
@@ -239,6 +246,9 @@ async fn o14_a_result_that_is_too_large_is_refused() {
     large.max_result = 100;
     large.input_json = "99".into();
     let report = execute(large, &table).await;
-    assert_eq!((error(&report).kind(), error(&report).is_retryable()), ("result_too_large", false));
+    assert_eq!(
+        (error(&report).kind(), error(&report).is_retryable()),
+        ("result_too_large", false)
+    );
     assert!(error(&report).message().contains("101 bytes"), "{:?}", report.outcome);
 }

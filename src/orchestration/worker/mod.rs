@@ -23,4 +23,3 @@ pub use error::StepError;
 pub use handler::{StepHandler, StepHandlers};
 pub use process::{Liveness, ProcessIdentity, end_orphans};
 pub use table::{HandlerTable, InvalidHandlers};
-

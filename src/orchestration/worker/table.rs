@@ -119,8 +119,15 @@ mod tests {
     #[test]
     fn o14_duplicate_and_empty_names_are_all_reported() {
         let handlers = StepHandlers::new();
-        let handlers = handlers.register("a", nothing).register("b", nothing).register("a", nothing);
-        let error = handlers.register(" ", nothing).register("b", nothing).build().unwrap_err();
+        let handlers = handlers
+            .register("a", nothing)
+            .register("b", nothing)
+            .register("a", nothing);
+        let error = handlers
+            .register(" ", nothing)
+            .register("b", nothing)
+            .build()
+            .unwrap_err();
         assert_eq!(error.duplicates(), ["a", "b"]);
         assert_eq!(error.unnamed(), 1);
         assert_eq!(
@@ -131,7 +138,11 @@ mod tests {
 
     #[test]
     fn o14_a_table_knows_its_names_and_refuses_others() {
-        let table = StepHandlers::new().register("b", nothing).register("a", nothing).build().unwrap();
+        let table = StepHandlers::new()
+            .register("b", nothing)
+            .register("a", nothing)
+            .build()
+            .unwrap();
         assert_eq!(table.names(), ["a", "b"]);
         assert!(table.contains("a") && !table.contains("c"));
         table.check_config("a", &serde_json::json!({"anything": 1})).unwrap();

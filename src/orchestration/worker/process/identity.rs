@@ -139,7 +139,11 @@ mod tests {
         let line = "42 (a) b (c) S 1 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 98765 2 3 4";
         let stat = Stat::parse(line).unwrap();
         assert_eq!((stat.dead, stat.start_time), (false, "98765"));
-        assert!(Stat::parse("42 (x) Z 1 42 42 0 -1 4 1 0 0 0 0 0 0 0 20 0 1 0 98765").unwrap().dead);
+        assert!(
+            Stat::parse("42 (x) Z 1 42 42 0 -1 4 1 0 0 0 0 0 0 0 20 0 1 0 98765")
+                .unwrap()
+                .dead
+        );
         assert_eq!(Stat::parse("42 (x"), None);
         assert_eq!(Stat::parse("42 (x) S 1 2"), None);
     }

@@ -8,5 +8,5 @@ mod identity;
 mod orphans;
 
 pub use identity::{Liveness, ProcessIdentity};
-pub use orphans::end_orphans;
 pub(crate) use orphans::MARKER;
+pub use orphans::end_orphans;

@@ -64,7 +64,10 @@ impl Capture {
         let start = self.bytes.len().saturating_sub(TAIL_BYTES);
         let text = String::from_utf8_lossy(&self.bytes[start..]);
         let text = text.trim_end();
-        let start = text.rmatch_indices('\n').nth(lines.saturating_sub(1)).map_or(0, |(at, _)| at + 1);
+        let start = text
+            .rmatch_indices('\n')
+            .nth(lines.saturating_sub(1))
+            .map_or(0, |(at, _)| at + 1);
         text[start..].to_owned()
     }
 }

@@ -43,7 +43,10 @@ struct Given<'a> {
 pub(super) async fn run<S>(config: &Config, step: &StepContext<S>, shell: &Shell) -> Result<Box<RawValue>, StepError> {
     let given = given(step)?;
     let mut command = command(config, step, shell.process);
-    let mut group = shell.groups.spawn(&mut command).map_err(|error| not_started(config, &error))?;
+    let mut group = shell
+        .groups
+        .spawn(&mut command)
+        .map_err(|error| not_started(config, &error))?;
     let mut output = Capture::new(step.max_result());
     let mut errors = Capture::new(0);
     let (status, told) = converse(&mut group, &given, &mut output, &mut errors, step).await?;
@@ -52,7 +55,11 @@ pub(super) async fn run<S>(config: &Config, step: &StepContext<S>, shell: &Shell
         return Err(StepError::retryable(message).with_kind("interrupted"));
     }
     if !status.success() {
-        let kind = if status.code().is_some() { "exit_status" } else { "signal" };
+        let kind = if status.code().is_some() {
+            "exit_status"
+        } else {
+            "signal"
+        };
         return Err(StepError::retryable(with_lines(describe(status), &errors)).with_kind(kind));
     }
     result(config.output, &output)
@@ -66,7 +73,11 @@ async fn converse<S>(
     errors: &mut Capture,
     step: &StepContext<S>,
 ) -> Result<(ExitStatus, bool), StepError> {
-    let streams = (group.child.stdin.take(), group.child.stdout.take(), group.child.stderr.take());
+    let streams = (
+        group.child.stdin.take(),
+        group.child.stdout.take(),
+        group.child.stderr.take(),
+    );
     let (Some(stdin), Some(stdout), Some(stderr)) = streams else {
         return Err(StepError::retryable("the command's pipes are missing").with_kind("spawn"));
     };
@@ -176,7 +187,11 @@ fn result(output: Output, captured: &Capture) -> Result<Box<RawValue>, StepError
             Ok(serde_json::value::to_raw_value(text)?)
         }
         Output::Json => json(captured.bytes()).map_err(|error| {
-            let seen = if captured.total() == 0 { " (nothing was printed)" } else { "" };
+            let seen = if captured.total() == 0 {
+                " (nothing was printed)"
+            } else {
+                ""
+            };
             StepError::permanent(format!("standard output is not one JSON value: {error}{seen}")).with_kind("output")
         }),
     }

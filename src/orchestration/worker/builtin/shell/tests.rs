@@ -39,7 +39,10 @@ struct Fifo(tempfile::TempDir);
 impl Fifo {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let made = std::process::Command::new("mkfifo").arg(folder.path().join("f")).status().unwrap();
+        let made = std::process::Command::new("mkfifo")
+            .arg(folder.path().join("f"))
+            .status()
+            .unwrap();
         assert!(made.success());
         Self(folder)
     }
@@ -127,7 +130,8 @@ async fn o07_failures_say_why() {
     assert_eq!(status.message(), "exit status 3: line 1\nline 2\nline 3");
     let signal = error(json!({"command": "kill -9 $$"})).await;
     assert_eq!((signal.kind(), signal.message()), ("signal", "ended by signal 9"));
-    let noisy = error(json!({"command": "head -c 300000 /dev/zero | tr '\\0' x >&2; echo; echo last >&2; exit 1"})).await;
+    let noisy =
+        error(json!({"command": "head -c 300000 /dev/zero | tr '\\0' x >&2; echo; echo last >&2; exit 1"})).await;
     assert!(noisy.message().ends_with("last") && noisy.message().len() <= 70_000);
 }
 
@@ -159,7 +163,11 @@ async fn a_daemon_that_left_the_group_is_not_waited_for() {
     let left = Fifo::new();
     let daemon = format!("echo up >&3; echo $$ > {}; exec sleep 600", left.path());
     // It also holds standard output open.
-    let command = format!("exec 3>{}; setsid sh -c '{daemon}' & read pid < {}; echo $pid", fifo.path(), left.path());
+    let command = format!(
+        "exec 3>{}; setsid sh -c '{daemon}' & read pid < {}; echo $pid",
+        fifo.path(),
+        left.path()
+    );
     let attempt = tokio::spawn(run(json!({"command": command})));
     is_up.await.unwrap();
     let printed: String = serde_json::from_str(&attempt.await.unwrap().outcome.unwrap()).unwrap();
@@ -173,13 +181,21 @@ async fn o07_a_timeout_ends_the_whole_group() {
     let fifo = Fifo::new();
     let (is_up, reader) = fifo.read();
     let (table, groups) = shell();
-    let command = format!("exec 3>{}; (sleep 600; :) & echo up >&3; echo busy >&2; wait", fifo.path());
+    let command = format!(
+        "exec 3>{}; (sleep 600; :) & echo up >&3; echo busy >&2; wait",
+        fifo.path()
+    );
     let mut job = job(json!({"command": command}));
     job.timeout = Some(Duration::from_millis(300));
     let report = execute(job, &table).await;
     let error = report.outcome.unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), ("timeout", true));
-    assert!(error.message().starts_with("no result within 300ms; the command was told to end"), "{error}");
+    assert!(
+        error
+            .message()
+            .starts_with("no result within 300ms; the command was told to end"),
+        "{error}"
+    );
     assert!(error.message().ends_with("busy"), "{error}");
     is_up.await.unwrap();
     reader.join().unwrap();
@@ -191,7 +207,11 @@ async fn started(
     command: &str,
     fifo: &Fifo,
     token: &CancellationToken,
-) -> (tokio::task::JoinHandle<StepReport>, ProcessGroups, std::thread::JoinHandle<()>) {
+) -> (
+    tokio::task::JoinHandle<StepReport>,
+    ProcessGroups,
+    std::thread::JoinHandle<()>,
+) {
     let (is_up, reader) = fifo.read();
     let (table, groups) = shell();
     let mut job = job(json!({"command": format!("exec 3>{}; {command}", fifo.path())}));
@@ -248,7 +268,10 @@ async fn an_emergency_exit_leaves_nothing_and_starts_nothing() {
     groups.kill_all();
     reader.join().unwrap();
     assert_eq!(attempt.await.unwrap().outcome.unwrap_err().kind(), "signal");
-    let table = StepHandlers::new().register_type("shell", Shell::new(Uuid::now_v7(), groups)).build().unwrap();
+    let table = StepHandlers::new()
+        .register_type("shell", Shell::new(Uuid::now_v7(), groups))
+        .build()
+        .unwrap();
     let refused = execute(job(json!({"command": ":"})), &table).await.outcome.unwrap_err();
     assert_eq!(refused.kind(), "spawn");
 }
@@ -262,10 +285,16 @@ fn o07_a_bad_configuration_is_refused() {
         (json!({"command": " "}), "`command` is empty"),
         (json!({"command": "a\0b"}), "NUL"),
         (json!({"command": ":", "comand": ":"}), "unknown field `comand`"),
-        (json!({"command": ":", "output": "xml"}), "unknown variant `xml`, expected `text` or `json`"),
+        (
+            json!({"command": ":", "output": "xml"}),
+            "unknown variant `xml`, expected `text` or `json`",
+        ),
         (json!({"command": ":", "env": {"A": 1}}), "invalid type"),
         (json!({"command": ":", "env": {"A=B": "1"}}), "\"A=B\" cannot be set"),
-        (json!({"command": ":", "env": {"POSTROOM_STEP": "1"}}), "POSTROOM_STEP is set by postroom itself"),
+        (
+            json!({"command": ":", "env": {"POSTROOM_STEP": "1"}}),
+            "POSTROOM_STEP is set by postroom itself",
+        ),
     ];
     for (config, expected) in cases {
         let error = table.check_config("shell", &config).unwrap_err();
