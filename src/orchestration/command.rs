@@ -14,7 +14,9 @@ use uuid::Uuid;
 use super::context::ClaimMode;
 use super::core::OrchestrationReport;
 use super::handle::TaskError;
-use super::lifecycle::{ClaimError, ProcessResultError, StepExecutionResult, SubmitError, TaskReceipt, TaskRequest};
+use super::lifecycle::{
+    ClaimError, ProcessResultError, StepExecutionResult, SubmitError, TaskReceipt, TaskRequest,
+};
 use super::store::{CompletionOutcome, OperationKind, OperationOutcome};
 use crate::actor::MailboxStats;
 
@@ -97,7 +99,7 @@ pub struct ProcessingStats {
     /// Messages of any actor that ended in an error or a panic.
     pub processing_errors: u64,
     /// Each actor's name and mailbox.
-    pub actors: Vec<(String, MailboxStats)>,
+    pub actors: Vec<(Arc<str>, MailboxStats)>,
 }
 
 /// Whether the orchestration works.
@@ -118,6 +120,10 @@ pub struct SystemHealth {
 impl SystemHealth {
     /// Whether the store answers and no mailbox is full.
     pub fn is_healthy(&self) -> bool {
-        self.database.is_ok() && self.fullest_mailbox.as_ref().is_none_or(|(_, full)| *full < 100)
+        self.database.is_ok()
+            && self
+                .fullest_mailbox
+                .as_ref()
+                .is_none_or(|(_, full)| *full < 100)
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{MAX_DOCUMENT_BYTES, MAX_NAME_BYTES, MAX_STEPS};
+use super::{MAX_DOCUMENT_BYTES, MAX_NAME_BYTES, MAX_STEPS, StepTemplate};
 
 /// A line and a column, both counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +133,27 @@ pub enum Problem {
         /// What the handler says.
         problem: String,
     },
+}
+
+impl Problem {
+    pub(crate) fn unknown_handler<'a>(
+        step: &StepTemplate,
+        known: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        Self::UnknownHandler {
+            step: step.name().to_owned(),
+            callable: step.callable().to_owned(),
+            suggestion: closest(step.callable(), known),
+        }
+    }
+
+    pub(crate) fn bad_settings(step: &StepTemplate, problem: String) -> Self {
+        Self::BadSettings {
+            step: step.name().to_owned(),
+            callable: step.callable().to_owned(),
+            problem,
+        }
+    }
 }
 
 fn meant(suggestion: &Option<String>) -> String {
