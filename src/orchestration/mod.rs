@@ -40,12 +40,12 @@
 //! | writing steps | [`worker`] |
 //! | templates | [`template`] |
 //! | states and lifecycles | [`state`] |
-//! | commands and events | [`OrchestrationCommand`], [`OrchestrationEvent`] |
+//! | commands and events | [`command`] |
 //! | bounds and intervals | [`OrchestrationConfig`] |
 //! | other databases | [`store`] |
 
 pub mod actors;
-mod command;
+pub mod command;
 mod config;
 mod context;
 mod core;

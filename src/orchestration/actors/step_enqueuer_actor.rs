@@ -58,11 +58,10 @@ impl StepEnqueuerActor {
     /// Tells an enqueuer that there may be steps to claim. Never waits.
     pub(crate) fn nudge(enqueuer: &Handle<Self>) {
         match enqueuer.try_tell(EnqueueStepsMessage) {
-            Ok(()) => {}
             // A full mailbox holds nudges enough; a closed one is shutting down. The poll finds what is left.
-            Err(SendError::Full(_) | SendError::Closed(_)) => {}
+            Ok(()) | Err(SendError::Full(_) | SendError::Closed(_)) => {}
             Err(error) => {
-                tracing::warn!(%error, "the step enqueuer could not be told of new steps")
+                tracing::warn!(%error, "the step enqueuer could not be told of new steps");
             }
         }
     }

@@ -85,10 +85,10 @@ impl TaskFinalizer {
             match ended {
                 Ok(0) => {}
                 Ok(count) => {
-                    tracing::warn!(%process, count, "ended what a dead process had left running")
+                    tracing::warn!(%process, count, "ended what a dead process had left running");
                 }
                 Err(error) => {
-                    tracing::error!(%process, %error, "looking for what a dead process left running failed")
+                    tracing::error!(%process, %error, "looking for what a dead process left running failed");
                 }
             }
         }

@@ -27,7 +27,7 @@ pub enum Problem {
     #[error("the template is larger than {MAX_DOCUMENT_BYTES} bytes")]
     TooLarge,
     /// A field that templates do not have.
-    #[error("unknown key `{key}` in {within}{}", meant(.suggestion))]
+    #[error("unknown key `{key}` in {within}{}", meant(.suggestion.as_ref()))]
     UnknownKey {
         /// The key.
         key: String,
@@ -90,7 +90,7 @@ pub enum Problem {
         step: String,
     },
     /// A dependency on a step that is not there.
-    #[error("step {step:?} depends on unknown step {dependency:?}{}", meant(.suggestion))]
+    #[error("step {step:?} depends on unknown step {dependency:?}{}", meant(.suggestion.as_ref()))]
     UnknownDependency {
         /// The step.
         step: String,
@@ -114,7 +114,7 @@ pub enum Problem {
         path: Vec<String>,
     },
     /// A handler that is not registered.
-    #[error("step {step:?} names the unknown handler {callable:?}{}", meant(.suggestion))]
+    #[error("step {step:?} names the unknown handler {callable:?}{}", meant(.suggestion.as_ref()))]
     UnknownHandler {
         /// The step.
         step: String,
@@ -156,9 +156,8 @@ impl Problem {
     }
 }
 
-fn meant(suggestion: &Option<String>) -> String {
+fn meant(suggestion: Option<&String>) -> String {
     suggestion
-        .as_ref()
         .map(|name| format!(" (did you mean {name:?}?)"))
         .unwrap_or_default()
 }
@@ -208,13 +207,13 @@ impl TemplateErrors {
         Self(errors)
     }
 
-    pub(super) fn too_large(file: Option<Arc<str>>) -> Self {
-        Self(vec![TemplateError::new(Problem::TooLarge, None)]).in_file(file)
+    pub(super) fn too_large(file: &Arc<str>) -> Self {
+        Self(vec![TemplateError::new(Problem::TooLarge, None)]).in_file(Some(file))
     }
 
-    pub(super) fn in_file(mut self, file: Option<Arc<str>>) -> Self {
+    pub(super) fn in_file(mut self, file: Option<&Arc<str>>) -> Self {
         for error in &mut self.0 {
-            error.file.clone_from(&file);
+            error.file = file.cloned();
         }
         self
     }
