@@ -2,8 +2,8 @@
 //!
 //! # Actors
 //!
-//! An [actor](actor) owns its state and handles one message at a time. Senders hold a cheap handle; the
-//! mailbox between them is bounded, so a sender that is too fast waits. A [registry](registry) starts
+//! An [actor] owns its state and handles one message at a time. Senders hold a cheap handle; the
+//! mailbox between them is bounded, so a sender that is too fast waits. A [registry] starts
 //! actors in order, routes messages to them by type, and drains them in reverse order, with a report in
 //! which every accepted message is accounted for. [Supervision](supervision) brings back what has
 //! failed. What exactly is promised is written down in [`semantics`].
