@@ -3,7 +3,8 @@
 //! # Actors
 //!
 //! An actor owns its state and a bounded mailbox. Others hold a [`Handle`](actor::Handle) and ask or tell it;
-//! its handlers are plain `async fn`s with `&mut self`, one at a time. See [`actor`] for how to write one.
+//! its handlers are plain `async fn`s with `&mut self`, one at a time. See [`actor`] for how to write one, and
+//! [`semantics`] for what exactly is promised, and which tests prove it.
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -88,6 +89,7 @@ pub mod actor;
 mod mailbox;
 pub mod patterns;
 pub mod registry;
+pub mod semantics;
 pub mod supervision;
 pub mod telemetry;
 

@@ -174,6 +174,29 @@ async fn r07_abandoned_ask_is_skipped() {
     assert!(!log.entries().contains(&"1".to_owned()));
 }
 
+#[test]
+fn r07_no_clock_is_touched_without_a_timeout() {
+    // A runtime without timers: using one panics.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (log, gate) = (Log::default(), Gate::default());
+        let probe = Builder::new(Probe::new(&log, &gate))
+            .capacity(1)
+            .spawn()
+            .unwrap();
+        occupy(&probe, &gate).await;
+        probe.tell(Note(1)).await.unwrap();
+        let mut waiting = probe.ask(Note(2));
+        assert!(poll_once(&mut waiting).await.is_pending());
+        gate.open();
+        assert_eq!(waiting.await.unwrap(), 2);
+        probe.stop();
+        assert!(probe.closed().await.problems.is_empty());
+    });
+}
+
 /// Tells when it is dropped.
 struct Tracked(#[expect(dead_code)] std::sync::Arc<()>);
 

@@ -259,9 +259,9 @@ async fn r16_a_stop_before_the_start_starts_nothing() {
         let probe = Probe::new(&log, &Gate::default()).spawn();
         probe.try_tell(Note(1)).unwrap();
         if kill {
-            probe.kill()
+            probe.kill();
         } else {
-            probe.stop()
+            probe.stop();
         }
         let exit = probe.closed().await;
         assert!(matches!(

@@ -129,11 +129,11 @@ impl Handler<Meet<Ping>> for Pong {
 
 #[tokio::test]
 async fn r01_actors_that_ask_each_other_compile() {
-    let pong = Pong(None).spawn();
-    let ping = Ping(Some(pong.clone())).spawn();
-    pong.ask(Meet(ping.clone())).await.unwrap();
-    assert_eq!(ping.ask(Down(1)).await.unwrap(), 1);
-    assert_eq!(ping.ask(Down(5)).await.unwrap(), 2);
+    let second = Pong(None).spawn();
+    let first = Ping(Some(second.clone())).spawn();
+    second.ask(Meet(first.clone())).await.unwrap();
+    assert_eq!(first.ask(Down(1)).await.unwrap(), 1);
+    assert_eq!(first.ask(Down(5)).await.unwrap(), 2);
 }
 
 #[tokio::test]

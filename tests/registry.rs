@@ -662,7 +662,7 @@ async fn r13_a_critical_actor_that_fails_for_good_shuts_the_registry_down() {
         move || probe("vital", &log)
     };
     let policy = RestartPolicy::permanent()
-        .intensity(1, Duration::from_secs(60))
+        .intensity(1, Duration::from_mins(1))
         .backoff(Backoff::none());
     let vital = builder
         .supervise(make, policy)

@@ -130,7 +130,7 @@ async fn r13_an_exceeded_intensity_keeps_the_actor_down_and_reports_its_queue() 
 #[tokio::test(start_paused = true)]
 async fn r13_restarts_wait_for_their_backoff() {
     let (log, gate) = (Log::default(), Gate::default());
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     let policy = RestartPolicy::permanent()
         .intensity(1000, hour * 1000)
         .backoff(Backoff::exponential(hour, hour));
@@ -154,7 +154,7 @@ async fn r13_restarts_wait_for_their_backoff() {
 #[tokio::test(start_paused = true)]
 async fn r13_a_stop_ends_the_backoff() {
     let (log, gate) = (Log::default(), Gate::default());
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     let policy = RestartPolicy::permanent().backoff(Backoff::exponential(hour, hour));
     let probe = supervised(&log, &gate, policy);
     let before = Instant::now();
@@ -291,8 +291,8 @@ impl Handler<Note> for Flaky {
 async fn r13_a_later_start_that_fails_is_tried_again() {
     let made = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&made);
-    let make = move || Flaky(counter.fetch_add(1, Ordering::Relaxed));
-    let flaky = Builder::supervised(make, at_once(RestartPolicy::transient()))
+    let factory = move || Flaky(counter.fetch_add(1, Ordering::Relaxed));
+    let flaky = Builder::supervised(factory, at_once(RestartPolicy::transient()))
         .spawn()
         .unwrap();
     assert!(flaky.ask(Crash("oh")).await.is_err());
@@ -307,12 +307,12 @@ async fn r13_a_later_start_that_fails_is_tried_again() {
 #[tokio::test]
 async fn r13_a_factory_that_panics_is_tried_again() {
     let made = AtomicU32::new(0);
-    let make = move || {
+    let factory = move || {
         let n = made.fetch_add(1, Ordering::Relaxed);
         assert!(n != 1, "the factory is on strike");
         Flaky(n)
     };
-    let flaky = Builder::supervised(make, at_once(RestartPolicy::transient()))
+    let flaky = Builder::supervised(factory, at_once(RestartPolicy::transient()))
         .spawn()
         .unwrap();
     assert!(flaky.ask(Crash("oh")).await.is_err());
