@@ -16,9 +16,14 @@ mod completion;
 mod error;
 mod operation;
 mod process;
+mod audit;
 mod record;
+mod settle;
 mod submission;
+mod workers;
 
+#[cfg(feature = "testing")]
+pub mod conformance;
 pub mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
