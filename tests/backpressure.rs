@@ -13,7 +13,10 @@ use std::time::Duration;
 /// An actor with this many slots, whose handler is at the gate.
 async fn occupied(capacity: usize) -> (Handle<Probe>, Log, Gate) {
     let (log, gate) = (Log::default(), Gate::default());
-    let probe = Builder::new(Probe::new(&log, &gate)).capacity(capacity).spawn().unwrap();
+    let probe = Builder::new(Probe::new(&log, &gate))
+        .capacity(capacity)
+        .spawn()
+        .unwrap();
     occupy(&probe, &gate).await;
     (probe, log, gate)
 }
@@ -24,7 +27,11 @@ async fn finish(probe: &Handle<Probe>, log: &Log, gate: &Gate) -> Vec<u32> {
     probe.drain();
     let exit = probe.closed().await;
     assert!(exit.is_balanced(), "{exit}");
-    log.entries().iter().filter_map(|entry| entry.parse().ok()).skip(1).collect()
+    log.entries()
+        .iter()
+        .filter_map(|entry| entry.parse().ok())
+        .skip(1)
+        .collect()
 }
 
 // ---- full ----
@@ -35,9 +42,16 @@ async fn r03_capacity_is_exact_and_the_running_message_takes_no_slot() {
     for n in 1..=3 {
         probe.try_tell(Note(n)).unwrap();
     }
-    assert_eq!(probe.try_tell(Note(4)), Err(SendError::Full(Note(4))), "three wait, one runs");
+    assert_eq!(
+        probe.try_tell(Note(4)),
+        Err(SendError::Full(Note(4))),
+        "three wait, one runs"
+    );
     let stats = probe.stats();
-    assert_eq!((stats.depth, stats.high_water, stats.account.running), (3, 3, 1));
+    assert_eq!(
+        (stats.depth, stats.high_water, stats.account.running),
+        (3, 3, 1)
+    );
     assert_eq!(finish(&probe, &log, &gate).await, [1, 2, 3]);
 }
 
@@ -54,9 +68,21 @@ async fn r03_a_slot_is_free_as_soon_as_the_handler_starts() {
 
 #[tokio::test]
 async fn r03_capacity_zero_is_an_error() {
-    let error = Builder::new(Probe::default()).name("none").capacity(0).spawn().unwrap_err();
-    assert_eq!(error, SpawnError::ZeroCapacity { actor: "none".into() });
-    assert_eq!(error.to_string(), "actor `none` has capacity 0: give it at least 1");
+    let error = Builder::new(Probe::default())
+        .name("none")
+        .capacity(0)
+        .spawn()
+        .unwrap_err();
+    assert_eq!(
+        error,
+        SpawnError::ZeroCapacity {
+            actor: "none".into()
+        }
+    );
+    assert_eq!(
+        error.to_string(),
+        "actor `none` has capacity 0: give it at least 1"
+    );
 }
 
 #[tokio::test]
@@ -64,7 +90,10 @@ async fn r04_try_tell_and_try_ask_give_the_message_back_when_full() {
     let (probe, log, gate) = occupied(1).await;
     probe.try_tell(Note(1)).unwrap();
     assert_eq!(probe.try_tell(Note(2)).unwrap_err().into_message(), Note(2));
-    assert!(matches!(probe.try_ask(Note(3)).await, Err(AskError::Full(Note(3)))));
+    assert!(matches!(
+        probe.try_ask(Note(3)).await,
+        Err(AskError::Full(Note(3)))
+    ));
     assert_eq!(finish(&probe, &log, &gate).await, [1]);
 }
 
@@ -127,7 +156,10 @@ async fn r03_a_dropped_permit_gives_its_slot_to_the_longest_waiter() {
     let mut waiting = probe.tell(Note(1));
     assert!(poll_once(&mut waiting).await.is_pending());
     drop(permit);
-    assert!(matches!(probe.try_tell(Note(9)), Err(SendError::Full(_))), "the slot is promised");
+    assert!(
+        matches!(probe.try_tell(Note(9)), Err(SendError::Full(_))),
+        "the slot is promised"
+    );
     waiting.await.unwrap();
     assert_eq!(finish(&probe, &log, &gate).await, [1]);
 }
@@ -206,7 +238,10 @@ async fn r03_a_freed_slot_goes_to_the_longest_waiter() {
         tell.await.unwrap();
     }
     drop(waiting);
-    assert_eq!(finish(&probe, &log, &gate).await, (1..=9).collect::<Vec<_>>());
+    assert_eq!(
+        finish(&probe, &log, &gate).await,
+        (1..=9).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test]
@@ -218,7 +253,11 @@ async fn r03_try_tell_is_full_while_someone_waits() {
     gate.open();
     gate.wait_entered().await;
     assert_eq!(probe.stats().depth, 0);
-    assert_eq!(probe.try_tell(Note(9)), Err(SendError::Full(Note(9))), "nobody overtakes the line");
+    assert_eq!(
+        probe.try_tell(Note(9)),
+        Err(SendError::Full(Note(9))),
+        "nobody overtakes the line"
+    );
     waiting.await.unwrap();
     assert_eq!(finish(&probe, &log, &gate).await, [1, 2]);
 }
@@ -226,7 +265,10 @@ async fn r03_try_tell_is_full_while_someone_waits() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r02_each_sender_is_handled_in_its_own_order() {
     let (log, gate) = (Log::default(), Gate::default());
-    let probe = Builder::new(Probe::new(&log, &gate)).capacity(2).spawn().unwrap();
+    let probe = Builder::new(Probe::new(&log, &gate))
+        .capacity(2)
+        .spawn()
+        .unwrap();
     let senders: Vec<_> = (0..8_u32)
         .map(|sender| {
             let probe = probe.clone();
@@ -243,9 +285,17 @@ async fn r02_each_sender_is_handled_in_its_own_order() {
     probe.drain();
     let exit = probe.closed().await;
     assert_eq!((exit.account.accepted, exit.account.ok), (400, 400));
-    let handled: Vec<u32> = log.entries().iter().filter_map(|entry| entry.parse().ok()).collect();
+    let handled: Vec<u32> = log
+        .entries()
+        .iter()
+        .filter_map(|entry| entry.parse().ok())
+        .collect();
     for sender in 0..8 {
-        let own: Vec<_> = handled.iter().filter(|n| *n / 1000 == sender).map(|n| n % 1000).collect();
+        let own: Vec<_> = handled
+            .iter()
+            .filter(|n| *n / 1000 == sender)
+            .map(|n| n % 1000)
+            .collect();
         assert_eq!(own, (0..50).collect::<Vec<_>>());
     }
 }
@@ -285,7 +335,11 @@ async fn r16_stop_gives_back_what_is_queued() {
     undelivered.sort_unstable();
     assert!(undelivered[0].0.ends_with("Held") && undelivered[0].1 == 1);
     assert!(undelivered[1].0.ends_with("Note") && undelivered[1].1 == 2);
-    assert_eq!(log.entries().len(), 3, "started, the running handler, stopped");
+    assert_eq!(
+        log.entries().len(),
+        3,
+        "started, the running handler, stopped"
+    );
 }
 
 #[tokio::test]

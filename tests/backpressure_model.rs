@@ -50,7 +50,9 @@ impl Model {
 
     fn promise(&mut self, capacity: usize) {
         while self.taken() < capacity {
-            let Some(next) = self.line.iter_mut().find(|(_, promised)| !*promised) else { return };
+            let Some(next) = self.line.iter_mut().find(|(_, promised)| !*promised) else {
+                return;
+            };
             next.1 = true;
         }
     }
@@ -58,14 +60,21 @@ impl Model {
 
 async fn follow(capacity: usize, steps: Vec<Step>) {
     let (log, gate) = (Log::default(), Gate::default());
-    let probe = Builder::new(Probe::new(&log, &gate)).capacity(capacity).spawn().unwrap();
+    let probe = Builder::new(Probe::new(&log, &gate))
+        .capacity(capacity)
+        .spawn()
+        .unwrap();
     occupy(&probe, &gate).await;
     let expected = run(&probe, &gate, capacity, steps).await;
     gate.open_for_good();
     probe.drain();
     let exit = probe.closed().await;
     assert!(exit.is_balanced(), "{exit}");
-    let handled: Vec<u32> = log.entries().iter().filter_map(|entry| entry.parse().ok()).collect();
+    let handled: Vec<u32> = log
+        .entries()
+        .iter()
+        .filter_map(|entry| entry.parse().ok())
+        .collect();
     assert_eq!(handled, expected, "first in, first out");
     assert_eq!(exit.account.ok, expected.len() as u64);
 }
@@ -138,7 +147,10 @@ async fn run(probe: &Handle<Probe>, gate: &Gate, capacity: usize, steps: Vec<Ste
         assert_eq!(stats.depth, model.queue.len());
         assert_eq!(stats.depth + stats.reserved, model.taken());
         assert!(stats.depth + stats.reserved <= capacity);
-        assert_eq!(stats.waiting, model.line.iter().filter(|(_, promised)| !promised).count());
+        assert_eq!(
+            stats.waiting,
+            model.line.iter().filter(|(_, promised)| !promised).count()
+        );
         assert!(stats.account.is_balanced());
     }
     accepted

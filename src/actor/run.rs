@@ -157,7 +157,11 @@ impl<A: Actor> Runner<A> {
         let mailbox = &shared.mailbox;
         loop {
             if shared.leaving.load(Ordering::Acquire) {
-                if !self.again.as_ref().is_some_and(|again| again.policy.restarts_after_own_stop()) {
+                if !self
+                    .again
+                    .as_ref()
+                    .is_some_and(|again| again.policy.restarts_after_own_stop())
+                {
                     shared.raise(Level::Stop);
                 }
                 return Ended::Left;

@@ -7,7 +7,9 @@ use std::time::Duration;
 use crate::orchestration::context::SystemContext;
 use crate::orchestration::events::OrchestrationEvent;
 use crate::orchestration::state::StepState;
-use crate::orchestration::store::{ClaimedStep, Completion, CompletionOutcome, StepFailure, StepOutcome, StoreError};
+use crate::orchestration::store::{
+    ClaimedStep, Completion, CompletionOutcome, StepFailure, StepOutcome, StoreError,
+};
 
 /// What a worker says of one attempt.
 #[derive(Debug, Clone)]
@@ -102,7 +104,10 @@ impl ResultProcessor {
                 .steps()
                 .get(step.id.index as usize)
                 .ok_or_else(|| StoreError::Corrupt {
-                    what: format!("task {task_uuid} has a step {} that its template lacks", step.id.index),
+                    what: format!(
+                        "task {task_uuid} has a step {} that its template lacks",
+                        step.id.index
+                    ),
                 })?
                 .retry();
             policy
@@ -115,7 +120,12 @@ impl ResultProcessor {
     }
 
     /// Announces what was recorded; returns whether there may be more to claim by it.
-    fn tell(&self, result: &StepExecutionResult, outcome: &CompletionOutcome, delay: Option<Duration>) -> bool {
+    fn tell(
+        &self,
+        result: &StepExecutionResult,
+        outcome: &CompletionOutcome,
+        delay: Option<Duration>,
+    ) -> bool {
         let step = &result.step;
         let task_uuid = step.id.task_uuid;
         let CompletionOutcome::Recorded {
@@ -132,7 +142,13 @@ impl ResultProcessor {
             return false;
         };
         let announcer = self.context.announcer();
-        let error = || result.outcome.as_ref().err().map(|failure| failure.message.clone());
+        let error = || {
+            result
+                .outcome
+                .as_ref()
+                .err()
+                .map(|failure| failure.message.clone())
+        };
         if step_state == StepState::RetryWait {
             announcer.announce(|| OrchestrationEvent::StepRetrying {
                 task_uuid,

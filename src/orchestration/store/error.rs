@@ -25,7 +25,9 @@ pub enum StoreError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// The database was made by another version of this crate.
-    #[error("database {database} has schema version {found}, this program knows version {known}: {advice}")]
+    #[error(
+        "database {database} has schema version {found}, this program knows version {known}: {advice}"
+    )]
     SchemaVersion {
         /// Which one.
         database: String,

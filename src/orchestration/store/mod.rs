@@ -63,7 +63,10 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     ///
     /// The outer error concerns the store (nothing of the batch is stored); an inner one only its own task.
-    async fn submit(&self, tasks: Vec<NewTask>) -> Result<Vec<Result<Submission, StoreError>>, StoreError>;
+    async fn submit(
+        &self,
+        tasks: Vec<NewTask>,
+    ) -> Result<Vec<Result<Submission, StoreError>>, StoreError>;
 
     /// Claims runnable steps (ready, or waiting for a retry that is due) for one process: each gets a lease,
     /// a higher epoch and one more attempt; its task becomes `running`. Order: priority (higher first), then
@@ -81,7 +84,10 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`StoreError`] if the database cannot be used; then nothing was recorded.
-    async fn complete(&self, completions: Vec<Completion>) -> Result<Vec<CompletionOutcome>, StoreError>;
+    async fn complete(
+        &self,
+        completions: Vec<Completion>,
+    ) -> Result<Vec<CompletionOutcome>, StoreError>;
 
     /// Renews the registration of a process and every lease it holds, and returns the leases it still holds.
     /// A step that the process believes to run and that is missing here was taken away from it.
@@ -114,7 +120,10 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`StoreError`] if the database cannot be used; then nothing was done.
-    async fn operate(&self, operations: Vec<Operation>) -> Result<Vec<OperationOutcome>, StoreError>;
+    async fn operate(
+        &self,
+        operations: Vec<Operation>,
+    ) -> Result<Vec<OperationOutcome>, StoreError>;
 
     /// Makes a process known: what it can run, and how others on its host can tell whether it lives.
     ///

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{MAX_DOCUMENT_BYTES, MAX_NAME_BYTES, MAX_STEPS};
+use super::{MAX_DOCUMENT_BYTES, MAX_NAME_BYTES, MAX_STEPS, StepTemplate};
 
 /// A line and a column, both counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Problem {
     #[error("the template is larger than {MAX_DOCUMENT_BYTES} bytes")]
     TooLarge,
     /// A field that templates do not have.
-    #[error("unknown key `{key}` in {within}{}", meant(.suggestion))]
+    #[error("unknown key `{key}` in {within}{}", meant(.suggestion.as_ref()))]
     UnknownKey {
         /// The key.
         key: String,
@@ -90,7 +90,7 @@ pub enum Problem {
         step: String,
     },
     /// A dependency on a step that is not there.
-    #[error("step {step:?} depends on unknown step {dependency:?}{}", meant(.suggestion))]
+    #[error("step {step:?} depends on unknown step {dependency:?}{}", meant(.suggestion.as_ref()))]
     UnknownDependency {
         /// The step.
         step: String,
@@ -114,7 +114,7 @@ pub enum Problem {
         path: Vec<String>,
     },
     /// A handler that is not registered.
-    #[error("step {step:?} names the unknown handler {callable:?}{}", meant(.suggestion))]
+    #[error("step {step:?} names the unknown handler {callable:?}{}", meant(.suggestion.as_ref()))]
     UnknownHandler {
         /// The step.
         step: String,
@@ -135,9 +135,29 @@ pub enum Problem {
     },
 }
 
-fn meant(suggestion: &Option<String>) -> String {
+impl Problem {
+    pub(crate) fn unknown_handler<'a>(
+        step: &StepTemplate,
+        known: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        Self::UnknownHandler {
+            step: step.name().to_owned(),
+            callable: step.callable().to_owned(),
+            suggestion: closest(step.callable(), known),
+        }
+    }
+
+    pub(crate) fn bad_settings(step: &StepTemplate, problem: String) -> Self {
+        Self::BadSettings {
+            step: step.name().to_owned(),
+            callable: step.callable().to_owned(),
+            problem,
+        }
+    }
+}
+
+fn meant(suggestion: Option<&String>) -> String {
     suggestion
-        .as_ref()
         .map(|name| format!(" (did you mean {name:?}?)"))
         .unwrap_or_default()
 }
@@ -187,13 +207,13 @@ impl TemplateErrors {
         Self(errors)
     }
 
-    pub(super) fn too_large(file: Option<Arc<str>>) -> Self {
-        Self(vec![TemplateError::new(Problem::TooLarge, None)]).in_file(file)
+    pub(super) fn too_large(file: &Arc<str>) -> Self {
+        Self(vec![TemplateError::new(Problem::TooLarge, None)]).in_file(Some(file))
     }
 
-    pub(super) fn in_file(mut self, file: Option<Arc<str>>) -> Self {
+    pub(super) fn in_file(mut self, file: Option<&Arc<str>>) -> Self {
         for error in &mut self.0 {
-            error.file.clone_from(&file);
+            error.file = file.cloned();
         }
         self
     }

@@ -120,7 +120,7 @@ impl TaskTemplate {
         let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
         let file: Arc<str> = path.to_string_lossy().into();
         if bytes > MAX_DOCUMENT_BYTES as u64 {
-            return Err(LoadError::Template(TemplateErrors::too_large(Some(file))));
+            return Err(LoadError::Template(TemplateErrors::too_large(&file)));
         }
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
         let json = path
@@ -146,7 +146,7 @@ impl TaskTemplate {
         document
             .map_err(|error| TemplateErrors::new(vec![error]))
             .and_then(|document| reader::read(&document))
-            .map_err(|errors| errors.in_file(file.clone()))
+            .map_err(|errors| errors.in_file(file.as_ref()))
             .map(|template| Self { file, ..template })
     }
 
@@ -200,7 +200,7 @@ impl TaskTemplate {
         if errors.is_empty() {
             Ok(())
         } else {
-            Err(TemplateErrors::new(errors).in_file(self.file.clone()))
+            Err(TemplateErrors::new(errors).in_file(self.file.as_ref()))
         }
     }
 

@@ -373,16 +373,13 @@ impl Reader {
             policy.max_attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
         }
         if let Some(backoff) = self.text(&mut retry, "backoff") {
-            match Backoff::ALL
-                .into_iter()
-                .find(|kind| kind.as_str() == backoff.value)
-            {
-                Some(kind) => policy.backoff = kind,
-                None => {
-                    let known = Backoff::ALL.map(Backoff::as_str).join(", ");
-                    let problem = format!("is {:?}; it can be one of {known}", backoff.value);
-                    self.bad_value("backoff", &retry.within, problem, backoff.place);
-                }
+            let known = Backoff::ALL.into_iter();
+            if let Some(kind) = known.clone().find(|kind| kind.as_str() == backoff.value) {
+                policy.backoff = kind;
+            } else {
+                let known = known.map(Backoff::as_str).collect::<Vec<_>>().join(", ");
+                let problem = format!("is {:?}; it can be one of {known}", backoff.value);
+                self.bad_value("backoff", &retry.within, problem, backoff.place);
             }
         }
         if let Some(max) = self.number(&mut retry, "max_backoff_ms") {

@@ -13,7 +13,8 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use super::executor::{StepJob, StepReport, execute};
 use crate::actor::{Actor, AskError, Context, Handle, Handler, Message, StopReason};
 use crate::orchestration::actors::{
-    ClaimStepsMessage, OrchestrationActor, ProcessStepResultMessage, ResultProcessorActor, StepEnqueuerActor,
+    ClaimStepsMessage, OrchestrationActor, ProcessStepResultMessage, ResultProcessorActor,
+    StepEnqueuerActor,
 };
 use crate::orchestration::context::SystemContext;
 use crate::orchestration::events::OrchestrationEvent;
@@ -100,19 +101,29 @@ impl Actor for WorkerActor {
     async fn stopped(&mut self, _: &StopReason) -> Result<(), Infallible> {
         self.closing.cancel();
         self.steps.close();
-        if timeout(self.context.config().drain, self.steps.wait()).await.is_err() {
+        if timeout(self.context.config().drain, self.steps.wait())
+            .await
+            .is_err()
+        {
             tracing::info!(
                 steps = self.steps.len(),
                 "interrupting steps that did not end in time; they will run again"
             );
             self.context.running().interrupt_all();
             if timeout(Self::LAST_WORDS, self.steps.wait()).await.is_err() {
-                tracing::warn!(steps = self.steps.len(), "steps did not react to being interrupted");
+                tracing::warn!(
+                    steps = self.steps.len(),
+                    "steps did not react to being interrupted"
+                );
             }
         }
         let leases = self.context.running().leases();
         if !leases.is_empty()
-            && let Err(error) = self.context.store().release(self.context.process(), leases).await
+            && let Err(error) = self
+                .context
+                .store()
+                .release(self.context.process(), leases)
+                .await
         {
             tracing::warn!(%error, "leases could not be given back; they run out by themselves");
         }
@@ -127,7 +138,11 @@ impl OrchestrationActor for WorkerActor {
 }
 
 impl Handler<WorkerStatusMessage> for WorkerActor {
-    async fn handle(&mut self, _: WorkerStatusMessage, _: &Context<Self>) -> Result<WorkerStatus, Infallible> {
+    async fn handle(
+        &mut self,
+        _: WorkerStatusMessage,
+        _: &Context<Self>,
+    ) -> Result<WorkerStatus, Infallible> {
         Ok(WorkerStatus {
             running: self.context.running().len(),
             concurrency: self.context.config().concurrency,
@@ -210,7 +225,11 @@ impl StepRun {
             return;
         }
         // No outcome could be recorded: the step is given back and runs again.
-        let released = self.context.store().release(self.context.process(), vec![lease]).await;
+        let released = self
+            .context
+            .store()
+            .release(self.context.process(), vec![lease])
+            .await;
         self.context.running().end(lease);
         if let Err(error) = released {
             tracing::warn!(
@@ -281,7 +300,11 @@ impl StepRun {
         };
         let mut wait = Duration::from_millis(10);
         for _ in 0..=self.context.config().completion_retries {
-            match self.results.ask(ProcessStepResultMessage(result.clone())).await {
+            match self
+                .results
+                .ask(ProcessStepResultMessage(result.clone()))
+                .await
+            {
                 Ok(_recorded_or_stale) => return true,
                 Err(error) => {
                     tracing::warn!(
@@ -309,7 +332,11 @@ async fn heartbeat(context: Arc<SystemContext>) {
         let asked = Instant::now();
         // What is claimed after this line cannot be judged by the answer.
         let believed = context.running().leases();
-        match context.store().heartbeat(context.process(), config.lease).await {
+        match context
+            .store()
+            .heartbeat(context.process(), config.lease)
+            .await
+        {
             Ok(held) => {
                 renewed = asked;
                 let lost: Vec<_> = believed

@@ -93,7 +93,10 @@ impl<S> StepContext<S> {
     pub fn config<T: DeserializeOwned + 'static>(&self) -> Result<T, StepError> {
         decode_value(&self.attempt.config).map_err(|error| {
             let step = self.step_name();
-            StepError::permanent(format!("handler.initialization of step \"{step}\": {error}")).with_kind("config")
+            StepError::permanent(format!(
+                "handler.initialization of step \"{step}\": {error}"
+            ))
+            .with_kind("config")
         })
     }
 
@@ -148,7 +151,10 @@ impl Attempt {
     pub(super) fn input<T: DeserializeOwned + 'static>(&self) -> Result<T, StepError> {
         decode(&self.input_json).map_err(|error| {
             let step = &self.claimed.name;
-            StepError::permanent(format!("the task's input does not fit step \"{step}\": {error}")).with_kind("input")
+            StepError::permanent(format!(
+                "the task's input does not fit step \"{step}\": {error}"
+            ))
+            .with_kind("input")
         })
     }
 }
@@ -182,7 +188,10 @@ mod tests {
         let mut attempt = fixture::attempt("ship");
         attempt.input_json = r#"{"order":7}"#.into();
         attempt.config = Arc::new(json!({"carrier": "rail"}));
-        let parents = vec![fixture::parent("pay", "42"), fixture::parent("pack", "null")];
+        let parents = vec![
+            fixture::parent("pay", "42"),
+            fixture::parent("pack", "null"),
+        ];
         Arc::make_mut(&mut attempt.claimed).parents = parents;
         StepContext::new(Arc::new(attempt), Arc::new(9))
     }
@@ -192,17 +201,24 @@ mod tests {
         let step = context();
         assert_eq!(step.parent::<u32>("pay").unwrap(), 42);
         assert_eq!(step.parent::<Option<u32>>("pack").unwrap(), None);
-        assert_eq!(step.parents().collect::<Vec<_>>(), [("pay", "42"), ("pack", "null")]);
+        assert_eq!(
+            step.parents().collect::<Vec<_>>(),
+            [("pay", "42"), ("pack", "null")]
+        );
         let stranger = step.parent::<u32>("order").unwrap_err();
         assert_eq!(stranger.kind(), "parent");
         assert!(!stranger.is_retryable());
         assert!(
-            stranger.message().contains("\"order\", on which it does not depend"),
+            stranger
+                .message()
+                .contains("\"order\", on which it does not depend"),
             "{stranger}"
         );
         let wrong = step.parent::<String>("pay").unwrap_err();
         assert!(
-            wrong.message().contains("result of \"pay\" does not fit step \"ship\""),
+            wrong
+                .message()
+                .contains("result of \"pay\" does not fit step \"ship\""),
             "{wrong}"
         );
     }
@@ -218,7 +234,9 @@ mod tests {
         let config = step.config::<Vec<u32>>().unwrap_err();
         assert_eq!((config.kind(), config.is_retryable()), ("config", false));
         assert!(
-            config.message().contains("handler.initialization of step \"ship\""),
+            config
+                .message()
+                .contains("handler.initialization of step \"ship\""),
             "{config}"
         );
     }

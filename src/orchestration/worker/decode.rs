@@ -14,18 +14,24 @@ pub(super) fn decode<T: DeserializeOwned + 'static>(text: &str) -> Result<T, ser
         return serde_json::from_str("null");
     }
     match serde_json::from_str(text) {
-        Err(error) if text.trim() == "null" => serde_json::from_str("{}").map_err(|other| better(error, other)),
+        Err(error) if text.trim() == "null" => {
+            serde_json::from_str("{}").map_err(|other| better(error, other))
+        }
         decoded => decoded,
     }
 }
 
 /// Decodes a JSON value, by the rules of [`decode`].
-pub(super) fn decode_value<T: DeserializeOwned + 'static>(value: &Value) -> Result<T, serde_json::Error> {
+pub(super) fn decode_value<T: DeserializeOwned + 'static>(
+    value: &Value,
+) -> Result<T, serde_json::Error> {
     if TypeId::of::<T>() == TypeId::of::<()>() {
         return serde_json::from_str("null");
     }
     match T::deserialize(value) {
-        Err(error) if value.is_null() => serde_json::from_str("{}").map_err(|other| better(error, other)),
+        Err(error) if value.is_null() => {
+            serde_json::from_str("{}").map_err(|other| better(error, other))
+        }
         decoded => decoded,
     }
 }
@@ -61,7 +67,10 @@ mod tests {
         decode::<()>(r#"{"id":7}"#).unwrap();
         decode_value::<()>(&json!([1])).unwrap();
         assert_eq!(decode::<Options>("null").unwrap(), Options { note: None });
-        assert_eq!(decode_value::<Options>(&Value::Null).unwrap(), Options { note: None });
+        assert_eq!(
+            decode_value::<Options>(&Value::Null).unwrap(),
+            Options { note: None }
+        );
         assert_eq!(decode::<Option<u32>>("null").unwrap(), None);
         assert_eq!(decode::<Order>(r#"{"id":7}"#).unwrap(), Order { id: 7 });
     }

@@ -148,7 +148,8 @@ where
 
 fn encode<O: Serialize>(output: &O, limit: usize) -> Outcome {
     let json = serde_json::to_string(output).map_err(|error| {
-        StepError::permanent(format!("the result cannot be written as JSON: {error}")).with_kind("result")
+        StepError::permanent(format!("the result cannot be written as JSON: {error}"))
+            .with_kind("result")
     })?;
     if json.len() > limit {
         let message = format!(

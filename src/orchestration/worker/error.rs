@@ -89,7 +89,11 @@ impl fmt::Display for StepError {
 
 impl fmt::Debug for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fate = if self.retryable { "retryable" } else { "permanent" };
+        let fate = if self.retryable {
+            "retryable"
+        } else {
+            "permanent"
+        };
         write!(f, "StepError({fate}, {self})")
     }
 }
@@ -151,7 +155,8 @@ mod tests {
 
     #[test]
     fn o07_a_failure_is_stored_as_the_handler_said_it() {
-        let failure = StepFailure::from(StepError::permanent("no such order").with_kind("not_found"));
+        let failure =
+            StepFailure::from(StepError::permanent("no such order").with_kind("not_found"));
         assert_eq!(
             failure,
             StepFailure {

@@ -83,7 +83,9 @@ pub(crate) async fn execute(job: StepJob, table: &HandlerTable) -> StepReport {
     }));
     let mut running = match work {
         Work::Async(future) => Guarded::new(future),
-        Work::Blocking(function) => Guarded::new(Box::pin(on_thread(function, job.slot, span.clone()))),
+        Work::Blocking(function) => {
+            Guarded::new(Box::pin(on_thread(function, job.slot, span.clone())))
+        }
     };
     let (outcome, interrupted) = async {
         let stop = tokio::select! {
@@ -158,7 +160,9 @@ struct Guarded {
 
 impl Guarded {
     fn new(future: Pin<Box<dyn Future<Output = Outcome> + Send>>) -> Self {
-        Self { future: Some(future) }
+        Self {
+            future: Some(future),
+        }
     }
 
     fn dispose(&mut self) -> Result<(), StepError> {

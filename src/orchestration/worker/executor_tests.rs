@@ -32,14 +32,21 @@ async fn o07_values_and_errors_come_through() {
     assert!(!report.interrupted);
 
     let report = execute(job("io"), &table).await;
-    assert_eq!((error(&report).kind(), error(&report).is_retryable()), ("error", true));
+    assert_eq!(
+        (error(&report).kind(), error(&report).is_retryable()),
+        ("error", true)
+    );
 }
 
 #[tokio::test]
 async fn o14_what_cannot_run_says_so_without_running() {
     let table = StepHandlers::new()
-        .register("number", |_: u32, _: StepContext| async move { Ok::<_, StepError>(()) })
-        .register_blocking("blocking_number", |_: u32, _: StepContext| Ok::<_, StepError>(()))
+        .register("number", |_: u32, _: StepContext| async move {
+            Ok::<_, StepError>(())
+        })
+        .register_blocking("blocking_number", |_: u32, _: StepContext| {
+            Ok::<_, StepError>(())
+        })
         .build()
         .unwrap();
     let report = execute(job("nobody"), &table).await;
@@ -48,7 +55,10 @@ async fn o14_what_cannot_run_says_so_without_running() {
         let mut job = job(name);
         job.input_json = r#""text""#.into();
         let report = execute(job, &table).await;
-        assert_eq!((error(&report).kind(), error(&report).is_retryable()), ("input", false));
+        assert_eq!(
+            (error(&report).kind(), error(&report).is_retryable()),
+            ("input", false)
+        );
         assert!(error(&report).message().contains(name));
     }
 }
@@ -68,8 +78,15 @@ async fn r12_a_panic_is_an_outcome() {
         .unwrap();
     for (name, text) in [("async", "wheel 3 fell off"), ("blocking", "no wheels")] {
         let report = execute(job(name), &table).await;
-        assert_eq!((error(&report).kind(), error(&report).is_retryable()), ("panic", true));
-        assert!(error(&report).message().contains(text), "{:?}", report.outcome);
+        assert_eq!(
+            (error(&report).kind(), error(&report).is_retryable()),
+            ("panic", true)
+        );
+        assert!(
+            error(&report).message().contains(text),
+            "{:?}",
+            report.outcome
+        );
     }
 }
 
@@ -150,7 +167,10 @@ async fn o07_a_handler_may_end_by_itself_within_its_grace() {
     assert_eq!(report.outcome.unwrap(), r#""saved""#);
     assert!(!report.interrupted);
     let report = execute(interrupted("undone"), &table).await;
-    assert_eq!(error(&report).message(), "the step was told to stop; half a file");
+    assert_eq!(
+        error(&report).message(),
+        "the step was told to stop; half a file"
+    );
     assert!(report.interrupted && error(&report).is_retryable());
     let report = execute(interrupted("slow"), &table).await;
     assert_eq!(report.elapsed, Duration::from_millis(300));
@@ -206,7 +226,10 @@ async fn o07_a_blocking_handler_keeps_its_slot_until_it_ends() {
     assert_eq!(error(&report).kind(), "timeout");
     assert_eq!(slots.available_permits(), 0);
     finish.send(()).unwrap();
-    assert!(was_told.await.unwrap(), "the thread can see that it should stop");
+    assert!(
+        was_told.await.unwrap(),
+        "the thread can see that it should stop"
+    );
     // Free once the thread has ended, and not before.
     let _free = slots.acquire().await.unwrap();
 }
@@ -250,5 +273,9 @@ async fn o14_a_result_that_is_too_large_is_refused() {
         (error(&report).kind(), error(&report).is_retryable()),
         ("result_too_large", false)
     );
-    assert!(error(&report).message().contains("101 bytes"), "{:?}", report.outcome);
+    assert!(
+        error(&report).message().contains("101 bytes"),
+        "{:?}",
+        report.outcome
+    );
 }

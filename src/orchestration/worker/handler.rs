@@ -180,6 +180,8 @@ impl<S: Send + Sync + 'static> StepHandlers<S> {
 impl<S> fmt::Debug for StepHandlers<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.entries.iter().map(|(name, _)| name);
-        f.debug_tuple("StepHandlers").field(&names.collect::<Vec<_>>()).finish()
+        f.debug_tuple("StepHandlers")
+            .field(&names.collect::<Vec<_>>())
+            .finish()
     }
 }

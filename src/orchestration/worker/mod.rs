@@ -8,6 +8,7 @@
 //! Handlers run **at least once**: a process that dies between the work and the record of it makes the step
 //! run again. [`StepContext::epoch`] is the fencing token for side effects that must not be doubled.
 
+mod actor;
 pub mod builtin;
 mod context;
 mod decode;
@@ -16,10 +17,13 @@ mod error;
 mod executor;
 mod handler;
 mod process;
+mod running;
 mod table;
 
+pub use actor::{WorkerActor, WorkerStatus, WorkerStatusMessage};
 pub use context::StepContext;
 pub use error::StepError;
 pub use handler::{StepHandler, StepHandlers};
 pub use process::{Liveness, ProcessIdentity, end_orphans};
+pub(crate) use running::RunningSteps;
 pub use table::{HandlerTable, InvalidHandlers};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::erased::ErasedHandler;
+use crate::orchestration::template::{Problem, TaskTemplate, TemplateErrors};
 
 /// The handlers that a program offers, by name. Cheap to clone; made by
 /// [`StepHandlers::build`](super::StepHandlers::build). The default has none.
@@ -17,7 +18,9 @@ pub struct HandlerTable {
 }
 
 impl HandlerTable {
-    pub(super) fn new(entries: Vec<(String, Arc<dyn ErasedHandler>)>) -> Result<Self, InvalidHandlers> {
+    pub(super) fn new(
+        entries: Vec<(String, Arc<dyn ErasedHandler>)>,
+    ) -> Result<Self, InvalidHandlers> {
         let mut handlers = BTreeMap::new();
         let mut problems = InvalidHandlers {
             duplicates: Vec::new(),
@@ -65,6 +68,23 @@ impl HandlerTable {
         }
     }
 
+    /// Whether every step of a template can be run by these handlers.
+    ///
+    /// # Errors
+    ///
+    /// [`TemplateErrors`]: every step whose handler is missing or does not accept its settings, with lines.
+    pub fn check(&self, template: &TaskTemplate) -> Result<(), TemplateErrors> {
+        template.check_steps(|step| match self.get(step.callable()) {
+            None => Err(Problem::unknown_handler(
+                step,
+                self.handlers.keys().map(String::as_str),
+            )),
+            Some(handler) => handler
+                .check_config(step.initialization())
+                .map_err(|problem| Problem::bad_settings(step, problem)),
+        })
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<Arc<dyn ErasedHandler>> {
         self.handlers.get(name).cloned()
     }
@@ -99,10 +119,15 @@ impl InvalidHandlers {
         let mut problems = Vec::new();
         if !self.duplicates.is_empty() {
             let names = self.duplicates.join("\", \"");
-            problems.push(format!("step handlers registered more than once: \"{names}\""));
+            problems.push(format!(
+                "step handlers registered more than once: \"{names}\""
+            ));
         }
         if self.unnamed > 0 {
-            problems.push(format!("step handlers registered without a name: {}", self.unnamed));
+            problems.push(format!(
+                "step handlers registered without a name: {}",
+                self.unnamed
+            ));
         }
         problems.join("; ")
     }
@@ -145,9 +170,13 @@ mod tests {
             .unwrap();
         assert_eq!(table.names(), ["a", "b"]);
         assert!(table.contains("a") && !table.contains("c"));
-        table.check_config("a", &serde_json::json!({"anything": 1})).unwrap();
+        table
+            .check_config("a", &serde_json::json!({"anything": 1}))
+            .unwrap();
         assert_eq!(
-            table.check_config("c", &serde_json::Value::Null).unwrap_err(),
+            table
+                .check_config("c", &serde_json::Value::Null)
+                .unwrap_err(),
             "there is no handler \"c\""
         );
     }

@@ -40,21 +40,38 @@ mod tests {
     use crate::orchestration::worker::{HandlerTable, StepHandlers};
 
     fn table() -> HandlerTable {
-        StepHandlers::new().register_type("noop", Noop).build().unwrap()
+        StepHandlers::new()
+            .register_type("noop", Noop)
+            .build()
+            .unwrap()
     }
 
     #[tokio::test]
     async fn it_returns_what_it_is_given() {
-        assert_eq!(execute(fixture::job("noop"), &table()).await.outcome.unwrap(), "null");
+        assert_eq!(
+            execute(fixture::job("noop"), &table())
+                .await
+                .outcome
+                .unwrap(),
+            "null"
+        );
         let mut job = fixture::job("noop");
         job.config = Arc::new(json!({"result": {"n": [1]}}));
-        assert_eq!(execute(job, &table()).await.outcome.unwrap(), r#"{"n":[1]}"#);
+        assert_eq!(
+            execute(job, &table()).await.outcome.unwrap(),
+            r#"{"n":[1]}"#
+        );
     }
 
     #[test]
     fn o07_unknown_keys_are_refused() {
-        let error = table().check_config("noop", &json!({"resul": 1})).unwrap_err();
-        assert!(error.contains("unknown field `resul`, expected `result`"), "{error}");
+        let error = table()
+            .check_config("noop", &json!({"resul": 1}))
+            .unwrap_err();
+        assert!(
+            error.contains("unknown field `resul`, expected `result`"),
+            "{error}"
+        );
         table().check_config("noop", &Value::Null).unwrap();
     }
 }

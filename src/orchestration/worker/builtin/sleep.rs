@@ -22,7 +22,8 @@ struct Config {
 
 impl Config {
     fn duration(&self) -> Result<Duration, String> {
-        Duration::try_from_secs_f64(self.seconds).map_err(|error| format!("`seconds: {}`: {error}", self.seconds))
+        Duration::try_from_secs_f64(self.seconds)
+            .map_err(|error| format!("`seconds: {}`: {error}", self.seconds))
     }
 }
 
@@ -55,7 +56,10 @@ mod tests {
     use crate::orchestration::worker::{HandlerTable, StepHandlers};
 
     fn table() -> HandlerTable {
-        StepHandlers::new().register_type("sleep", Sleep).build().unwrap()
+        StepHandlers::new()
+            .register_type("sleep", Sleep)
+            .build()
+            .unwrap()
     }
 
     #[tokio::test(start_paused = true)]
@@ -64,7 +68,11 @@ mod tests {
         job.config = Arc::new(json!({"seconds": 1.5, "result": "rested"}));
         let report = execute(job, &table()).await;
         assert_eq!(report.outcome.unwrap(), r#""rested""#);
-        assert!(report.elapsed >= Duration::from_millis(1500), "{:?}", report.elapsed);
+        assert!(
+            report.elapsed >= Duration::from_millis(1500),
+            "{:?}",
+            report.elapsed
+        );
     }
 
     #[test]
@@ -81,6 +89,8 @@ mod tests {
             let error = table().check_config("sleep", &config).unwrap_err();
             assert!(error.contains(expected), "{config}: {error}");
         }
-        table().check_config("sleep", &json!({"seconds": 0})).unwrap();
+        table()
+            .check_config("sleep", &json!({"seconds": 0}))
+            .unwrap();
     }
 }

@@ -61,7 +61,9 @@ impl ProcessIdentity {
                 Some(_) => Liveness::Alive,
                 None => Liveness::Unknown,
             },
-            Err(error) if error.kind() == ErrorKind::NotFound || is_gone(&error) => without_proc(other.pid),
+            Err(error) if error.kind() == ErrorKind::NotFound || is_gone(&error) => {
+                without_proc(other.pid)
+            }
             Err(_) => Liveness::Unknown,
         }
     }
@@ -84,7 +86,11 @@ fn is_gone(error: &std::io::Error) -> bool {
 }
 
 fn host() -> Option<String> {
-    let read = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    let read = |path: &str| {
+        fs::read_to_string(path)
+            .ok()
+            .map(|text| text.trim().to_owned())
+    };
     let name = read("/proc/sys/kernel/hostname")?;
     let boot = read("/proc/sys/kernel/random/boot_id")?;
     let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
@@ -166,10 +172,17 @@ mod tests {
         let mut other = registration(&identity);
         assert_eq!(identity.liveness_of(&other), Liveness::Alive);
         other.pid_birth = "1".to_owned();
-        assert_eq!(identity.liveness_of(&other), Liveness::Dead, "the id was reused");
+        assert_eq!(
+            identity.liveness_of(&other),
+            Liveness::Dead,
+            "the id was reused"
+        );
 
         let mut command = std::process::Command::new("sh");
-        command.arg("-c").arg("read line").stdin(std::process::Stdio::piped());
+        command
+            .arg("-c")
+            .arg("read line")
+            .stdin(std::process::Stdio::piped());
         let mut child = command.spawn().unwrap();
         other.pid = child.id();
         other.pid_birth = birth_of(child.id()).unwrap();

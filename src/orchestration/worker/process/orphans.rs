@@ -54,12 +54,23 @@ fn marked(marker: &[u8]) -> Vec<Pid> {
     };
     let own = getpid();
     entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().and_then(Pid::from_raw))
+        .filter_map(|entry| {
+            entry
+                .ok()?
+                .file_name()
+                .to_str()?
+                .parse()
+                .ok()
+                .and_then(Pid::from_raw)
+        })
         .filter(|&pid| pid != own)
         // Zombies have no environment left.
         .filter(|pid| {
-            fs::read(format!("/proc/{}/environ", pid.as_raw_pid()))
-                .is_ok_and(|environ| environ.split(|&byte| byte == 0).any(|entry| entry == marker))
+            fs::read(format!("/proc/{}/environ", pid.as_raw_pid())).is_ok_and(|environ| {
+                environ
+                    .split(|&byte| byte == 0)
+                    .any(|entry| entry == marker)
+            })
         })
         .collect()
 }
@@ -100,7 +111,10 @@ mod tests {
         output.read_exact(&mut up).unwrap();
 
         assert_eq!(end_orphans(Uuid::now_v7()), 0);
-        assert!(shell.try_wait().unwrap().is_none(), "others' children are left alone");
+        assert!(
+            shell.try_wait().unwrap().is_none(),
+            "others' children are left alone"
+        );
         assert!(end_orphans(process) >= 2);
         // Every one of them held the pipe open.
         output.read_to_end(&mut Vec::new()).unwrap();

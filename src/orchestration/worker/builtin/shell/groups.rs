@@ -28,7 +28,11 @@ impl ProcessGroups {
     /// Ends (`SIGKILL`) every process group at once, and lets no more be started. For a program that is about
     /// to exit without waiting for its steps.
     pub fn kill_all(&self) {
-        *self.0.closed.write().unwrap_or_else(PoisonError::into_inner) = true;
+        *self
+            .0
+            .closed
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = true;
         for &group in &*self.0.live() {
             signal(group, Signal::KILL);
         }
@@ -51,7 +55,10 @@ impl ProcessGroups {
             return Err(io::Error::other("this process is being ended"));
         }
         let child = command.process_group(0).spawn()?;
-        let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let id = child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(Pid::from_raw);
         // A child that was not waited for has an id.
         let id = id.ok_or_else(|| io::Error::other("the child process has no id"))?;
         self.0.live().insert(id);

@@ -40,7 +40,11 @@ struct Given<'a> {
     correlation_id: Uuid,
 }
 
-pub(super) async fn run<S>(config: &Config, step: &StepContext<S>, shell: &Shell) -> Result<Box<RawValue>, StepError> {
+pub(super) async fn run<S>(
+    config: &Config,
+    step: &StepContext<S>,
+    shell: &Shell,
+) -> Result<Box<RawValue>, StepError> {
     let given = given(step)?;
     let mut command = command(config, step, shell.process);
     let mut group = shell
@@ -51,7 +55,10 @@ pub(super) async fn run<S>(config: &Config, step: &StepContext<S>, shell: &Shell
     let mut errors = Capture::new(0);
     let (status, told) = converse(&mut group, &given, &mut output, &mut errors, step).await?;
     if told {
-        let message = with_lines(format!("the command was told to end ({})", describe(status)), &errors);
+        let message = with_lines(
+            format!("the command was told to end ({})", describe(status)),
+            &errors,
+        );
         return Err(StepError::retryable(message).with_kind("interrupted"));
     }
     if !status.success() {
@@ -82,7 +89,11 @@ async fn converse<S>(
         return Err(StepError::retryable("the command's pipes are missing").with_kind("spawn"));
     };
     let mut streaming = Box::pin(async {
-        let ((), output, errors) = tokio::join!(feed(stdin, given), output.read_from(stdout), errors.read_from(stderr));
+        let ((), output, errors) = tokio::join!(
+            feed(stdin, given),
+            output.read_from(stdout),
+            errors.read_from(stderr)
+        );
         output.and(errors)
     });
     let mut streamed = None;
@@ -106,13 +117,15 @@ async fn converse<S>(
             }
         }
     };
-    let status = status.map_err(|error| StepError::retryable(format!("waiting for the command: {error}")))?;
+    let status = status
+        .map_err(|error| StepError::retryable(format!("waiting for the command: {error}")))?;
     let streamed = match streamed {
         Some(done) => done,
         // Nobody of the group is left to write; a process that left it may hold the pipes for ever.
         None => timeout(LEFT_GROUP, streaming).await.unwrap_or(Ok(())),
     };
-    streamed.map_err(|error| StepError::retryable(format!("reading the command's output: {error}")))?;
+    streamed
+        .map_err(|error| StepError::retryable(format!("reading the command's output: {error}")))?;
     Ok((status, told))
 }
 
@@ -192,7 +205,10 @@ fn result(output: Output, captured: &Capture) -> Result<Box<RawValue>, StepError
             } else {
                 ""
             };
-            StepError::permanent(format!("standard output is not one JSON value: {error}{seen}")).with_kind("output")
+            StepError::permanent(format!(
+                "standard output is not one JSON value: {error}{seen}"
+            ))
+            .with_kind("output")
         }),
     }
 }

@@ -11,7 +11,8 @@ use crate::orchestration::worker::executor::{StepJob, StepReport, execute, fixtu
 use crate::orchestration::worker::{HandlerTable, StepHandlers};
 
 fn shell() -> (HandlerTable, ProcessGroups) {
-    let (handlers, groups) = crate::orchestration::worker::builtin::register(StepHandlers::new(), Uuid::now_v7());
+    let (handlers, groups) =
+        crate::orchestration::worker::builtin::register(StepHandlers::new(), Uuid::now_v7());
     (handlers.build().unwrap(), groups)
 }
 
@@ -56,7 +57,9 @@ impl Fifo {
         let path = self.path();
         let (up, is_up) = oneshot::channel();
         let reader = std::thread::spawn(move || {
-            let mut lines = std::io::BufRead::lines(std::io::BufReader::new(std::fs::File::open(path).unwrap()));
+            let mut lines = std::io::BufRead::lines(std::io::BufReader::new(
+                std::fs::File::open(path).unwrap(),
+            ));
             lines.next().unwrap().unwrap();
             up.send(()).unwrap();
             lines.for_each(drop);
@@ -71,13 +74,17 @@ async fn text_and_json_results() {
     assert_eq!(text.outcome.unwrap(), r#""a\nb\n""#);
     let strange = run(json!({"command": "printf '\\377x'"})).await;
     assert_eq!(strange.outcome.unwrap(), "\"\u{fffd}x\"");
-    let json = run(json!({"command": "echo ' {\"n\": 12345678901234567890123}'", "output": "json"})).await;
+    let json =
+        run(json!({"command": "echo ' {\"n\": 12345678901234567890123}'", "output": "json"})).await;
     assert_eq!(json.outcome.unwrap(), r#"{"n": 12345678901234567890123}"#);
     let bad = error(json!({"command": "printf '{\"a\":\\n1,}'", "output": "json"})).await;
     assert_eq!((bad.kind(), bad.is_retryable()), ("output", false));
     assert!(bad.message().contains("line 2 column 3"), "{bad}");
     let nothing = error(json!({"command": ":", "output": "json"})).await;
-    assert!(nothing.message().contains("nothing was printed"), "{nothing}");
+    assert!(
+        nothing.message().contains("nothing was printed"),
+        "{nothing}"
+    );
 }
 
 #[tokio::test]
@@ -105,7 +112,8 @@ async fn the_command_is_given_everything_on_standard_input() {
 async fn environment_and_directory() {
     let folder = tempfile::tempdir().unwrap();
     let command = "echo $POSTROOM_STEP $POSTROOM_ATTEMPT $POSTROOM_EPOCH $WHO; test -n \"$POSTROOM_TASK\" && pwd -P";
-    let report = run(json!({"command": command, "env": {"WHO": "me"}, "directory": folder.path()})).await;
+    let report =
+        run(json!({"command": command, "env": {"WHO": "me"}, "directory": folder.path()})).await;
     let printed: String = serde_json::from_str(&report.outcome.unwrap()).unwrap();
     let folder = folder.path().canonicalize().unwrap();
     assert_eq!(printed, format!("shell 2 4 me\n{}", folder.display()));
@@ -125,11 +133,18 @@ async fn a_command_that_does_not_read_its_input_does_not_mind() {
 
 #[tokio::test]
 async fn o07_failures_say_why() {
-    let status = error(json!({"command": "for i in 1 2 3; do echo line $i >&2; done; exit 3"})).await;
-    assert_eq!((status.kind(), status.is_retryable()), ("exit_status", true));
+    let status =
+        error(json!({"command": "for i in 1 2 3; do echo line $i >&2; done; exit 3"})).await;
+    assert_eq!(
+        (status.kind(), status.is_retryable()),
+        ("exit_status", true)
+    );
     assert_eq!(status.message(), "exit status 3: line 1\nline 2\nline 3");
     let signal = error(json!({"command": "kill -9 $$"})).await;
-    assert_eq!((signal.kind(), signal.message()), ("signal", "ended by signal 9"));
+    assert_eq!(
+        (signal.kind(), signal.message()),
+        ("signal", "ended by signal 9")
+    );
     let noisy =
         error(json!({"command": "head -c 300000 /dev/zero | tr '\\0' x >&2; echo; echo last >&2; exit 1"})).await;
     assert!(noisy.message().ends_with("last") && noisy.message().len() <= 70_000);
@@ -139,8 +154,13 @@ async fn o07_failures_say_why() {
 async fn o14_an_output_that_is_too_large_is_refused_with_its_tail() {
     let fits = run(json!({"command": "head -c 1000000 /dev/zero | tr '\\0' x"})).await;
     assert_eq!(fits.outcome.unwrap().len(), 1_000_002);
-    let large = error(json!({"command": "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo the end"})).await;
-    assert_eq!((large.kind(), large.is_retryable()), ("output_too_large", false));
+    let large =
+        error(json!({"command": "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo the end"}))
+            .await;
+    assert_eq!(
+        (large.kind(), large.is_retryable()),
+        ("output_too_large", false)
+    );
     assert!(large.message().contains("3000009 bytes") && large.message().ends_with("the end"));
 }
 
@@ -148,7 +168,10 @@ async fn o14_an_output_that_is_too_large_is_refused_with_its_tail() {
 async fn what_a_command_leaves_running_ends_with_it() {
     let fifo = Fifo::new();
     let (is_up, reader) = fifo.read();
-    let command = format!("exec 3>{}; echo up >&3; sleep 600 & echo parent", fifo.path());
+    let command = format!(
+        "exec 3>{}; echo up >&3; sleep 600 & echo parent",
+        fifo.path()
+    );
     // The sleeping grandchild also holds standard output open.
     let report = run(json!({"command": command})).await;
     assert_eq!(report.outcome.unwrap(), r#""parent""#);
@@ -272,7 +295,10 @@ async fn an_emergency_exit_leaves_nothing_and_starts_nothing() {
         .register_type("shell", Shell::new(Uuid::now_v7(), groups))
         .build()
         .unwrap();
-    let refused = execute(job(json!({"command": ":"})), &table).await.outcome.unwrap_err();
+    let refused = execute(job(json!({"command": ":"})), &table)
+        .await
+        .outcome
+        .unwrap_err();
     assert_eq!(refused.kind(), "spawn");
 }
 
@@ -284,13 +310,19 @@ fn o07_a_bad_configuration_is_refused() {
         (Value::Null, "missing field `command`"),
         (json!({"command": " "}), "`command` is empty"),
         (json!({"command": "a\0b"}), "NUL"),
-        (json!({"command": ":", "comand": ":"}), "unknown field `comand`"),
+        (
+            json!({"command": ":", "comand": ":"}),
+            "unknown field `comand`",
+        ),
         (
             json!({"command": ":", "output": "xml"}),
             "unknown variant `xml`, expected `text` or `json`",
         ),
         (json!({"command": ":", "env": {"A": 1}}), "invalid type"),
-        (json!({"command": ":", "env": {"A=B": "1"}}), "\"A=B\" cannot be set"),
+        (
+            json!({"command": ":", "env": {"A=B": "1"}}),
+            "\"A=B\" cannot be set",
+        ),
         (
             json!({"command": ":", "env": {"POSTROOM_STEP": "1"}}),
             "POSTROOM_STEP is set by postroom itself",
