@@ -8,7 +8,12 @@ use uuid::Uuid;
 
 /// Durable workflows from one command: run a template, survive a crash, resume where it was.
 #[derive(Debug, Parser)]
-#[command(name = "postroom", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "postroom",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 #[command(after_help = "\
 Exit status: 0 complete, 1 ended otherwise, 2 bad usage or bad template,
 3 database or internal trouble, 130 interrupted and resumable.
@@ -59,10 +64,14 @@ pub(crate) struct RunArgs {
     /// Run anew even if it is complete or has failed. An unfinished task is still resumed.
     #[arg(long)]
     pub(crate) again: bool,
-    /// Print one JSON object as the last line of standard output: task_uuid, namespace, name, version, state,
-    /// reason, run, steps_total, steps_complete, steps_failed, elapsed_ms (what this command spent on it, or
-    /// if the task had ended before, what it took), and results (of the steps on which no other depends).
-    #[arg(long)]
+    /// Print one JSON object as the last line of standard output.
+    #[arg(
+        long,
+        long_help = "\
+Print one JSON object as the last line of standard output: task_uuid, namespace, name, version, state, reason, run, \
+steps_total, steps_complete, steps_failed, elapsed_ms (what this command spent on the task; if it had ended before, \
+what it took), results (of the steps on which no other depends, by name)"
+    )]
     pub(crate) json: bool,
 }
 

@@ -11,8 +11,9 @@ use crate::exit::Failure;
 
 /// Opens it, and creates it if there is none.
 pub(crate) async fn open(args: &DatabaseArgs) -> Result<Arc<dyn Store>, Failure> {
-    let store = SqliteStore::open(&args.url, SqliteOptions::default()).await.map_err(|error| trouble(&error))?;
-    Ok(Arc::new(store))
+    Ok(Arc::new(
+        SqliteStore::open(&args.url, SqliteOptions::default()).await?,
+    ))
 }
 
 /// Opens it to look into; looking creates nothing.
@@ -23,17 +24,27 @@ pub(crate) async fn open_existing(args: &DatabaseArgs) -> Result<Arc<dyn Store>,
     // Anything stranger than a missing file is left to the store, which says what is wrong.
     if matches!(Path::new(path).try_exists(), Ok(false)) {
         let problem = NoDatabase(path.to_owned());
-        return Err(Failure::trouble(&problem).advise("`postroom run FILE` creates one; --database names another."));
+        return Err(Failure::trouble(&problem)
+            .advise("`postroom run FILE` creates one; --database names another."));
     }
     open(args).await
 }
 
-/// Trouble with the store.
-pub(crate) fn trouble(error: &StoreError) -> Failure {
-    let failure = Failure::trouble(error);
-    match error {
-        StoreError::Busy { .. } => failure.advise("Try again when the other process has finished."),
-        _ => failure,
+impl From<&StoreError> for Failure {
+    fn from(error: &StoreError) -> Self {
+        let failure = Self::trouble(error);
+        match error {
+            StoreError::Busy { .. } => {
+                failure.advise("Try again when the other process has finished.")
+            }
+            _ => failure,
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::from(&error)
     }
 }
 

@@ -80,7 +80,10 @@ impl Failure {
 /// Standard output could not be written. (A reader that went away is no failure: see [`output`].)
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::new(Status::Trouble, vec![format!("cannot write the output: {error}")])
+        Self::new(
+            Status::Trouble,
+            vec![format!("cannot write the output: {error}")],
+        )
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) fn read(given: Option<&str>) -> Result<Value, Failure> {
                 .advise("Text needs quotes of its own, as in --input '\"text\"'; --input @FILE reads a file.")
         });
     };
-    let bytes = fs::read(path).map_err(|error| Failure::usage(format!("--input: cannot read {path}: {error}")))?;
-    serde_json::from_slice(&bytes).map_err(|error| Failure::usage(format!("--input: {path} is not JSON: {error}")))
+    let bytes = fs::read(path)
+        .map_err(|error| Failure::usage(format!("--input: cannot read {path}: {error}")))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Failure::usage(format!("--input: {path} is not JSON: {error}")))
 }

@@ -7,7 +7,9 @@ use postroom::orchestration::state::{StepState, TaskState};
 /// Prints to standard output: the answer.
 pub(crate) fn answer(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n"));
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.write_all(b"\n"));
     match written.and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         result => result,
@@ -100,7 +102,8 @@ impl Paint {
 /// <https://no-color.org>: any value that is not empty switches colours off.
 fn wanted() -> bool {
     let set = |name: &str| std::env::var_os(name);
-    set("NO_COLOR").is_none_or(|value| value.is_empty()) && set("TERM").is_none_or(|term| term != "dumb")
+    set("NO_COLOR").is_none_or(|value| value.is_empty())
+        && set("TERM").is_none_or(|term| term != "dumb")
 }
 
 pub(crate) fn task_colour(state: TaskState) -> Colour {

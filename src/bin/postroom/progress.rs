@@ -45,7 +45,9 @@ impl Progress {
             })
             .collect();
         let paint = Paint::for_stderr();
-        let bar = std::io::stderr().is_terminal().then(|| bar(steps.len(), paint));
+        let bar = std::io::stderr()
+            .is_terminal()
+            .then(|| bar(steps.len(), paint));
         let progress = Self { steps, bar, paint };
         progress.draw();
         progress
@@ -55,21 +57,45 @@ impl Progress {
     pub(crate) fn event(&mut self, event: &OrchestrationEvent) {
         match event {
             OrchestrationEvent::StepStarted { index, attempt, .. } => {
-                if self.set(*index, StepState::Running) && self.bar.is_none() {
-                    let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
+                self.set(*index, StepState::Running);
+                if self.bar.is_none() {
+                    let again = if *attempt > 1 {
+                        format!(" (attempt {attempt})")
+                    } else {
+                        String::new()
+                    };
                     self.line(*index, "started", None, &again);
                 }
             }
-            OrchestrationEvent::StepFinished { index, state, elapsed, error, .. } => {
+            OrchestrationEvent::StepFinished {
+                index,
+                state,
+                elapsed,
+                error,
+                ..
+            } => {
                 self.set(*index, *state);
                 let took = format!(" ({})", clock::duration(*elapsed));
                 match error {
-                    Some(error) => self.line(*index, "failed", Some(Colour::Red), &format!("{took}: {}", brief(error))),
-                    None if self.bar.is_none() => self.line(*index, "complete", Some(Colour::Green), &took),
+                    Some(error) => self.line(
+                        *index,
+                        "failed",
+                        Some(Colour::Red),
+                        &format!("{took}: {}", brief(error)),
+                    ),
+                    None if self.bar.is_none() => {
+                        self.line(*index, "complete", Some(Colour::Green), &took)
+                    }
                     None => {}
                 }
             }
-            OrchestrationEvent::StepRetrying { index, attempt, delay, error, .. } => {
+            OrchestrationEvent::StepRetrying {
+                index,
+                attempt,
+                delay,
+                error,
+                ..
+            } => {
                 self.set(*index, StepState::RetryWait);
                 let max_attempts = match self.steps.get_mut(*index as usize) {
                     Some(step) => {
@@ -79,7 +105,10 @@ impl Progress {
                     None => 0,
                 };
                 let error = brief(error);
-                let rest = format!(" (attempt {attempt} of {max_attempts}), again in {}: {error}", clock::duration(*delay));
+                let rest = format!(
+                    " (attempt {attempt} of {max_attempts}), again in {}: {error}",
+                    clock::duration(*delay)
+                );
                 self.line(*index, "failed", Some(Colour::Yellow), &rest);
             }
             _ => {}
@@ -102,11 +131,18 @@ impl Progress {
                 continue;
             }
             match (record.state, &record.error) {
-                (StepState::Complete, _) => self.line(record.index, "complete", Some(Colour::Green), ""),
+                (StepState::Complete, _) => {
+                    self.line(record.index, "complete", Some(Colour::Green), "")
+                }
                 (StepState::Running, _) => self.line(record.index, "started", None, ""),
                 (StepState::Failed, error) => {
                     let error = brief(error.as_deref().unwrap_or_default());
-                    self.line(record.index, "failed", Some(Colour::Red), &format!(": {error}"));
+                    self.line(
+                        record.index,
+                        "failed",
+                        Some(Colour::Red),
+                        &format!(": {error}"),
+                    );
                 }
                 _ => {}
             }
@@ -116,13 +152,22 @@ impl Progress {
 
     /// How many steps are done, and how many there are.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        let done = self.steps.iter().filter(|step| step.state.satisfies_dependents()).count();
+        let done = self
+            .steps
+            .iter()
+            .filter(|step| step.state.satisfies_dependents())
+            .count();
         (done, self.steps.len())
     }
 
     /// The names of the steps that run, a few of them.
     pub(crate) fn running(&self) -> Option<String> {
-        names(self.steps.iter().filter(|step| step.state == StepState::Running).map(|step| step.name.as_str()))
+        names(
+            self.steps
+                .iter()
+                .filter(|step| step.state == StepState::Running)
+                .map(|step| step.name.as_str()),
+        )
     }
 
     /// Says something besides.
@@ -141,9 +186,10 @@ impl Progress {
         }
     }
 
-    fn set(&mut self, index: u32, state: StepState) -> bool {
-        let step = self.steps.get_mut(index as usize);
-        step.map(|step| step.state = state).is_some()
+    fn set(&mut self, index: u32, state: StepState) {
+        if let Some(step) = self.steps.get_mut(index as usize) {
+            step.state = state;
+        }
     }
 
     fn line(&self, index: u32, what: &str, colour: Option<Colour>, rest: &str) {
@@ -154,7 +200,10 @@ impl Progress {
         let width = total.to_string().len();
         let what = format!("{what:<8}");
         let what = colour.map_or_else(|| what.clone(), |colour| self.paint.paint(colour, &what));
-        self.note(&format!("[{done:>width$}/{total}] {what} {}{rest}", step.name));
+        self.note(&format!(
+            "[{done:>width$}/{total}] {what} {}{rest}",
+            step.name
+        ));
     }
 
     fn draw(&self) {
@@ -163,15 +212,25 @@ impl Progress {
         };
         let (done, _) = self.counts();
         bar.set_position(done as u64);
-        let retrying = self.steps.iter().filter(|step| step.state == StepState::RetryWait);
+        let retrying = self
+            .steps
+            .iter()
+            .filter(|step| step.state == StepState::RetryWait);
         let now = Instant::now();
         let retrying = retrying.map(|step| match step.due {
-            Some(due) => format!("{} in {}", step.name, clock::duration(due.saturating_duration_since(now))),
+            Some(due) => format!(
+                "{} in {}",
+                step.name,
+                clock::duration(due.saturating_duration_since(now))
+            ),
             None => step.name.clone(),
         });
         let retrying: Vec<String> = retrying.collect();
         let retrying = names(retrying.iter().map(String::as_str));
-        let parts = [self.running(), retrying.map(|names| format!("again: {names}"))];
+        let parts = [
+            self.running(),
+            retrying.map(|names| format!("again: {names}")),
+        ];
         bar.set_message(parts.into_iter().flatten().collect::<Vec<_>>().join("; "));
     }
 }
@@ -193,7 +252,12 @@ fn bar(total: usize, paint: Paint) -> ProgressBar {
 
 fn names<'a>(all: impl Iterator<Item = &'a str>) -> Option<String> {
     let all: Vec<&str> = all.collect();
-    let named = all.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    let named = all
+        .iter()
+        .take(NAMED)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
     match all.len() {
         0 => None,
         count if count > NAMED => Some(format!("{named} and {} more", count - NAMED)),

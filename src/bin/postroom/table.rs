@@ -29,7 +29,9 @@ impl<const N: usize> Table<N> {
         let lines = self.rows.iter().map(|row| {
             let mut line = String::new();
             for (column, (text, colour)) in row.iter().enumerate() {
-                line.push_str(&colour.map_or_else(|| text.clone(), |colour| paint.paint(colour, text)));
+                line.push_str(
+                    &colour.map_or_else(|| text.clone(), |colour| paint.paint(colour, text)),
+                );
                 if column + 1 < N {
                     let padding = widths[column] - text.chars().count() + 2;
                     line.extend(std::iter::repeat_n(' ', padding));

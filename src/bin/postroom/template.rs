@@ -13,7 +13,11 @@ pub(crate) fn template(command: &TemplateCommand) -> Result<Status, Failure> {
     match command {
         TemplateCommand::Check { file, any_handler } => {
             let known = handlers::table()?;
-            let template = if *any_handler { parse(file)? } else { load(file, &known)? };
+            let template = if *any_handler {
+                parse(file)?
+            } else {
+                load(file, &known)?
+            };
             let steps = template.steps().len();
             let levels = template.graph().depth();
             output::answer(&format!(
@@ -49,6 +53,8 @@ pub(crate) fn parse(file: &Path) -> Result<TaskTemplate, Failure> {
 /// A template that is good in itself, and whose handlers are here and accept their configuration.
 pub(crate) fn load(file: &Path, known: &HandlerTable) -> Result<TaskTemplate, Failure> {
     let template = parse(file)?;
-    known.check(&template).map_err(|problems| Failure::template(problems.as_slice()))?;
+    known
+        .check(&template)
+        .map_err(|problems| Failure::template(problems.as_slice()))?;
     Ok(template)
 }

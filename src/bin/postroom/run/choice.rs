@@ -64,7 +64,10 @@ mod tests {
     }
 
     fn chosen(earlier: &[TaskState], wish: Wish) -> String {
-        let earlier = (1..).zip(earlier).map(|(number, &state)| task(number, state)).collect();
+        let earlier = (1..)
+            .zip(earlier)
+            .map(|(number, &state)| task(number, state))
+            .collect();
         match choose(earlier, wish) {
             Choice::Submit(IdentityStrategy::Strict) => "submit".to_owned(),
             Choice::Submit(_) => "submit another".to_owned(),
@@ -88,7 +91,11 @@ mod tests {
         ];
         for (earlier, expected) in cases {
             let wishes = [Wish::Whatever, Wish::Again, Wish::Retry];
-            assert_eq!(wishes.map(|wish| chosen(earlier, wish)), expected, "{earlier:?}");
+            assert_eq!(
+                wishes.map(|wish| chosen(earlier, wish)),
+                expected,
+                "{earlier:?}"
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use postroom::orchestration::store::{StoreError, TaskRecord};
+use postroom::orchestration::store::TaskRecord;
 use postroom::orchestration::{ClaimMode, OrchestrationCore, OrchestrationEvent, TaskHandle};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -12,8 +12,6 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::ending::Ending;
 use super::runner;
 use super::signals::Signals;
-use super::task_trouble;
-use crate::database;
 use crate::exit::Failure;
 use crate::output;
 use crate::progress::Progress;
@@ -40,7 +38,11 @@ enum Role {
 }
 
 impl<'a> Drive<'a> {
-    pub(super) fn new(core: &'a OrchestrationCore, task: &'a TaskHandle, signals: &'a Signals) -> Self {
+    pub(super) fn new(
+        core: &'a OrchestrationCore,
+        task: &'a TaskHandle,
+        signals: &'a Signals,
+    ) -> Self {
         Self {
             core,
             task,
@@ -51,7 +53,7 @@ impl<'a> Drive<'a> {
 
     pub(super) async fn run(mut self) -> Result<Ending, Failure> {
         let mut events = self.core.events();
-        let steps = self.core.store().steps(self.task.uuid()).await.map_err(trouble)?;
+        let steps = self.core.store().steps(self.task.uuid()).await?;
         let mut progress = Progress::new(&steps);
         let ending = self.until_the_end(&mut events, &mut progress).await;
         progress.finish();
@@ -72,8 +74,7 @@ impl<'a> Drive<'a> {
                 () = self.signals.first() => break,
                 event = events.recv() => self.take_in(event, progress).await?,
                 record = &mut ended => {
-                    let record = record.map_err(|error| task_trouble(&error))?;
-                    self.catch_up(&record, events, progress).await?;
+                    self.catch_up(&record?, events, progress).await?;
                     return Ok(Ending::Ended);
                 }
                 _ = look.tick() => self.look(progress).await?,
@@ -104,11 +105,11 @@ impl<'a> Drive<'a> {
     /// Sees who runs the task, and what was done to it elsewhere.
     async fn look(&mut self, progress: &mut Progress) -> Result<(), Failure> {
         let own = self.core.context().identity();
-        let other = runner::of(self.task.uuid(), &**self.core.store(), own).await.map_err(trouble)?;
+        let other = runner::of(self.task.uuid(), &**self.core.store(), own).await?;
         match (self.role, other) {
             // Two came at the same moment: the one that started later stands back.
             (Role::Runs, Some(other)) if other.registration.process < own.process => {
-                self.core.set_claims(ClaimMode::Paused).await.map_err(trouble)?;
+                self.core.set_claims(ClaimMode::Paused).await?;
                 self.follow(other.registration.pid, progress);
             }
             (Role::Arrived, Some(other)) => self.follow(other.registration.pid, progress),
@@ -120,7 +121,7 @@ impl<'a> Drive<'a> {
             (Role::Runs | Role::Follows(_), _) => {}
         }
         // Reading all steps is dear when their results are large: only when something else was counted.
-        let record = self.task.status().await.map_err(|error| task_trouble(&error))?;
+        let record = self.task.status().await?;
         if self.role != Role::Runs || record.steps_complete as usize != progress.counts().0 {
             self.refresh(progress).await?;
         }
@@ -129,7 +130,8 @@ impl<'a> Drive<'a> {
 
     async fn lead(&mut self) -> Result<(), Failure> {
         self.role = Role::Runs;
-        self.core.set_claims(ClaimMode::Only(self.task.uuid())).await.map_err(trouble)
+        let own = ClaimMode::Only(self.task.uuid());
+        Ok(self.core.set_claims(own).await?)
     }
 
     fn follow(&mut self, pid: u32, progress: &Progress) {
@@ -141,7 +143,7 @@ impl<'a> Drive<'a> {
     }
 
     async fn refresh(&self, progress: &mut Progress) -> Result<(), Failure> {
-        let steps = self.core.store().steps(self.task.uuid()).await.map_err(trouble)?;
+        let steps = self.core.store().steps(self.task.uuid()).await?;
         progress.refresh(&steps);
         Ok(())
     }
@@ -197,8 +199,4 @@ fn take_waiting(events: &mut Receiver<OrchestrationEvent>, progress: &mut Progre
             Err(TryRecvError::Empty | TryRecvError::Closed) => break,
         }
     }
-}
-
-fn trouble(error: StoreError) -> Failure {
-    database::trouble(&error)
 }

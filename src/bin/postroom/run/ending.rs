@@ -1,6 +1,7 @@
 //! What `run` says at the end.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::time::Duration;
 
 use postroom::orchestration::state::{StepState, TaskState};
@@ -92,7 +93,9 @@ impl Ending {
     fn say_what_is_left(self, args: &RunArgs, task: &TaskRecord) {
         let left = task.steps_total - task.steps_complete.min(task.steps_total);
         output::note(&match self {
-            Self::Unfollowed => format!("Not following any longer; the task goes on, {left} steps are left."),
+            Self::Unfollowed => {
+                format!("Not following any longer; the task goes on, {left} steps are left.")
+            }
             Self::Interrupted | Self::Ended => format!(
                 "Interrupted; {left} of {} steps are left. The same command resumes; see also `postroom task show \
                  {}{}`.",
@@ -115,7 +118,8 @@ fn for_people(task: &TaskRecord, results: &[(&str, &RawValue)], elapsed: Duratio
     );
     for (name, result) in results {
         // Text is shown as text.
-        let shown = serde_json::from_str::<String>(result.get()).unwrap_or_else(|_| result.get().to_owned());
+        let shown = serde_json::from_str::<String>(result.get())
+            .unwrap_or_else(|_| result.get().to_owned());
         let shown = output::clean(shown.trim_end());
         let mut lines: Vec<&str> = shown.lines().collect();
         if lines.is_empty() || shown == "null" {
@@ -126,21 +130,33 @@ fn for_people(task: &TaskRecord, results: &[(&str, &RawValue)], elapsed: Duratio
             lines.push("...");
         }
         let name = output::clean(name);
-        match lines[..] {
-            [line] => text.push_str(&format!("\n{name}: {}", output::shorten(line, 2_000))),
-            _ => text.push_str(&format!("\n{name}:\n  {}", lines.join("\n  "))),
-        }
+        // Writing to a string cannot fail.
+        let _ = match lines[..] {
+            [line] => write!(text, "\n{name}: {}", output::shorten(line, 2_000)),
+            _ => write!(text, "\n{name}:\n  {}", lines.join("\n  ")),
+        };
     }
     text
 }
 
 fn complain(args: &RunArgs, task: &TaskRecord, steps: &[StepRecord]) {
-    output::error(&format!("the task is {}: {}", task.state, task.reason.as_deref().unwrap_or("no reason is known")));
-    let failed = steps.iter().filter(|step| step.state == StepState::Failed).count();
+    output::error(&format!(
+        "the task is {}: {}",
+        task.state,
+        task.reason.as_deref().unwrap_or("no reason is known")
+    ));
+    let failed = steps
+        .iter()
+        .filter(|step| step.state == StepState::Failed)
+        .count();
     if failed > 1 {
         output::note(&format!("{failed} steps failed."));
     }
-    output::note(&format!("`postroom task show {}{}` shows more.", task.task_uuid, database_flag(args)));
+    output::note(&format!(
+        "`postroom task show {}{}` shows more.",
+        task.task_uuid,
+        database_flag(args)
+    ));
 }
 
 /// What else has to be said to look at the same database.
@@ -153,10 +169,18 @@ fn database_flag(args: &RunArgs) -> String {
 
 /// The results of the steps on which no other depends: what the task was run for.
 fn results(steps: &[StepRecord]) -> Vec<(&str, &RawValue)> {
-    let parents: BTreeSet<u32> = steps.iter().flat_map(|step| step.parents.iter().copied()).collect();
+    let parents: BTreeSet<u32> = steps
+        .iter()
+        .flat_map(|step| step.parents.iter().copied())
+        .collect();
     let last = steps.iter().filter(|step| !parents.contains(&step.index));
-    last.filter_map(|step| Some((step.name.as_str(), serde_json::from_str(step.result_json.as_deref()?).ok()?)))
-        .collect()
+    last.filter_map(|step| {
+        Some((
+            step.name.as_str(),
+            serde_json::from_str(step.result_json.as_deref()?).ok()?,
+        ))
+    })
+    .collect()
 }
 
 fn as_map<S: Serializer>(results: &[(&str, &RawValue)], serializer: S) -> Result<S::Ok, S::Error> {

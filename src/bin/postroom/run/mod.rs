@@ -14,8 +14,8 @@ use postroom::orchestration::store::{Store, TaskFilter, TaskRecord};
 use postroom::orchestration::template::{TaskTemplate, content_hash};
 use postroom::orchestration::worker::ProcessIdentity;
 use postroom::orchestration::{
-    ClaimMode, CoreError, IdentityStrategy, OrchestrationConfig, OrchestrationCore, SubmitError, SubmitOptions,
-    TaskError, TaskHandle,
+    ClaimMode, CoreError, IdentityStrategy, OrchestrationConfig, OrchestrationCore, SubmitError,
+    SubmitOptions, TaskError, TaskHandle,
 };
 use serde_json::Value;
 
@@ -38,7 +38,9 @@ pub(crate) async fn run(args: &RunArgs) -> Result<Status, Failure> {
     let store = database::open(&args.database).await?;
     let config = OrchestrationConfig::default();
     let config = OrchestrationConfig {
-        concurrency: args.concurrency.map_or(config.concurrency, |given| usize::from(given.get())),
+        concurrency: args
+            .concurrency
+            .map_or(config.concurrency, |given| usize::from(given.get())),
         ..config
     };
     let core = OrchestrationCore::builder(store)
@@ -87,13 +89,16 @@ impl Run<'_> {
             Choice::Retry(record) => {
                 output::note(&format!(
                     "Retrying task {}: {} of {} steps are complete, {} failed.",
-                    record.task_uuid, record.steps_complete, record.steps_total, record.steps_failed
+                    record.task_uuid,
+                    record.steps_complete,
+                    record.steps_total,
+                    record.steps_failed
                 ));
                 let task = self.handle(&record).await?;
                 match task.retry().await {
                     // Somebody else was quicker: then it runs.
                     Ok(_) | Err(TaskError::NotApplicable { .. }) => task,
-                    Err(error) => return Err(task_trouble(&error)),
+                    Err(error) => return Err(error.into()),
                 }
             }
         };
@@ -107,7 +112,7 @@ impl Run<'_> {
             content: Some(content_hash(&self.template, &self.input)),
             ..TaskFilter::default()
         };
-        let earlier = self.store().tasks(filter).await.map_err(|error| database::trouble(&error))?;
+        let earlier = self.store().tasks(filter).await?;
         let wish = match (self.args.again, self.args.retry) {
             (true, _) => Wish::Again,
             (false, true) => Wish::Retry,
@@ -121,11 +126,14 @@ impl Run<'_> {
             identity,
             ..SubmitOptions::default()
         };
-        let submitted = self.core.submit_with(&self.template, &self.input, options).await;
+        let submitted = self
+            .core
+            .submit_with(&self.template, &self.input, options)
+            .await;
         let task = submitted.map_err(|error| match &error {
             SubmitError::Template(problems) => Failure::template(problems.as_slice()),
             SubmitError::Input(_) | SubmitError::InputTooLarge { .. } => Failure::usage(&error),
-            SubmitError::Store(store) => database::trouble(store),
+            SubmitError::Store(store) => Failure::from(&**store),
             _ => Failure::trouble(&error),
         })?;
         output::note(&format!(
@@ -144,11 +152,18 @@ impl Run<'_> {
     /// An edited file is a new task; what is left of the old one should not be forgotten.
     async fn mention_others(&self) -> Result<(), Failure> {
         let filter = TaskFilter {
-            states: TaskState::ALL.iter().copied().filter(|state| !state.is_terminal()).collect(),
-            template: Some((self.template.namespace().to_owned(), self.template.name().to_owned())),
+            states: TaskState::ALL
+                .iter()
+                .copied()
+                .filter(|state| !state.is_terminal())
+                .collect(),
+            template: Some((
+                self.template.namespace().to_owned(),
+                self.template.name().to_owned(),
+            )),
             ..TaskFilter::default()
         };
-        let unfinished = self.store().tasks(filter).await.map_err(|error| database::trouble(&error))?;
+        let unfinished = self.store().tasks(filter).await?;
         let content = hex(&content_hash(&self.template, &self.input));
         for other in unfinished.iter().filter(|other| other.content != content) {
             output::note(&format!(
@@ -164,19 +179,24 @@ impl Run<'_> {
     }
 
     async fn handle(&self, record: &TaskRecord) -> Result<TaskHandle, Failure> {
-        let found = self.core.task(record.task_uuid).await.map_err(|error| database::trouble(&error))?;
-        found.ok_or_else(|| task_trouble(&TaskError::NotFound {
+        let found = self.core.task(record.task_uuid).await?;
+        Ok(found.ok_or(TaskError::NotFound {
             task_uuid: record.task_uuid,
-        }))
+        })?)
     }
 
     /// Shows a task that has ended before.
     async fn show(&self, record: &TaskRecord) -> Result<Status, Failure> {
         let task = record.task_uuid;
-        let steps = self.store().steps(task).await.map_err(|error| database::trouble(&error))?;
-        let took = clock::between(record.created_at, record.ended_at.unwrap_or(record.created_at));
+        let steps = self.store().steps(task).await?;
+        let took = clock::between(
+            record.created_at,
+            record.ended_at.unwrap_or(record.created_at),
+        );
         let status = Ending::Ended.report(self.args, record, &steps, took)?;
-        let ended = record.ended_at.map_or_else(String::new, |ended| format!(" on {}", clock::date(ended)));
+        let ended = record
+            .ended_at
+            .map_or_else(String::new, |ended| format!(" on {}", clock::date(ended)));
         output::note(&match record.state {
             TaskState::Complete => format!("It was complete already{ended}; --again runs it anew."),
             TaskState::Failed if !self.args.retry => {
@@ -213,28 +233,27 @@ async fn look(
     store: &dyn Store,
     task: &TaskHandle,
 ) -> Result<(TaskRecord, Vec<postroom::orchestration::store::StepRecord>), Failure> {
-    let trouble = |error| database::trouble(&error);
-    let record = store.task(task.uuid()).await.map_err(trouble)?;
-    let record = record.ok_or_else(|| {
-        task_trouble(&TaskError::NotFound {
-            task_uuid: task.uuid(),
-        })
+    let record = store.task(task.uuid()).await?;
+    let record = record.ok_or(TaskError::NotFound {
+        task_uuid: task.uuid(),
     })?;
-    let steps = store.steps(task.uuid()).await.map_err(trouble)?;
+    let steps = store.steps(task.uuid()).await?;
     Ok((record, steps))
 }
 
 fn not_started(error: &CoreError) -> Failure {
     match error {
-        CoreError::Register(store) => database::trouble(store),
+        CoreError::Register(store) => Failure::from(store),
         _ => Failure::trouble(error),
     }
 }
 
-fn task_trouble(error: &TaskError) -> Failure {
-    match error {
-        TaskError::Store(store) => database::trouble(store),
-        _ => Failure::trouble(error),
+impl From<TaskError> for Failure {
+    fn from(error: TaskError) -> Self {
+        match &error {
+            TaskError::Store(store) => Self::from(&**store),
+            _ => Self::trouble(&error),
+        }
     }
 }
 

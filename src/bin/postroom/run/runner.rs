@@ -18,7 +18,9 @@ pub(super) async fn of(
     let processes = store.processes().await?;
     let others = processes.into_iter().filter(|record| {
         let other = &record.registration;
-        other.process != own.process && other.only_task == Some(task_uuid) && seems_alive(record, own)
+        other.process != own.process
+            && other.only_task == Some(task_uuid)
+            && seems_alive(record, own)
     });
     Ok(others.min_by_key(|record| record.registration.process))
 }

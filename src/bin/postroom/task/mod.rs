@@ -14,13 +14,21 @@ use crate::{clock, database};
 
 pub(crate) async fn task(command: &TaskCommand) -> Result<Status, Failure> {
     match command {
-        TaskCommand::List { database, limit, json } => {
+        TaskCommand::List {
+            database,
+            limit,
+            json,
+        } => {
             let store = database::open_existing(database).await?;
             let listed = list(&*store, *limit, *json).await;
             store.close().await;
             listed
         }
-        TaskCommand::Show { uuid, database, json } => {
+        TaskCommand::Show {
+            uuid,
+            database,
+            json,
+        } => {
             let store = database::open_existing(database).await?;
             let shown = show(&*store, *uuid, database, *json).await;
             store.close().await;
@@ -35,7 +43,7 @@ async fn list(store: &dyn Store, limit: u32, json: bool) -> Result<Status, Failu
         limit: limit + 1,
         ..TaskFilter::default()
     };
-    let mut tasks = store.tasks(filter).await.map_err(|error| database::trouble(&error))?;
+    let mut tasks = store.tasks(filter).await?;
     let more = tasks.len() > limit as usize;
     tasks.truncate(limit as usize);
     if json {
@@ -47,7 +55,9 @@ async fn list(store: &dyn Store, limit: u32, json: bool) -> Result<Status, Failu
         output::answer(&table(&tasks))?;
     }
     if more {
-        output::note(&format!("There are more than these {limit}; --limit N shows more."));
+        output::note(&format!(
+            "There are more than these {limit}; --limit N shows more."
+        ));
     }
     Ok(Status::Complete)
 }
@@ -60,7 +70,10 @@ fn table(tasks: &[TaskRecord]) -> String {
         table.row([
             (task.task_uuid.to_string(), None),
             (state, Some(output::task_colour(task.state))),
-            (format!("{}/{}", task.steps_complete, task.steps_total), None),
+            (
+                format!("{}/{}", task.steps_complete, task.steps_total),
+                None,
+            ),
             (clock::date(task.created_at), None),
             (output::clean(&template_name(task)), None),
         ]);
@@ -68,15 +81,23 @@ fn table(tasks: &[TaskRecord]) -> String {
     table.render(paint)
 }
 
-async fn show(store: &dyn Store, uuid: Uuid, database: &DatabaseArgs, json: bool) -> Result<Status, Failure> {
-    let trouble = |error| database::trouble(&error);
-    let Some(task) = store.task(uuid).await.map_err(trouble)? else {
+async fn show(
+    store: &dyn Store,
+    uuid: Uuid,
+    database: &DatabaseArgs,
+    json: bool,
+) -> Result<Status, Failure> {
+    let Some(task) = store.task(uuid).await? else {
         let problem = format!("there is no task {uuid} in {}", database.url);
-        return Err(Failure::usage(problem).advise("`postroom task list` shows those that are there."));
+        return Err(
+            Failure::usage(problem).advise("`postroom task list` shows those that are there.")
+        );
     };
-    let steps = store.steps(uuid).await.map_err(trouble)?;
-    let definition = store.definition(uuid).await.map_err(trouble)?;
-    let input_json = definition.as_ref().map_or("null", |definition| &definition.input_json);
+    let steps = store.steps(uuid).await?;
+    let definition = store.definition(uuid).await?;
+    let input_json = definition
+        .as_ref()
+        .map_or("null", |definition| &definition.input_json);
     let shown = show::Shown::new(&task, &steps, input_json);
     if json {
         let object = serde_json::to_string(&shown).map_err(|error| Failure::trouble(&error))?;

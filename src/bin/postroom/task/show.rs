@@ -36,6 +36,8 @@ struct ShownStep<'a> {
     waits_for: Vec<&'a str>,
     /// The step whose failure keeps it from being reached.
     not_reached_because: Option<&'a str>,
+    #[serde(skip)]
+    cause: Option<StepState>,
     started_at: Option<i64>,
     ended_at: Option<i64>,
     due_at: Option<i64>,
@@ -45,31 +47,41 @@ struct ShownStep<'a> {
 
 impl<'a> Shown<'a> {
     pub(super) fn new(task: &'a TaskRecord, steps: &'a [StepRecord], input_json: &'a str) -> Self {
-        let names = |indices: &[u32]| indices.iter().filter_map(|&index| name_of(steps, index)).collect();
-        let shown = steps.iter().zip(outlook::of(steps)).map(|(step, outlook)| ShownStep {
-            index: step.index,
-            name: &step.name,
-            callable: &step.callable,
-            state: step.state,
-            attempts: step.attempts,
-            max_attempts: step.max_attempts,
-            lost_leases: step.lost_leases,
-            epoch: step.epoch,
-            depends_on: names(&step.parents),
-            waits_for: match &outlook {
-                Outlook::WaitsFor(parents) => names(parents),
-                Outlook::Open | Outlook::NotReached(_) => Vec::new(),
-            },
-            not_reached_because: match outlook {
-                Outlook::NotReached(cause) => name_of(steps, cause),
-                Outlook::Open | Outlook::WaitsFor(_) => None,
-            },
-            started_at: step.started_at,
-            ended_at: step.ended_at,
-            due_at: step.due_at,
-            result: step.result_json.as_deref().and_then(raw),
-            error: step.error.as_deref(),
-        });
+        let cause = |outlook: &Outlook| match outlook {
+            Outlook::NotReached(cause) => Some(*cause),
+            Outlook::Open | Outlook::WaitsFor(_) => None,
+        };
+        let names = |indices: &[u32]| {
+            indices
+                .iter()
+                .filter_map(|&index| name_of(steps, index))
+                .collect()
+        };
+        let shown = steps
+            .iter()
+            .zip(outlook::of(steps))
+            .map(|(step, outlook)| ShownStep {
+                index: step.index,
+                name: &step.name,
+                callable: &step.callable,
+                state: step.state,
+                attempts: step.attempts,
+                max_attempts: step.max_attempts,
+                lost_leases: step.lost_leases,
+                epoch: step.epoch,
+                depends_on: names(&step.parents),
+                waits_for: match &outlook {
+                    Outlook::WaitsFor(parents) => names(parents),
+                    Outlook::Open | Outlook::NotReached(_) => Vec::new(),
+                },
+                not_reached_because: cause(&outlook).and_then(|cause| name_of(steps, cause)),
+                cause: cause(&outlook).and_then(|cause| Some(steps.get(cause as usize)?.state)),
+                started_at: step.started_at,
+                ended_at: step.ended_at,
+                due_at: step.due_at,
+                result: step.result_json.as_deref().and_then(raw),
+                error: step.error.as_deref(),
+            });
         Self {
             task,
             input: raw(input_json),
@@ -84,7 +96,11 @@ impl<'a> Shown<'a> {
         for step in &self.steps {
             if let Some(error) = step.error.filter(|error| !fits(error)) {
                 let error = output::clean(error.trim_end()).replace('\n', "\n    ");
-                let _ = write!(text, "\n\n{}: last error\n    {error}", output::clean(step.name));
+                let _ = write!(
+                    text,
+                    "\n\n{}: last error\n    {error}",
+                    output::clean(step.name)
+                );
             }
         }
         text
@@ -98,13 +114,20 @@ impl<'a> Shown<'a> {
         ];
         let state = paint.paint(output::task_colour(task.state), task.state.as_str());
         lines.push(match &task.reason {
-            Some(reason) => ("State", format!("{state}: {}", output::shorten(reason, 200))),
+            Some(reason) => (
+                "State",
+                format!("{state}: {}", output::shorten(reason, 200)),
+            ),
             None => ("State", state),
         });
         if task.run > 1 {
             lines.push(("Run", task.run.to_string()));
         }
-        let not_reached = self.steps.iter().filter(|step| step.not_reached_because.is_some()).count();
+        let not_reached = self
+            .steps
+            .iter()
+            .filter(|step| step.not_reached_because.is_some())
+            .count();
         let mut counts = format!("{} of {} complete", task.steps_complete, task.steps_total);
         if task.steps_failed > 0 {
             let _ = write!(counts, ", {} failed", task.steps_failed);
@@ -121,7 +144,9 @@ impl<'a> Shown<'a> {
             let took = clock::duration(clock::between(task.created_at, ended));
             lines.push(("Ended", format!("{} (after {took})", clock::date(ended))));
         }
-        let lines = lines.iter().map(|(title, value)| format!("{title:<10} {value}"));
+        let lines = lines
+            .iter()
+            .map(|(title, value)| format!("{title:<10} {value}"));
         lines.collect::<Vec<_>>().join("\n")
     }
 
@@ -129,9 +154,14 @@ impl<'a> Shown<'a> {
         let mut table = Table::new(["STEP", "STATE", "ATTEMPTS", "TIME", "RESULT"]);
         for step in &self.steps {
             let time = match (step.started_at, step.ended_at) {
-                (Some(started), Some(ended)) if ended >= started => clock::duration(clock::between(started, ended)),
+                (Some(started), Some(ended)) if ended >= started => {
+                    clock::duration(clock::between(started, ended))
+                }
                 (Some(started), _) if step.state == StepState::Running => {
-                    format!("{} so far", clock::duration(clock::between(started, clock::now())))
+                    format!(
+                        "{} so far",
+                        clock::duration(clock::between(started, clock::now()))
+                    )
                 }
                 _ => "-".to_owned(),
             };
@@ -153,7 +183,8 @@ impl<'a> Shown<'a> {
     /// The most telling thing about a step, in one line.
     fn remark(&self, step: &ShownStep<'_>) -> String {
         if let Some(cause) = step.not_reached_because {
-            return format!("not reached: {} did not succeed", output::clean(cause));
+            let state = step.cause.unwrap_or(StepState::Failed);
+            return format!("not reached: {} {state}", output::clean(cause));
         }
         if !step.waits_for.is_empty() {
             let ended = self.task.state == TaskState::Cancelled;
@@ -161,12 +192,17 @@ impl<'a> Shown<'a> {
             return output::shorten(&format!("{waits} {}", step.waits_for.join(", ")), 80);
         }
         match (step.state, step.result, step.error) {
-            (StepState::Complete | StepState::ResolvedManually, Some(result), _) => output::shorten(result.get(), 60),
+            (StepState::Complete | StepState::ResolvedManually, Some(result), _) => {
+                output::shorten(result.get(), 60)
+            }
             (StepState::RetryWait, _, error) => {
                 let due = step.due_at.map_or(String::new(), |due| {
                     format!(" in {}", clock::duration(clock::between(clock::now(), due)))
                 });
-                output::shorten(&format!("tried again{due}: {}", error.unwrap_or_default()), 80)
+                output::shorten(
+                    &format!("tried again{due}: {}", error.unwrap_or_default()),
+                    80,
+                )
             }
             (_, _, Some(error)) => output::shorten(error, REMARK),
             (StepState::Ready, ..) => "ready to run".to_owned(),
