@@ -29,17 +29,30 @@ pub(super) fn audit(audited: &Audited<'_>, found: &mut Vec<String>) {
         report(format!("it counts {counts:?}, its steps are {recounted:?}"));
     }
     if task.steps_total as usize != steps.len() {
-        report(format!("it counts {} steps and has {}", task.steps_total, steps.len()));
+        report(format!(
+            "it counts {} steps and has {}",
+            task.steps_total,
+            steps.len()
+        ));
     }
     let evaluation = recounted.evaluate();
     if !states_agree(task.state, evaluation, &recounted) {
-        report(format!("it is {}, and its steps say {evaluation:?}", task.state));
+        report(format!(
+            "it is {}, and its steps say {evaluation:?}",
+            task.state
+        ));
     }
     if task.state.is_terminal() != task.ended_at.is_some() {
-        report(format!("it is {} and its end is {:?}", task.state, task.ended_at));
+        report(format!(
+            "it is {} and its end is {:?}",
+            task.state, task.ended_at
+        ));
     }
     if *ends != u64::from(task.state.is_terminal()) {
-        report(format!("it is {} and came to an end {ends} times in run {}", task.state, task.run));
+        report(format!(
+            "it is {} and came to an end {ends} times in run {}",
+            task.state, task.run
+        ));
     }
     let explained = matches!(task.state, TaskState::Blocked | TaskState::Failed);
     if explained && task.reason.is_none() {
@@ -72,7 +85,9 @@ fn step_violation(step: &StepRecord, steps: &[StepRecord]) -> Option<String> {
     let mut unmet = 0;
     for &parent in &step.parents {
         let Some(parent) = steps.get(parent as usize) else {
-            return Some(format!("it depends on step number {parent}, which does not exist"));
+            return Some(format!(
+                "it depends on step number {parent}, which does not exist"
+            ));
         };
         unmet += u32::from(!parent.state.satisfies_dependents());
     }
@@ -84,10 +99,16 @@ fn step_violation(step: &StepRecord, steps: &[StepRecord]) -> Option<String> {
     }
     let may_be_unmet = matches!(
         step.state,
-        StepState::Pending | StepState::Cancelled | StepState::Skipped | StepState::ResolvedManually
+        StepState::Pending
+            | StepState::Cancelled
+            | StepState::Skipped
+            | StepState::ResolvedManually
     );
     if (unmet > 0 && !may_be_unmet) || (unmet == 0 && step.state == StepState::Pending) {
-        return Some(format!("it is {} with {unmet} unmet dependencies", step.state));
+        return Some(format!(
+            "it is {} with {unmet} unmet dependencies",
+            step.state
+        ));
     }
     let running = step.state == StepState::Running;
     if running != step.owner.is_some() || running != step.lease_until.is_some() {
@@ -100,10 +121,17 @@ fn step_violation(step: &StepRecord, steps: &[StepRecord]) -> Option<String> {
         return Some(format!("it is {} and due at {:?}", step.state, step.due_at));
     }
     if step.attempts > step.max_attempts {
-        return Some(format!("{} of {} attempts are used", step.attempts, step.max_attempts));
+        return Some(format!(
+            "{} of {} attempts are used",
+            step.attempts, step.max_attempts
+        ));
     }
     if (step.state == StepState::Complete) != step.result_json.is_some() {
-        let with = if step.result_json.is_some() { "with" } else { "without" };
+        let with = if step.result_json.is_some() {
+            "with"
+        } else {
+            "without"
+        };
         return Some(format!("it is {} {with} a result", step.state));
     }
     None

@@ -11,12 +11,12 @@
 //!   ([`CompletionOutcome::Stale`], [`OperationOutcome::NotApplicable`]), never a raw constraint error;
 //! * only the store's clock decides what is due and which lease has run out.
 
+mod audit;
 mod claim;
 mod completion;
 mod error;
 mod operation;
 mod process;
-mod audit;
 mod record;
 mod settle;
 mod submission;

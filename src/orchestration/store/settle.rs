@@ -59,7 +59,10 @@ pub(super) fn unblocked(counts: &StepCounts) -> TaskState {
 
 /// Why a task failed: its first failed step in template order.
 pub(super) fn failed_reason(step: &str, error: Option<&str>) -> String {
-    format!("step {step} failed: {}", error.unwrap_or("no error was kept"))
+    format!(
+        "step {step} failed: {}",
+        error.unwrap_or("no error was kept")
+    )
 }
 
 /// Why a task is blocked: the handlers it would need.
@@ -79,7 +82,10 @@ pub(super) fn lease_lost_text(lost_leases: u32) -> String {
 
 /// The history's word on who held a lease that was lost.
 pub(super) fn lost_by(owner: Option<Uuid>) -> String {
-    owner.map_or_else(|| "held by nobody".to_owned(), |owner| format!("held by {owner}"))
+    owner.map_or_else(
+        || "held by nobody".to_owned(),
+        |owner| format!("held by {owner}"),
+    )
 }
 
 /// The history's word on a completion that came too late.

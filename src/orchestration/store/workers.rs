@@ -13,7 +13,11 @@ pub(super) struct Workers {
 
 impl Workers {
     /// Adds a live process.
-    pub(super) fn add(&mut self, callables: impl IntoIterator<Item = String>, only_task: Option<Uuid>) {
+    pub(super) fn add(
+        &mut self,
+        callables: impl IntoIterator<Item = String>,
+        only_task: Option<Uuid>,
+    ) {
         match only_task {
             Some(task) => self.alone.entry(task).or_default().extend(callables),
             None => self.anywhere.extend(callables),

@@ -50,7 +50,11 @@ impl State {
                 .retry_wait(callable)
                 .take_while(|(due, _)| *due <= now)
                 .map(|(_, turn)| turn);
-            turns.extend(ready.filter(|(_, key)| self.in_scope(*key, scope)).take(limit));
+            turns.extend(
+                ready
+                    .filter(|(_, key)| self.in_scope(*key, scope))
+                    .take(limit),
+            );
             turns.extend(due.filter(|(_, key)| self.in_scope(*key, scope)));
         }
         turns

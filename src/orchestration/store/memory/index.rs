@@ -26,7 +26,10 @@ impl Index {
         let turn = (Reverse(priority), key);
         match step.state {
             StepState::Ready => {
-                self.ready.entry(Arc::clone(&step.callable)).or_default().insert(turn);
+                self.ready
+                    .entry(Arc::clone(&step.callable))
+                    .or_default()
+                    .insert(turn);
             }
             StepState::RetryWait => {
                 let due = step.due_at.unwrap_or_default();
@@ -36,7 +39,8 @@ impl Index {
                     .insert((due, turn));
             }
             StepState::Running => {
-                self.leases.insert((step.lease_until.unwrap_or_default(), key));
+                self.leases
+                    .insert((step.lease_until.unwrap_or_default(), key));
                 if let Some(owner) = step.owner {
                     self.owners.entry(owner).or_default().insert(key);
                 }
@@ -65,7 +69,8 @@ impl Index {
                 }
             }
             StepState::Running => {
-                self.leases.remove(&(step.lease_until.unwrap_or_default(), key));
+                self.leases
+                    .remove(&(step.lease_until.unwrap_or_default(), key));
                 if let Some(owner) = step.owner
                     && let Some(held) = self.owners.get_mut(&owner)
                 {
@@ -91,7 +96,11 @@ impl Index {
 
     /// The handlers that a live step waits for.
     pub(super) fn callables(&self) -> BTreeSet<Arc<str>> {
-        self.ready.keys().chain(self.retry_wait.keys()).map(Arc::clone).collect()
+        self.ready
+            .keys()
+            .chain(self.retry_wait.keys())
+            .map(Arc::clone)
+            .collect()
     }
 
     /// The steps whose lease has run out by `now`.

@@ -152,7 +152,10 @@ impl State {
         for (uuid, process) in &self.processes {
             if now - process.heard_at < ttl && !dead.contains(uuid) {
                 let registration = &process.registration;
-                workers.add(registration.callables.iter().cloned(), registration.only_task);
+                workers.add(
+                    registration.callables.iter().cloned(),
+                    registration.only_task,
+                );
             }
         }
         for number in self.blocked.iter().copied().collect::<Vec<_>>() {
@@ -167,7 +170,10 @@ impl State {
         let mut candidates = BTreeSet::new();
         for callable in self.index.callables() {
             if !workers.run_anywhere(&callable) {
-                let due = self.index.retry_wait(&callable).take_while(|(due, _)| *due <= now);
+                let due = self
+                    .index
+                    .retry_wait(&callable)
+                    .take_while(|(due, _)| *due <= now);
                 candidates.extend(self.index.ready(&callable).map(|(_, key)| key.0));
                 candidates.extend(due.map(|(_, (_, key))| key.0));
             }
@@ -182,7 +188,13 @@ impl State {
                 && state != TaskState::Blocked
                 && let Some(reason) = self.blocking(number, &workers, now)
             {
-                self.move_task(number, TaskState::Blocked, Some(reason), request.process, now);
+                self.move_task(
+                    number,
+                    TaskState::Blocked,
+                    Some(reason),
+                    request.process,
+                    now,
+                );
                 report.blocked.push(self.tasks[number].uuid);
                 left -= 1;
             }

@@ -130,7 +130,12 @@ impl Store for MemoryStore {
         &self,
         operations: Vec<Operation>,
     ) -> Result<Vec<OperationOutcome>, StoreError> {
-        self.with(|state| operations.iter().map(|operation| state.operate(operation)).collect())
+        self.with(|state| {
+            operations
+                .iter()
+                .map(|operation| state.operate(operation))
+                .collect()
+        })
     }
 
     async fn register_process(&self, registration: ProcessRegistration) -> Result<(), StoreError> {

@@ -14,7 +14,11 @@ impl State {
         let applied = match &operation.kind {
             OperationKind::Finalise => {
                 let task = &mut self.tasks[number];
-                task.counts = task.steps.iter().map(|step| step.state).collect::<StepCounts>();
+                task.counts = task
+                    .steps
+                    .iter()
+                    .map(|step| step.state)
+                    .collect::<StepCounts>();
                 let before = task.state;
                 self.settle(number, process, now);
                 self.tasks[number].state != before

@@ -13,7 +13,9 @@ use crate::orchestration::store::{
 
 impl State {
     fn find(&self, task_uuid: Uuid) -> Option<&Task> {
-        self.by_uuid.get(&task_uuid).map(|&number| &self.tasks[number])
+        self.by_uuid
+            .get(&task_uuid)
+            .map(|&number| &self.tasks[number])
     }
 
     pub(super) fn task(&self, task_uuid: Uuid) -> Option<TaskRecord> {
@@ -21,7 +23,8 @@ impl State {
     }
 
     pub(super) fn definition(&self, task_uuid: Uuid) -> Option<Arc<TaskDefinition>> {
-        self.find(task_uuid).map(|task| Arc::clone(&task.definition))
+        self.find(task_uuid)
+            .map(|task| Arc::clone(&task.definition))
     }
 
     pub(super) fn steps(&self, task_uuid: Uuid) -> Vec<StepRecord> {
@@ -55,7 +58,10 @@ impl State {
         let mut found = Vec::new();
         for task in &self.tasks {
             let ends = task.history.iter().filter(|row| {
-                let to = row.to.as_deref().and_then(|to| to.parse::<TaskState>().ok());
+                let to = row
+                    .to
+                    .as_deref()
+                    .and_then(|to| to.parse::<TaskState>().ok());
                 row.kind == HistoryKind::TaskState
                     && row.run == task.run
                     && to.is_some_and(TaskState::is_terminal)

@@ -176,7 +176,10 @@ impl State {
         let task = &self.tasks[number];
         let to = settle::settled(task.state, &task.counts);
         let reason = (to == TaskState::Failed).then(|| {
-            let first = task.steps.iter().find(|step| step.state == StepState::Failed);
+            let first = task
+                .steps
+                .iter()
+                .find(|step| step.state == StepState::Failed);
             first.map_or_else(String::new, |step| {
                 settle::failed_reason(&step.name, step.error.as_deref())
             })
