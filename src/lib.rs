@@ -81,7 +81,7 @@
 //! |---|---|
 //! | (none) | actors, mailboxes, supervision, registry: tokio and little else |
 //! | `orchestration` | workflows on the in-memory store |
-//! | `sqlite` | workflows on an `SQLite` file |
+//! | `sqlite` | workflows on an SQLite file |
 //! | `cli` | the command line `postroom` |
 //! | `testing` | the conformance suite for stores |
 
