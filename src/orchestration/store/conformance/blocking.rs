@@ -31,7 +31,11 @@ pub async fn a_task_nobody_can_run_is_blocked_until_somebody_can(subject: Subjec
     let record = subject.task(uuid).await;
     assert_eq!(record.state, TaskState::Blocked);
     assert_eq!(record.reason.as_deref(), Some("no live worker for work"));
-    assert_eq!(subject.sweep(&[]).await, SweepReport::default(), "told once");
+    assert_eq!(
+        subject.sweep(&[]).await,
+        SweepReport::default(),
+        "told once"
+    );
     subject.join().await;
     assert_eq!(subject.sweep(&[]).await, unblocked(uuid));
     let record = subject.task(uuid).await;
@@ -45,7 +49,11 @@ pub async fn a_process_for_one_task_counts_for_that_task_alone(subject: Subject)
     let other = subject.submit(DIAMOND).await;
     let mut registration = subject.registration(&[WORK]);
     registration.only_task = Some(own);
-    subject.store.register_process(registration.clone()).await.unwrap();
+    subject
+        .store
+        .register_process(registration.clone())
+        .await
+        .unwrap();
     assert_eq!(subject.sweep(&[]).await, blocked(other));
     registration.only_task = Some(other);
     subject.store.register_process(registration).await.unwrap();
@@ -58,7 +66,11 @@ pub async fn a_task_with_something_to_do_is_not_blocked(subject: Subject) {
     let mut new = task(&[("mine", &[]), ("alien", &[])]);
     new.steps[1].callable = "alien".into();
     let uuid = subject.submit_task(new).await;
-    assert_eq!(subject.sweep(&[]).await, SweepReport::default(), "one can be run");
+    assert_eq!(
+        subject.sweep(&[]).await,
+        SweepReport::default(),
+        "one can be run"
+    );
     let mine = subject.claim_one().await;
     assert_eq!(subject.sweep(&[]).await, SweepReport::default(), "one runs");
     subject.succeed(&mine).await;

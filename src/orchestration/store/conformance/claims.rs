@@ -19,17 +19,32 @@ pub async fn a_claim_brings_a_lease_an_epoch_and_an_attempt(subject: Subject) {
         task_uuid: uuid,
         index: 0,
     };
-    assert_eq!((claimed.id, claimed.name.as_str(), claimed.callable.as_str()), (id, "top", WORK));
-    assert_eq!((claimed.epoch, claimed.attempt, claimed.max_attempts), (1, 1, 3));
-    assert_eq!((claimed.correlation_id, claimed.parents.len()), (new.correlation_id, 0));
+    assert_eq!(
+        (claimed.id, claimed.name.as_str(), claimed.callable.as_str()),
+        (id, "top", WORK)
+    );
+    assert_eq!(
+        (claimed.epoch, claimed.attempt, claimed.max_attempts),
+        (1, 1, 3)
+    );
+    assert_eq!(
+        (claimed.correlation_id, claimed.parents.len()),
+        (new.correlation_id, 0)
+    );
     let step = subject.step(uuid, 0).await;
-    assert_eq!((step.state, step.epoch, step.attempts), (StepState::Running, 1, 1));
+    assert_eq!(
+        (step.state, step.epoch, step.attempts),
+        (StepState::Running, 1, 1)
+    );
     assert_eq!(step.owner, Some(subject.process));
     let started = step.started_at.expect("it has started");
     let lease = step.lease_until.expect("it is leased") - started;
     assert_eq!(u128::try_from(lease), Ok(LONG.as_millis()));
     let record = subject.task(uuid).await;
-    assert_eq!((record.state, record.started_at), (TaskState::Running, Some(started)));
+    assert_eq!(
+        (record.state, record.started_at),
+        (TaskState::Running, Some(started))
+    );
     assert_eq!(subject.states_passed(uuid).await, ["running"]);
 }
 
@@ -168,7 +183,8 @@ pub async fn many_handlers_keep_the_order_of_turns(subject: Subject) {
         let mut new = task(&[("one", &[]), ("two", &[])]);
         new.priority = number % 3;
         for (position, step) in new.steps.iter_mut().enumerate() {
-            step.callable.clone_from(&callables[(position * 7 + number as usize) % 20]);
+            step.callable
+                .clone_from(&callables[(position * 7 + number as usize) % 20]);
         }
         uuids.push((-new.priority, subject.submit_task(new).await));
     }
@@ -182,7 +198,11 @@ pub async fn many_handlers_keep_the_order_of_turns(subject: Subject) {
         if steps.is_empty() {
             break;
         }
-        claimed.extend(steps.into_iter().map(|step| (step.id.task_uuid, step.id.index)));
+        claimed.extend(
+            steps
+                .into_iter()
+                .map(|step| (step.id.task_uuid, step.id.index)),
+        );
     }
     let expected: Vec<(Uuid, u32)> = uuids
         .iter()

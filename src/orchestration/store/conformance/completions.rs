@@ -27,13 +27,19 @@ pub async fn a_success_readies_the_children(subject: Subject) {
     assert_eq!(outcome, recorded(TaskState::Running, 2, false));
     let steps = subject.steps(uuid).await;
     let top = &steps[0];
-    assert_eq!((top.state, top.result_json.as_deref()), (StepState::Complete, Some("\"top\"")));
+    assert_eq!(
+        (top.state, top.result_json.as_deref()),
+        (StepState::Complete, Some("\"top\""))
+    );
     assert_eq!((top.owner, top.lease_until, top.attempts), (None, None, 1));
     assert!(top.ended_at >= top.started_at);
     let unmet: Vec<u32> = steps.iter().map(|step| step.unmet_dependencies).collect();
     assert_eq!(unmet, [0, 0, 0, 2]);
     let (ready, pending) = (StepState::Ready, StepState::Pending);
-    assert_eq!(steps.iter().map(|step| step.state).collect::<Vec<_>>()[1..], [ready, ready, pending]);
+    assert_eq!(
+        steps.iter().map(|step| step.state).collect::<Vec<_>>()[1..],
+        [ready, ready, pending]
+    );
     assert_eq!(subject.task(uuid).await.steps_complete, 1);
 }
 
@@ -46,7 +52,10 @@ pub async fn the_last_success_completes_the_task(subject: Subject) {
     let outcome = subject.complete(subject.success(&last)).await;
     assert_eq!(outcome, recorded(TaskState::Complete, 0, true));
     let record = subject.task(uuid).await;
-    assert_eq!((record.state, record.reason, record.steps_complete), (TaskState::Complete, None, 2));
+    assert_eq!(
+        (record.state, record.reason, record.steps_complete),
+        (TaskState::Complete, None, 2)
+    );
     assert!(record.ended_at >= record.started_at && record.ended_at.is_some());
     assert_eq!(subject.states_passed(uuid).await, ["running", "complete"]);
     assert!(subject.claim(10).await.is_empty());
@@ -168,7 +177,10 @@ pub async fn an_unknown_step_is_not_found(subject: Subject) {
             },
             elapsed: Duration::ZERO,
         };
-        assert_eq!(subject.complete(completion).await, CompletionOutcome::NotFound);
+        assert_eq!(
+            subject.complete(completion).await,
+            CompletionOutcome::NotFound
+        );
     }
     assert!(subject.store.history(uuid).await.unwrap().is_empty());
 }
@@ -189,7 +201,10 @@ pub async fn refusals_do_not_harm_their_neighbours(subject: Subject) {
     let outcomes = subject.store.complete(batch).await.unwrap();
     assert_eq!(outcomes[0], CompletionOutcome::NotFound);
     assert_eq!(outcomes[1], recorded(TaskState::Running, 0, false));
-    assert!(matches!(outcomes[2], CompletionOutcome::Stale { .. }), "{outcomes:?}");
+    assert!(
+        matches!(outcomes[2], CompletionOutcome::Stale { .. }),
+        "{outcomes:?}"
+    );
     let waits = CompletionOutcome::Recorded {
         step_state: StepState::RetryWait,
         task_state: TaskState::Waiting,
@@ -202,7 +217,9 @@ pub async fn refusals_do_not_harm_their_neighbours(subject: Subject) {
 
 /// A mebibyte, and text that needs escaping.
 pub async fn large_results_are_kept(subject: Subject) {
-    let uuid = subject.submit(&[("large", &[]), ("after", &[0]), ("small", &[])]).await;
+    let uuid = subject
+        .submit(&[("large", &[]), ("after", &[0]), ("small", &[])])
+        .await;
     let steps = subject.claim(10).await;
     let large = format!("{:?}", "\u{1F4EE}\"'\\\n".repeat(1 << 17));
     let batch = steps
@@ -218,8 +235,14 @@ pub async fn large_results_are_kept(subject: Subject) {
         })
         .collect();
     subject.store.complete(batch).await.unwrap();
-    assert_eq!(subject.step(uuid, 0).await.result_json.as_ref(), Some(&large));
-    assert_eq!(subject.step(uuid, 2).await.result_json.as_deref(), Some("\"small\""));
+    assert_eq!(
+        subject.step(uuid, 0).await.result_json.as_ref(),
+        Some(&large)
+    );
+    assert_eq!(
+        subject.step(uuid, 2).await.result_json.as_deref(),
+        Some("\"small\"")
+    );
     assert_eq!(subject.claim_one().await.parents[0].result_json, large);
 }
 
@@ -233,8 +256,14 @@ pub async fn every_attempt_leaves_one_row(subject: Subject) {
     let rows = subject.rows(uuid, HistoryKind::Attempt).await;
     assert_eq!(rows.len(), 2);
     for (row, (number, to)) in rows.iter().zip([(1, "retry_wait"), (2, "complete")]) {
-        assert_eq!((row.step, row.attempt, row.epoch), (Some(0), Some(number), Some(u64::from(number))));
-        assert_eq!((row.from.as_deref(), row.to.as_deref()), (Some("running"), Some(to)));
+        assert_eq!(
+            (row.step, row.attempt, row.epoch),
+            (Some(0), Some(number), Some(u64::from(number)))
+        );
+        assert_eq!(
+            (row.from.as_deref(), row.to.as_deref()),
+            (Some("running"), Some(to))
+        );
         assert_eq!((row.process, row.run), (Some(subject.process), 1));
     }
     assert_eq!(rows[0].detail.as_deref(), Some("error: broken"));

@@ -23,7 +23,10 @@ pub async fn a_retry_waits_until_it_is_due(subject: Subject) {
     let next_due = claims.next_due.expect("a retry is waited for");
     assert!(next_due <= LONG && next_due > LONG / 2, "{next_due:?}");
     let record = subject.step(uuid, 0).await;
-    assert_eq!((record.attempts, record.owner, record.lease_until), (1, None, None));
+    assert_eq!(
+        (record.attempts, record.owner, record.lease_until),
+        (1, None, None)
+    );
     assert_eq!(record.error.as_deref(), Some("error: broken"));
     let delay = record.due_at.unwrap() - record.ended_at.unwrap();
     assert_eq!(u128::try_from(delay), Ok(LONG.as_millis()));
@@ -39,12 +42,22 @@ pub async fn a_due_retry_is_claimed_as_the_next_attempt(subject: Subject) {
     let first = subject.claim_one().await;
     subject.fail(&first, Some(Duration::ZERO)).await;
     let claims = subject.claims(0).await;
-    assert_eq!(claims.next_due, Some(Duration::ZERO), "it is due, and was not claimed");
+    assert_eq!(
+        claims.next_due,
+        Some(Duration::ZERO),
+        "it is due, and was not claimed"
+    );
     let second = subject.claim_one().await;
     assert_eq!((second.epoch, second.attempt), (2, 2));
     let record = subject.step(uuid, 0).await;
-    assert_eq!((record.state, record.due_at, record.ended_at), (StepState::Running, None, None));
-    assert_eq!(subject.states_passed(uuid).await, ["running", "waiting", "running"]);
+    assert_eq!(
+        (record.state, record.due_at, record.ended_at),
+        (StepState::Running, None, None)
+    );
+    assert_eq!(
+        subject.states_passed(uuid).await,
+        ["running", "waiting", "running"]
+    );
 }
 
 /// The store's own word on the time is enough to wait for.
@@ -72,7 +85,9 @@ pub async fn without_attempts_left_there_is_no_retry(subject: Subject) {
     let first = subject.claim_one().await;
     subject.fail(&first, Some(Duration::ZERO)).await;
     let second = subject.claim_one().await;
-    let outcome = subject.complete(subject.failed(&second, Some(Duration::ZERO))).await;
+    let outcome = subject
+        .complete(subject.failed(&second, Some(Duration::ZERO)))
+        .await;
     let failed = CompletionOutcome::Recorded {
         step_state: StepState::Failed,
         task_state: TaskState::Failed,
@@ -81,7 +96,10 @@ pub async fn without_attempts_left_there_is_no_retry(subject: Subject) {
     };
     assert_eq!(outcome, failed);
     let record = subject.task(uuid).await;
-    assert_eq!(record.reason.as_deref(), Some("step only failed: error: broken"));
+    assert_eq!(
+        record.reason.as_deref(),
+        Some("step only failed: error: broken")
+    );
     assert_eq!((record.steps_failed, record.steps_complete), (1, 0));
     assert!(record.ended_at.is_some());
 }
@@ -147,7 +165,10 @@ pub async fn the_first_failed_step_in_template_order_is_named(subject: Subject) 
     subject.succeed(&steps[0]).await;
     let record = subject.task(uuid).await;
     assert_eq!(record.state, TaskState::Failed);
-    assert_eq!(record.reason.as_deref(), Some("step b failed: error: second"));
+    assert_eq!(
+        record.reason.as_deref(),
+        Some("step b failed: error: second")
+    );
 }
 
 /// The error of an attempt that was made good is history.
@@ -158,6 +179,9 @@ pub async fn a_success_after_a_failure_is_a_success(subject: Subject) {
     let second = subject.claim_one().await;
     subject.succeed(&second).await;
     let step = subject.step(uuid, 0).await;
-    assert_eq!((step.state, step.attempts, step.error), (StepState::Complete, 2, None));
+    assert_eq!(
+        (step.state, step.attempts, step.error),
+        (StepState::Complete, 2, None)
+    );
     assert_eq!(subject.state(uuid).await, TaskState::Complete);
 }

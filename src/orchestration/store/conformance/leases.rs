@@ -15,7 +15,11 @@ pub async fn a_heartbeat_renews_and_lists_what_is_held(subject: Subject) {
     let foreign = other.claim(1).await.remove(0);
     let mine = subject.claim(10).await;
     let before = subject.steps(uuid).await;
-    let mut held = subject.store.heartbeat(subject.process, LONG * 2).await.unwrap();
+    let mut held = subject
+        .store
+        .heartbeat(subject.process, LONG * 2)
+        .await
+        .unwrap();
     held.sort_by_key(|lease| lease.id);
     let expected: Vec<Lease> = mine.iter().map(|step| step.lease()).collect();
     assert_eq!(held, expected);
@@ -23,7 +27,10 @@ pub async fn a_heartbeat_renews_and_lists_what_is_held(subject: Subject) {
     assert_eq!(after[0], before[0], "another's lease is left alone");
     for step in &after[1..] {
         let left = step.lease_until.unwrap() - step.started_at.unwrap();
-        assert!(u128::try_from(left).unwrap() >= (LONG * 2).as_millis(), "{left}");
+        assert!(
+            u128::try_from(left).unwrap() >= (LONG * 2).as_millis(),
+            "{left}"
+        );
     }
     other.succeed(&foreign).await;
     let held = other.store.heartbeat(other.process, LONG).await.unwrap();
@@ -36,10 +43,16 @@ pub async fn a_heartbeat_renews_and_lists_what_is_held(subject: Subject) {
 pub async fn a_released_step_is_ready_and_its_attempt_does_not_count(subject: Subject) {
     let uuid = subject.submit(&[("only", &[])]).await;
     let first = subject.claim_one().await;
-    let released = subject.store.release(subject.process, vec![first.lease()]).await;
+    let released = subject
+        .store
+        .release(subject.process, vec![first.lease()])
+        .await;
     assert_eq!(released.unwrap(), 1);
     let step = subject.step(uuid, 0).await;
-    assert_eq!((step.state, step.attempts, step.lost_leases), (StepState::Ready, 0, 0));
+    assert_eq!(
+        (step.state, step.attempts, step.lost_leases),
+        (StepState::Ready, 0, 0)
+    );
     assert_eq!((step.epoch, step.owner, step.lease_until), (1, None, None));
     let second = subject.another().await.claim_one().await;
     assert_eq!((second.epoch, second.attempt), (2, 1));
@@ -84,7 +97,10 @@ pub async fn a_process_that_leaves_gives_everything_back(subject: Subject) {
     assert_eq!(subject.step(uuid, 0).await.attempts, 0);
     let known = subject.store.processes().await.unwrap();
     assert_eq!(known.len(), 1);
-    assert_eq!((known[0].registration.process, known[0].leases), (subject.process, 1));
+    assert_eq!(
+        (known[0].registration.process, known[0].leases),
+        (subject.process, 1)
+    );
     subject.succeed(&kept).await;
     assert_eq!(subject.state(uuid).await, TaskState::Running);
 }
@@ -96,7 +112,11 @@ pub async fn processes_are_listed_as_they_registered(subject: Subject) {
     let mut registration = other.registration(&["a", "it's \"b\""]);
     registration.only_task = Some(uuid);
     registration.pid = u32::MAX;
-    other.store.register_process(registration.clone()).await.unwrap();
+    other
+        .store
+        .register_process(registration.clone())
+        .await
+        .unwrap();
     subject.claim_one().await;
     let mut known = subject.store.processes().await.unwrap();
     known.sort_by_key(|record| record.registration.only_task);
@@ -111,7 +131,11 @@ pub async fn processes_are_listed_as_they_registered(subject: Subject) {
 /// A process that says something new of itself.
 pub async fn registering_again_replaces(subject: Subject) {
     let registration = subject.registration(&["new"]);
-    subject.store.register_process(registration.clone()).await.unwrap();
+    subject
+        .store
+        .register_process(registration.clone())
+        .await
+        .unwrap();
     let known = subject.store.processes().await.unwrap();
     assert_eq!(known.len(), 1);
     assert_eq!(known[0].registration, registration);

@@ -85,7 +85,10 @@ struct Run {
 
 impl Run {
     fn task(&mut self, uuid: Uuid) -> &mut Task {
-        self.tasks.iter_mut().find(|task| task.uuid == uuid).unwrap()
+        self.tasks
+            .iter_mut()
+            .find(|task| task.uuid == uuid)
+            .unwrap()
     }
 
     async fn submit(&mut self) {
@@ -123,11 +126,16 @@ impl Run {
         }
         turns.sort_unstable();
         turns.truncate(limit);
-        let steps = self.processes[who].claim(u32::try_from(limit).unwrap()).await;
+        let steps = self.processes[who]
+            .claim(u32::try_from(limit).unwrap())
+            .await;
         assert_eq!(steps.len(), turns.len());
         for (step, (_, number, index)) in steps.into_iter().zip(turns) {
             let task = &mut self.tasks[number];
-            assert_eq!((step.id.task_uuid, step.id.index as usize), (task.uuid, index));
+            assert_eq!(
+                (step.id.task_uuid, step.id.index as usize),
+                (task.uuid, index)
+            );
             task.state = T::Running;
             let model = &mut task.steps[index];
             model.state = S::Running;
@@ -181,7 +189,12 @@ impl Run {
         }
     }
 
-    fn expect(&mut self, claimed: &ClaimedStep, outcome: &StepOutcome, by: Uuid) -> CompletionOutcome {
+    fn expect(
+        &mut self,
+        claimed: &ClaimedStep,
+        outcome: &StepOutcome,
+        by: Uuid,
+    ) -> CompletionOutcome {
         let task = self.task(claimed.id.task_uuid);
         let index = claimed.id.index as usize;
         if !task.holds(claimed, by) {
@@ -194,13 +207,18 @@ impl Run {
         step.owner = None;
         step.state = match outcome {
             StepOutcome::Success { .. } => S::Complete,
-            StepOutcome::Failure { retry_in: Some(_), .. } if step.attempts < step.max_attempts => {
-                S::RetryWait
-            }
+            StepOutcome::Failure {
+                retry_in: Some(_), ..
+            } if step.attempts < step.max_attempts => S::RetryWait,
             StepOutcome::Failure { .. } => S::Failed,
         };
         let step_state = step.state;
-        let ready = |task: &Task| task.steps.iter().filter(|step| step.state == S::Ready).count();
+        let ready = |task: &Task| {
+            task.steps
+                .iter()
+                .filter(|step| step.state == S::Ready)
+                .count()
+        };
         let before = ready(task);
         task.follow();
         CompletionOutcome::Recorded {
@@ -216,7 +234,10 @@ impl Run {
             return;
         };
         let process = self.processes[who].process;
-        let released = self.processes[who].store.release(process, vec![step.lease()]).await;
+        let released = self.processes[who]
+            .store
+            .release(process, vec![step.lease()])
+            .await;
         let task = self.task(step.id.task_uuid);
         let held = task.holds(&step, process);
         assert_eq!(released.unwrap(), u32::from(held));
@@ -262,7 +283,10 @@ impl Run {
             }
         }
         let told = |ids: &[crate::orchestration::store::StepId]| {
-            let mut ids: Vec<_> = ids.iter().map(|id| (id.task_uuid, id.index as usize)).collect();
+            let mut ids: Vec<_> = ids
+                .iter()
+                .map(|id| (id.task_uuid, id.index as usize))
+                .collect();
             ids.sort_unstable();
             ids
         };
@@ -270,7 +294,10 @@ impl Run {
         failed.sort_unstable();
         ended.sort_unstable();
         report.finalised.sort_unstable();
-        assert_eq!((told(&report.rescued), told(&report.failed)), (rescued, failed));
+        assert_eq!(
+            (told(&report.rescued), told(&report.failed)),
+            (rescued, failed)
+        );
         assert_eq!(report.finalised, ended);
         assert_eq!((report.blocked, report.unblocked), (Vec::new(), Vec::new()));
     }
@@ -295,7 +322,11 @@ impl Run {
         let outcome = self.processes[0].operate(task.uuid, kind).await;
         if applies && cancel {
             task.state = T::Cancelled;
-            for step in task.steps.iter_mut().filter(|step| !step.state.is_terminal()) {
+            for step in task
+                .steps
+                .iter_mut()
+                .filter(|step| !step.state.is_terminal())
+            {
                 step.epoch += u64::from(step.state == S::Running);
                 step.state = S::Cancelled;
                 step.owner = None;
@@ -322,11 +353,23 @@ impl Run {
     async fn compare(&self) {
         for task in &self.tasks {
             let record = self.processes[0].task(task.uuid).await;
-            assert_eq!((record.state, record.run), (task.state, task.run), "{task:?}");
+            assert_eq!(
+                (record.state, record.run),
+                (task.state, task.run),
+                "{task:?}"
+            );
             let steps = self.processes[0].steps(task.uuid).await;
             for ((stored, step), index) in steps.iter().zip(&task.steps).zip(0..) {
-                let stored_as = (stored.state, stored.attempts, stored.epoch, stored.lost_leases);
-                assert_eq!(stored_as, (step.state, step.attempts, step.epoch, step.lost));
+                let stored_as = (
+                    stored.state,
+                    stored.attempts,
+                    stored.epoch,
+                    stored.lost_leases,
+                );
+                assert_eq!(
+                    stored_as,
+                    (step.state, step.attempts, step.epoch, step.lost)
+                );
                 assert_eq!(stored.owner, step.owner);
                 assert_eq!(stored.unmet_dependencies as usize, task.unmet(index));
             }
@@ -379,7 +422,13 @@ pub async fn random_work_does_what_the_model_says(subject: Subject) {
                 45..80 => run.complete().await,
                 80..86 => run.release().await,
                 86..92 => run.sweep().await,
-                92..96 => drop(subject.store.heartbeat(subject.process, LONG).await.unwrap()),
+                92..96 => drop(
+                    subject
+                        .store
+                        .heartbeat(subject.process, LONG)
+                        .await
+                        .unwrap(),
+                ),
                 _ => run.operate().await,
             }
             run.compare().await;
@@ -395,9 +444,12 @@ impl Run {
     /// Everybody dies, and one process succeeds with all that is left.
     async fn drive_to_the_end(&mut self) {
         for dead in [0, 1] {
-            while self.tasks.iter().flat_map(|task| &task.steps).any(|step| {
-                step.owner == Some(self.processes[dead].process)
-            }) {
+            while self
+                .tasks
+                .iter()
+                .flat_map(|task| &task.steps)
+                .any(|step| step.owner == Some(self.processes[dead].process))
+            {
                 self.sweep().await;
             }
         }

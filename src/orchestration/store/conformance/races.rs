@@ -8,9 +8,7 @@ use uuid::Uuid;
 
 use super::subject::{DIAMOND, Subject, task};
 use crate::orchestration::state::{StepState, TaskState};
-use crate::orchestration::store::{
-    CompletionOutcome, NewTask, OperationKind, StepId, Submission,
-};
+use crate::orchestration::store::{CompletionOutcome, NewTask, OperationKind, StepId, Submission};
 
 /// And the others are told of it.
 pub async fn a_hundred_submissions_of_one_task_make_one(subject: Subject) {
@@ -35,7 +33,10 @@ pub async fn a_hundred_submissions_of_one_task_make_one(subject: Subject) {
     }
     assert_eq!(created.len(), 1);
     assert_eq!(duplicates, HashSet::from([created[0]]));
-    assert_eq!(subject.store.tasks(Default::default()).await.unwrap().len(), 1);
+    assert_eq!(
+        subject.store.tasks(Default::default()).await.unwrap().len(),
+        1
+    );
 }
 
 /// Among many that claim, each step has one holder.
@@ -133,7 +134,10 @@ pub async fn a_task_ends_once_however_it_is_ended(subject: Subject) {
         }
         ending.join_all().await;
         let state = subject.state(uuid).await;
-        assert!(matches!(state, TaskState::Complete | TaskState::Cancelled), "{state}");
+        assert!(
+            matches!(state, TaskState::Complete | TaskState::Cancelled),
+            "{state}"
+        );
         let passed = subject.states_passed(uuid).await;
         assert_eq!(passed, ["running", state.as_str()]);
     }

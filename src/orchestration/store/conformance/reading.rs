@@ -28,11 +28,35 @@ pub async fn tasks_are_listed_newest_first_as_the_filter_says(subject: Subject) 
     let even = || Some(("default".to_owned(), "even".to_owned()));
     assert_eq!(list(any()).await, [5, 4, 3, 2, 1, 0]);
     assert_eq!(list(TaskFilter { limit: 2, ..any() }).await, [5, 4]);
-    assert_eq!(list(TaskFilter { limit: 0, ..any() }).await, [] as [usize; 0]);
-    assert_eq!(list(TaskFilter { template: even(), ..any() }).await, [4, 2, 0]);
-    assert_eq!(list(TaskFilter { content: Some([1; 32]), ..any() }).await, [3, 2]);
+    assert_eq!(
+        list(TaskFilter { limit: 0, ..any() }).await,
+        [] as [usize; 0]
+    );
+    assert_eq!(
+        list(TaskFilter {
+            template: even(),
+            ..any()
+        })
+        .await,
+        [4, 2, 0]
+    );
+    assert_eq!(
+        list(TaskFilter {
+            content: Some([1; 32]),
+            ..any()
+        })
+        .await,
+        [3, 2]
+    );
     let states = vec![TaskState::Cancelled, TaskState::Failed];
-    assert_eq!(list(TaskFilter { states: states.clone(), ..any() }).await, [1, 0]);
+    assert_eq!(
+        list(TaskFilter {
+            states: states.clone(),
+            ..any()
+        })
+        .await,
+        [1, 0]
+    );
     let all = TaskFilter {
         states,
         template: even(),
@@ -41,7 +65,14 @@ pub async fn tasks_are_listed_newest_first_as_the_filter_says(subject: Subject) 
     };
     assert_eq!(list(all).await, [0]);
     let elsewhere = Some(("other".to_owned(), "even".to_owned()));
-    assert_eq!(list(TaskFilter { template: elsewhere, ..any() }).await, [] as [usize; 0]);
+    assert_eq!(
+        list(TaskFilter {
+            template: elsewhere,
+            ..any()
+        })
+        .await,
+        [] as [usize; 0]
+    );
 }
 
 /// And no error.
@@ -51,7 +82,10 @@ pub async fn what_does_not_exist_is_none(subject: Subject) {
     assert_eq!(subject.store.definition(uuid).await.unwrap(), None);
     assert_eq!(subject.store.steps(uuid).await.unwrap(), []);
     assert_eq!(subject.store.history(uuid).await.unwrap(), []);
-    assert_eq!(subject.store.tasks(TaskFilter::default()).await.unwrap(), []);
+    assert_eq!(
+        subject.store.tasks(TaskFilter::default()).await.unwrap(),
+        []
+    );
     subject.store.ping().await.unwrap();
 }
 
@@ -97,17 +131,41 @@ pub async fn a_closed_store_says_so(subject: Subject) {
     }
     let store = &subject.store;
     let closed = |answer: Option<StoreError>, method: &str| {
-        assert!(matches!(answer, Some(StoreError::Closed)), "{method}: {answer:?}");
+        assert!(
+            matches!(answer, Some(StoreError::Closed)),
+            "{method}: {answer:?}"
+        );
     };
     closed(store.submit(vec![task(DIAMOND)]).await.err(), "submit");
     closed(store.claim(subject.request(1)).await.err(), "claim");
-    closed(store.complete(vec![subject.success(&step)]).await.err(), "complete");
-    closed(store.heartbeat(subject.process, LONG).await.err(), "heartbeat");
-    closed(store.release(subject.process, vec![step.lease()]).await.err(), "release");
+    closed(
+        store.complete(vec![subject.success(&step)]).await.err(),
+        "complete",
+    );
+    closed(
+        store.heartbeat(subject.process, LONG).await.err(),
+        "heartbeat",
+    );
+    closed(
+        store
+            .release(subject.process, vec![step.lease()])
+            .await
+            .err(),
+        "release",
+    );
     closed(store.sweep(subject.sweep_request(&[])).await.err(), "sweep");
     closed(store.operate(Vec::new()).await.err(), "operate");
-    closed(store.register_process(subject.registration(&[])).await.err(), "register");
-    closed(store.unregister_process(subject.process).await.err(), "unregister");
+    closed(
+        store
+            .register_process(subject.registration(&[]))
+            .await
+            .err(),
+        "register",
+    );
+    closed(
+        store.unregister_process(subject.process).await.err(),
+        "unregister",
+    );
     closed(store.processes().await.err(), "processes");
     closed(store.task(uuid).await.err(), "task");
     closed(store.definition(uuid).await.err(), "definition");

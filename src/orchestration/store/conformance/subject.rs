@@ -183,19 +183,29 @@ impl Subject {
     }
 
     pub(super) async fn complete(&self, completion: Completion) -> CompletionOutcome {
-        self.store.complete(vec![completion]).await.unwrap().remove(0)
+        self.store
+            .complete(vec![completion])
+            .await
+            .unwrap()
+            .remove(0)
     }
 
     /// Completes a step and expects it to be recorded.
     pub(super) async fn succeed(&self, step: &ClaimedStep) {
         let outcome = self.complete(self.success(step)).await;
-        assert!(matches!(outcome, CompletionOutcome::Recorded { .. }), "{outcome:?}");
+        assert!(
+            matches!(outcome, CompletionOutcome::Recorded { .. }),
+            "{outcome:?}"
+        );
     }
 
     /// Fails a step and expects it to be recorded.
     pub(super) async fn fail(&self, step: &ClaimedStep, retry_in: Option<Duration>) {
         let outcome = self.complete(self.failed(step, retry_in)).await;
-        assert!(matches!(outcome, CompletionOutcome::Recorded { .. }), "{outcome:?}");
+        assert!(
+            matches!(outcome, CompletionOutcome::Recorded { .. }),
+            "{outcome:?}"
+        );
     }
 
     /// Claims and completes until there is nothing left to claim; returns the names in the order of claims.
@@ -242,11 +252,16 @@ impl Subject {
 
     pub(super) async fn cancel(&self, task_uuid: Uuid) -> OperationOutcome {
         let reason = "enough".to_owned();
-        self.operate(task_uuid, OperationKind::Cancel { reason }).await
+        self.operate(task_uuid, OperationKind::Cancel { reason })
+            .await
     }
 
     pub(super) async fn task(&self, task_uuid: Uuid) -> TaskRecord {
-        self.store.task(task_uuid).await.unwrap().expect("the task exists")
+        self.store
+            .task(task_uuid)
+            .await
+            .unwrap()
+            .expect("the task exists")
     }
 
     pub(super) async fn state(&self, task_uuid: Uuid) -> TaskState {
@@ -262,7 +277,11 @@ impl Subject {
     }
 
     pub(super) async fn step_states(&self, task_uuid: Uuid) -> Vec<StepState> {
-        self.steps(task_uuid).await.iter().map(|step| step.state).collect()
+        self.steps(task_uuid)
+            .await
+            .iter()
+            .map(|step| step.state)
+            .collect()
     }
 
     pub(super) async fn rows(&self, task_uuid: Uuid, kind: HistoryKind) -> Vec<HistoryRecord> {

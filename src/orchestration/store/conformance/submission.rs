@@ -15,22 +15,43 @@ pub async fn a_new_task_is_stored_as_it_was_given(subject: Subject) {
         (record.namespace, record.name, record.version),
         (new.namespace, new.name, new.version)
     );
-    assert_eq!((record.state, record.run, record.reason), (TaskState::Pending, 1, None));
+    assert_eq!(
+        (record.state, record.run, record.reason),
+        (TaskState::Pending, 1, None)
+    );
     assert_eq!(record.correlation_id, new.correlation_id);
-    assert_eq!((record.steps_total, record.steps_complete, record.steps_failed), (4, 0, 0));
+    assert_eq!(
+        (
+            record.steps_total,
+            record.steps_complete,
+            record.steps_failed
+        ),
+        (4, 0, 0)
+    );
     assert_eq!(record.content, "07".repeat(32));
-    assert!(record.created_at > 1_600_000_000_000, "{}", record.created_at);
+    assert!(
+        record.created_at > 1_600_000_000_000,
+        "{}",
+        record.created_at
+    );
     assert_eq!((record.started_at, record.ended_at), (None, None));
     let definition = subject.store.definition(uuid).await.unwrap().unwrap();
     assert_eq!(definition.template_json, new.template_json);
     assert_eq!(definition.input_json, new.input_json);
     let steps = subject.steps(uuid).await;
     for ((step, new), index) in steps.iter().zip(&new.steps).zip(0..) {
-        assert_eq!((step.index, &step.name, &step.callable), (index, &new.name, &new.callable));
+        assert_eq!(
+            (step.index, &step.name, &step.callable),
+            (index, &new.name, &new.callable)
+        );
         assert_eq!((&step.parents, step.max_attempts), (&new.parents, 3));
         assert_eq!(step.unmet_dependencies as usize, new.parents.len());
         assert_eq!((step.attempts, step.epoch, step.lost_leases), (0, 0, 0));
-        let expected = if index == 0 { StepState::Ready } else { StepState::Pending };
+        let expected = if index == 0 {
+            StepState::Ready
+        } else {
+            StepState::Pending
+        };
         assert_eq!(step.state, expected);
     }
 }
@@ -47,7 +68,13 @@ pub async fn the_same_identity_is_a_duplicate(subject: Subject) {
             task_uuid: Uuid::now_v7(),
             ..first.clone()
         };
-        let answer = subject.store.submit(vec![again]).await.unwrap().remove(0).unwrap();
+        let answer = subject
+            .store
+            .submit(vec![again])
+            .await
+            .unwrap()
+            .remove(0)
+            .unwrap();
         let duplicate = Submission::Duplicate {
             task_uuid: uuid,
             state,
@@ -55,7 +82,10 @@ pub async fn the_same_identity_is_a_duplicate(subject: Subject) {
         };
         assert_eq!(answer, duplicate);
     }
-    assert_eq!(subject.store.tasks(Default::default()).await.unwrap().len(), 1);
+    assert_eq!(
+        subject.store.tasks(Default::default()).await.unwrap().len(),
+        1
+    );
 }
 
 /// A caller who used a key twice can tell.
@@ -67,7 +97,13 @@ pub async fn other_content_under_the_same_identity_is_told(subject: Subject) {
         content: [8; 32],
         ..first
     };
-    let answer = subject.store.submit(vec![other]).await.unwrap().remove(0).unwrap();
+    let answer = subject
+        .store
+        .submit(vec![other])
+        .await
+        .unwrap()
+        .remove(0)
+        .unwrap();
     let duplicate = Submission::Duplicate {
         task_uuid: uuid,
         state: TaskState::Pending,
@@ -105,8 +141,19 @@ pub async fn duplicates_in_one_batch_are_found(subject: Subject) {
         state: TaskState::Pending,
         same_content,
     };
-    assert_eq!(answers, [created(&first), created(&second), duplicate(true), duplicate(false)]);
-    assert_eq!(subject.store.tasks(Default::default()).await.unwrap().len(), 2);
+    assert_eq!(
+        answers,
+        [
+            created(&first),
+            created(&second),
+            duplicate(true),
+            duplicate(false)
+        ]
+    );
+    assert_eq!(
+        subject.store.tasks(Default::default()).await.unwrap().len(),
+        2
+    );
 }
 
 /// Bad tasks get an error that names them; their neighbours are stored, and nothing of them is.
@@ -137,7 +184,10 @@ pub async fn a_task_that_could_not_end_is_refused_alone(subject: Subject) {
         assert!(subject.steps(task.task_uuid).await.is_empty());
     }
     for (answer, task) in [&answers[0], &answers[7]].iter().zip(&good) {
-        assert!(matches!(answer, Ok(Submission::Created { .. })), "{answer:?}");
+        assert!(
+            matches!(answer, Ok(Submission::Created { .. })),
+            "{answer:?}"
+        );
         assert_eq!(subject.steps(task.task_uuid).await.len(), 4);
     }
 }
@@ -153,11 +203,24 @@ pub async fn an_id_is_given_once(subject: Subject) {
         task_uuid: first.task_uuid,
         ..task(DIAMOND)
     };
-    let answers = subject.store.submit(vec![first.clone(), second]).await.unwrap();
-    assert!(matches!(answers[0], Ok(Submission::Created { .. })), "{answers:?}");
-    assert!(matches!(answers[1], Err(StoreError::Invalid { .. })), "{answers:?}");
+    let answers = subject
+        .store
+        .submit(vec![first.clone(), second])
+        .await
+        .unwrap();
+    assert!(
+        matches!(answers[0], Ok(Submission::Created { .. })),
+        "{answers:?}"
+    );
+    assert!(
+        matches!(answers[1], Err(StoreError::Invalid { .. })),
+        "{answers:?}"
+    );
     let answers = subject.store.submit(vec![third]).await.unwrap();
-    assert!(matches!(answers[0], Err(StoreError::Invalid { .. })), "{answers:?}");
+    assert!(
+        matches!(answers[0], Err(StoreError::Invalid { .. })),
+        "{answers:?}"
+    );
 }
 
 /// Payloads and names are text and nothing but text.
@@ -175,14 +238,23 @@ pub async fn odd_text_comes_back_unchanged(subject: Subject) {
     }
     let uuid = subject.submit_task(new.clone()).await;
     let record = subject.task(uuid).await;
-    assert_eq!((record.namespace.as_str(), record.name.as_str()), (odd, odd));
+    assert_eq!(
+        (record.namespace.as_str(), record.name.as_str()),
+        (odd, odd)
+    );
     assert_eq!(record.version, odd);
     let definition = subject.store.definition(uuid).await.unwrap().unwrap();
-    assert_eq!((&*definition.input_json, &*definition.template_json), (&*new.input_json, odd));
+    assert_eq!(
+        (&*definition.input_json, &*definition.template_json),
+        (&*new.input_json, odd)
+    );
     let mut request = subject.request(10);
     request.callables = vec![odd.into()];
     let step = subject.store.claim(request).await.unwrap().steps.remove(0);
-    assert_eq!((step.name, step.callable.as_str()), (new.steps[0].name.clone(), odd));
+    assert_eq!(
+        (step.name, step.callable.as_str()),
+        (new.steps[0].name.clone(), odd)
+    );
 }
 
 /// Nothing in, nothing out.

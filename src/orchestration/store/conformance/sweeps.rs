@@ -18,13 +18,25 @@ pub async fn a_lease_that_ran_out_is_taken_back(subject: Subject) {
     };
     assert_eq!(report, rescued);
     let step = subject.step(uuid, 0).await;
-    assert_eq!((step.state, step.attempts, step.lost_leases), (StepState::Ready, 0, 1));
+    assert_eq!(
+        (step.state, step.attempts, step.lost_leases),
+        (StepState::Ready, 0, 1)
+    );
     assert_eq!((step.epoch, step.owner, step.lease_until), (1, None, None));
     let rows = subject.rows(uuid, HistoryKind::LeaseLost).await;
     assert_eq!(rows.len(), 1);
-    assert_eq!((rows[0].step, rows[0].epoch, rows[0].attempt), (Some(0), Some(1), Some(1)));
+    assert_eq!(
+        (rows[0].step, rows[0].epoch, rows[0].attempt),
+        (Some(0), Some(1), Some(1))
+    );
     assert_eq!(rows[0].process, Some(other.process), "who took it back");
-    assert!(rows[0].detail.as_ref().unwrap().contains(&subject.process.to_string()));
+    assert!(
+        rows[0]
+            .detail
+            .as_ref()
+            .unwrap()
+            .contains(&subject.process.to_string())
+    );
     let again = other.claim_one().await;
     assert_eq!((again.epoch, again.attempt), (2, 1));
     assert_eq!(subject.sweep(&[]).await, SweepReport::default());
@@ -34,8 +46,15 @@ pub async fn a_lease_that_ran_out_is_taken_back(subject: Subject) {
 pub async fn a_renewed_lease_is_left_alone(subject: Subject) {
     let uuid = subject.submit(DIAMOND).await;
     let step = subject.claim_and_lose().await;
-    subject.store.heartbeat(subject.process, LONG).await.unwrap();
-    assert_eq!(subject.another().await.sweep(&[]).await, SweepReport::default());
+    subject
+        .store
+        .heartbeat(subject.process, LONG)
+        .await
+        .unwrap();
+    assert_eq!(
+        subject.another().await.sweep(&[]).await,
+        SweepReport::default()
+    );
     assert_eq!(subject.step(uuid, 0).await.state, StepState::Running);
     subject.succeed(&step).await;
 }
@@ -89,10 +108,20 @@ pub async fn too_many_lost_leases_fail_the_step(subject: Subject) {
     assert_eq!(report, failed);
     let record = subject.task(uuid).await;
     assert_eq!((record.state, record.steps_failed), (TaskState::Failed, 1));
-    assert!(record.reason.as_ref().unwrap().starts_with("step only failed: lease_lost: "), "{record:?}");
+    assert!(
+        record
+            .reason
+            .as_ref()
+            .unwrap()
+            .starts_with("step only failed: lease_lost: "),
+        "{record:?}"
+    );
     assert_eq!(subject.rows(uuid, HistoryKind::LeaseLost).await.len(), 2);
     let lost = subject.step(uuid, 0).await;
-    assert_eq!((lost.state, lost.lost_leases, lost.owner), (StepState::Failed, 2, None));
+    assert_eq!(
+        (lost.state, lost.lost_leases, lost.owner),
+        (StepState::Failed, 2, None)
+    );
 }
 
 /// The rest waits for the next one.
@@ -103,8 +132,26 @@ pub async fn a_sweep_keeps_its_limit(subject: Subject) {
     subject.store.claim(request).await.unwrap();
     let mut request = subject.sweep_request(&[]);
     request.limit = 2;
-    assert_eq!(subject.store.sweep(request.clone()).await.unwrap().rescued.len(), 2);
-    assert_eq!(subject.store.sweep(request.clone()).await.unwrap().rescued.len(), 1);
+    assert_eq!(
+        subject
+            .store
+            .sweep(request.clone())
+            .await
+            .unwrap()
+            .rescued
+            .len(),
+        2
+    );
+    assert_eq!(
+        subject
+            .store
+            .sweep(request.clone())
+            .await
+            .unwrap()
+            .rescued
+            .len(),
+        1
+    );
     assert_eq!(subject.store.sweep(request).await.unwrap().rescued.len(), 0);
     assert_eq!(subject.step_states(uuid).await, [StepState::Ready; 3]);
 }
