@@ -141,6 +141,7 @@
 //! | R16 | `r16_a_stop_before_the_start_starts_nothing` | `tests/life.rs` |
 //! | R16 | `r16_levels_only_rise_and_may_be_asked_for_again` | `tests/life.rs` |
 //! | R16 | `r16_an_actor_may_stop_itself` | `tests/life.rs` |
+//! | R16 | `r16_an_actor_that_stops_itself_is_closed_before_its_stopped_runs` | `tests/life.rs` |
 //! | R16 | `r16_tasks_of_an_actor_can_wait_for_its_end` | `tests/life.rs` |
 //! | R16 | `r16_a_shutdown_under_load_accounts_for_every_message` | `tests/registry.rs` |
 //! | R16 | `r16_routes_close_at_once_and_mailboxes_in_their_turn` | `tests/registry.rs` |
