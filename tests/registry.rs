@@ -68,6 +68,35 @@ async fn r15_a_duplicate_name_or_route_and_capacity_zero_are_build_errors() {
 }
 
 #[tokio::test]
+async fn r15_a_refused_registration_leaves_no_trace() {
+    let log = Log::default();
+    let mut builder = ActorRegistry::builder();
+    let twice = builder
+        .add(probe("one", &log))
+        .handles::<Note>()
+        .handles::<Note>()
+        .register();
+    assert!(
+        matches!(twice, Err(BuildError::DuplicateRoute { first, second, .. }) if first == second)
+    );
+    builder
+        .add(probe("one", &log))
+        .capacity(0)
+        .handles::<Note>()
+        .register()
+        .unwrap_err();
+    builder
+        .add(probe("one", &log))
+        .handles::<Note>()
+        .register()
+        .unwrap();
+    let registry = builder.start().await.unwrap();
+    assert_eq!(registry.stats().len(), 1);
+    assert_eq!(registry.ask(Note(1)).await.unwrap(), 1);
+    registry.shutdown().await;
+}
+
+#[tokio::test]
 async fn r15_declared_sends_are_checked_before_anything_starts() {
     let log = Log::default();
 
