@@ -135,6 +135,7 @@
 //! | R15 | `r15_outside_a_runtime_is_an_error` | `tests/registry.rs` |
 //! | R15 | `r15_routes_lead_to_whoever_declared_the_message` | `tests/registry.rs` |
 //! | R15 | `r15_a_registry_that_is_dropped_stops_its_actors` | `tests/registry.rs` |
+//! | R16 | `r16_an_orchestration_shut_down_under_load_accounts_for_every_message` | `tests/orchestration.rs` |
 //! | R16 | `r16_a_kill_goes_before_a_handler_that_could_go_on` | `tests/asks.rs` |
 //! | R16 | `r16_drain_handles_what_was_accepted_and_closes_to_the_rest` | `tests/backpressure.rs` |
 //! | R16 | `r16_stop_gives_back_what_is_queued` | `tests/backpressure.rs` |
