@@ -3,7 +3,9 @@
 mod common;
 
 use common::{Crash, Fail, Gate, Held, Log, Note, Probe, Refusal, occupy, poll_once};
-use postroom::actor::{Actor, AskError, AskFailure, Builder, Context, Executed, Handler, Message, SendError};
+use postroom::actor::{
+    Actor, AskError, AskFailure, Builder, Context, Executed, Handler, Message, SendError,
+};
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -11,20 +13,32 @@ use tokio::time::Instant;
 #[tokio::test]
 async fn r06_errors_say_whether_the_handler_ran() {
     let (log, gate) = (Log::default(), Gate::default());
-    let probe = Builder::new(Probe::new(&log, &gate)).capacity(1).spawn().unwrap();
+    let probe = Builder::new(Probe::new(&log, &gate))
+        .capacity(1)
+        .spawn()
+        .unwrap();
     let failed = probe.ask(Fail).await.unwrap_err();
     assert_eq!(failed.was_executed(), Executed::Yes);
     occupy(&probe, &gate).await;
     let mut queued = probe.ask(Note(1));
     assert!(poll_once(&mut queued).await.is_pending());
     let full = probe.try_ask(Note(2)).await.unwrap_err();
-    assert_eq!((full.was_executed(), full.into_message()), (Executed::No, Some(Note(2))));
+    assert_eq!(
+        (full.was_executed(), full.into_message()),
+        (Executed::No, Some(Note(2)))
+    );
     probe.stop();
     let closed = probe.ask(Note(3)).await.unwrap_err();
-    assert_eq!((closed.was_executed(), closed.into_message()), (Executed::No, Some(Note(3))));
+    assert_eq!(
+        (closed.was_executed(), closed.into_message()),
+        (Executed::No, Some(Note(3)))
+    );
     gate.open();
     let stopped = queued.await.unwrap_err();
-    assert_eq!((stopped.was_executed(), stopped.into_message()), (Executed::No, Some(Note(1))));
+    assert_eq!(
+        (stopped.was_executed(), stopped.into_message()),
+        (Executed::No, Some(Note(1)))
+    );
 }
 
 #[tokio::test]
@@ -71,10 +85,16 @@ async fn r06_errors_are_readable_whatever_the_message() {
     let probe = Probe::named("writer", &Log::default(), &Gate::default()).spawn();
     let crashed = probe.ask(Crash("disk on fire")).await.unwrap_err();
     let text = crashed.to_string();
-    assert!(text.contains("`writer`") && text.contains("Crash") && text.contains("disk on fire"), "{text}");
+    assert!(
+        text.contains("`writer`") && text.contains("Crash") && text.contains("disk on fire"),
+        "{text}"
+    );
     probe.closed().await;
     let error = probe.ask(Opaque).await.unwrap_err();
-    assert_eq!(error.to_string(), "`Opaque` was not handled: the actor accepts no more messages");
+    assert_eq!(
+        error.to_string(),
+        "`Opaque` was not handled: the actor accepts no more messages"
+    );
     assert!(format!("{error:?}").starts_with("Closed("));
     let error = probe.try_tell(Opaque).unwrap_err();
     assert_eq!(error.without_message(), SendError::Closed(()));
@@ -85,21 +105,32 @@ async fn r06_a_timeout_revokes_what_is_still_queued() {
     let (log, gate) = (Log::default(), Gate::default());
     let probe = Probe::new(&log, &gate).spawn();
     occupy(&probe, &gate).await;
-    let error = probe.ask(Note(1)).timeout(Duration::from_secs(2)).await.unwrap_err();
+    let error = probe
+        .ask(Note(1))
+        .timeout(Duration::from_secs(2))
+        .await
+        .unwrap_err();
     assert!(matches!(error, AskError::Expired(Note(1))), "{error:?}");
     gate.open();
     assert_eq!(probe.ask(Note(2)).await.unwrap(), 2);
     probe.drain();
     let exit = probe.closed().await;
     assert_eq!((exit.account.expired, exit.account.ok), (1, 2));
-    assert!(!log.entries().contains(&"1".to_owned()), "a revoked message is skipped");
+    assert!(
+        !log.entries().contains(&"1".to_owned()),
+        "a revoked message is skipped"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn r06_a_timeout_while_the_handler_runs_is_timed_out() {
     let (log, gate) = (Log::default(), Gate::default());
     let probe = Probe::new(&log, &gate).spawn();
-    let error = probe.ask(Held(1)).deadline(Instant::now() + Duration::from_secs(1)).await.unwrap_err();
+    let error = probe
+        .ask(Held(1))
+        .deadline(Instant::now() + Duration::from_secs(1))
+        .await
+        .unwrap_err();
     assert_eq!(error.was_executed(), Executed::Unknown);
     assert!(matches!(error, AskError::TimedOut { .. }));
     gate.open();
@@ -111,11 +142,18 @@ async fn r06_a_timeout_while_the_handler_runs_is_timed_out() {
 #[tokio::test(start_paused = true)]
 async fn r07_a_timeout_covers_the_wait_for_room() {
     let (log, gate) = (Log::default(), Gate::default());
-    let probe = Builder::new(Probe::new(&log, &gate)).capacity(1).spawn().unwrap();
+    let probe = Builder::new(Probe::new(&log, &gate))
+        .capacity(1)
+        .spawn()
+        .unwrap();
     occupy(&probe, &gate).await;
     probe.try_tell(Note(1)).unwrap();
     let before = Instant::now();
-    let error = probe.ask(Note(2)).timeout(Duration::from_secs(5)).await.unwrap_err();
+    let error = probe
+        .ask(Note(2))
+        .timeout(Duration::from_secs(5))
+        .await
+        .unwrap_err();
     assert!(matches!(error, AskError::Expired(Note(2))));
     assert_eq!(before.elapsed().as_secs(), 5);
     assert_eq!(probe.stats().account.accepted, 2, "it was never accepted");
@@ -134,6 +172,29 @@ async fn r07_abandoned_ask_is_skipped() {
     let account = probe.stats().account;
     assert_eq!((account.abandoned, account.ok), (1, 2));
     assert!(!log.entries().contains(&"1".to_owned()));
+}
+
+#[test]
+fn r07_no_clock_is_touched_without_a_timeout() {
+    // A runtime without timers: using one panics.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (log, gate) = (Log::default(), Gate::default());
+        let probe = Builder::new(Probe::new(&log, &gate))
+            .capacity(1)
+            .spawn()
+            .unwrap();
+        occupy(&probe, &gate).await;
+        probe.tell(Note(1)).await.unwrap();
+        let mut waiting = probe.ask(Note(2));
+        assert!(poll_once(&mut waiting).await.is_pending());
+        gate.open();
+        assert_eq!(waiting.await.unwrap(), 2);
+        probe.stop();
+        assert!(probe.closed().await.problems.is_empty());
+    });
 }
 
 /// Tells when it is dropped.
@@ -172,7 +233,11 @@ impl Message for Important {
 }
 
 impl Handler<Important> for Probe {
-    async fn handle(&mut self, Important(n): Important, _: &Context<Self>) -> Result<(), Infallible> {
+    async fn handle(
+        &mut self,
+        Important(n): Important,
+        _: &Context<Self>,
+    ) -> Result<(), Infallible> {
         self.log.add(format!("important {n}"));
         Ok(())
     }
@@ -222,7 +287,11 @@ impl Message for Look {
 }
 
 impl Handler<Look> for Narcissus {
-    async fn handle(&mut self, _: Look, ctx: &Context<Self>) -> Result<Vec<&'static str>, Infallible> {
+    async fn handle(
+        &mut self,
+        _: Look,
+        ctx: &Context<Self>,
+    ) -> Result<Vec<&'static str>, Infallible> {
         let me = ctx.handle().expect("the test holds a handle");
         let mut seen = Vec::new();
         if let Err(AskError::WouldDeadlock(Look)) = me.ask(Look).await {

@@ -171,7 +171,7 @@ async fn r04_a_permit_is_closed_with_the_mailbox() {
     probe.drain();
     assert_eq!(permit.send(Note(1)).unwrap_err().0, Note(1));
     assert_eq!(probe.reserve().await.unwrap_err(), SendError::Closed(()));
-    assert_eq!(finish(&probe, &log, &gate).await, []);
+    assert_eq!(finish(&probe, &log, &gate).await, [0_u32; 0]);
 }
 
 // ---- cancelled ----

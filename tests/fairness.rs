@@ -42,14 +42,22 @@ impl Handler<Tick> for Treadmill {
 /// The actor never runs out of messages, and still timers fire, others run, and a stop arrives.
 async fn flood() {
     let gone = Arc::new(AtomicBool::new(false));
-    let treadmill = Builder::new(Treadmill { gone: Arc::clone(&gone) }).capacity(64).spawn().unwrap();
+    let treadmill = Builder::new(Treadmill {
+        gone: Arc::clone(&gone),
+    })
+    .capacity(64)
+    .spawn()
+    .unwrap();
     for _ in 0..32 {
         treadmill.tell(Tick).await.unwrap();
     }
     let other = Probe::default().spawn();
     assert_eq!(other.ask(Note(1)).await.unwrap(), 1, "another actor runs");
     tokio::time::sleep(Duration::from_millis(2)).await;
-    assert!(treadmill.stats().account.ok > 32, "it has been running all the while");
+    assert!(
+        treadmill.stats().account.ok > 32,
+        "it has been running all the while"
+    );
     treadmill.stop();
     let exit = treadmill.closed().await;
     assert!(gone.load(Ordering::Acquire));
@@ -68,7 +76,10 @@ async fn r18_a_flood_starves_nothing_on_a_multi_thread_runtime() {
 
 #[tokio::test]
 async fn r18_a_sender_in_a_loop_gives_way() {
-    let probe: Handle<Probe> = Builder::new(Probe::default()).capacity(1 << 20).spawn().unwrap();
+    let probe: Handle<Probe> = Builder::new(Probe::default())
+        .capacity(1 << 20)
+        .spawn()
+        .unwrap();
     let done = Arc::new(AtomicBool::new(false));
     let sender = {
         let (probe, done) = (probe.clone(), Arc::clone(&done));

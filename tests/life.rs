@@ -4,7 +4,8 @@ mod common;
 
 use common::{Crash, Gate, Held, Log, Note, Probe, occupy, poll_once};
 use postroom::actor::{
-    Actor, AskError, Builder, Context, Exit, Handler, Hook, Message, StopReason, Trouble, WeakHandle,
+    Actor, AskError, Builder, Context, Exit, Handler, Hook, Message, StopReason, Trouble,
+    WeakHandle,
 };
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -35,7 +36,13 @@ struct Moody {
 
 impl Moody {
     fn new(started: Does, stopped: Does) -> Self {
-        Self { started, stopped, panic_in_drop: false, log: Log::default(), gate: Gate::default() }
+        Self {
+            started,
+            stopped,
+            panic_in_drop: false,
+            log: Log::default(),
+            gate: Gate::default(),
+        }
     }
 
     async fn mood(&self, does: Does) -> Result<(), NoDisk> {
@@ -96,7 +103,10 @@ async fn r11_hooks_run_once_around_the_messages() {
     assert_eq!(probe.ask(Note(1)).await.unwrap(), 1);
     probe.stop();
     probe.closed().await;
-    assert_eq!(log.entries(), ["probe started", "1", "probe stopped: stopped"]);
+    assert_eq!(
+        log.entries(),
+        ["probe started", "1", "probe stopped: stopped"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -104,7 +114,10 @@ async fn r11_a_start_that_fails_in_any_way_ends_the_actor_without_stopped() {
     for does in [Does::Fail, Does::Panic, Does::Hang] {
         let moody = Moody::new(does, Does::Nothing);
         let log = moody.log.clone();
-        let moody = Builder::new(moody).start_deadline(Duration::from_secs(3)).spawn().unwrap();
+        let moody = Builder::new(moody)
+            .start_deadline(Duration::from_secs(3))
+            .spawn()
+            .unwrap();
         let mut ask = moody.ask(Note(1));
         assert!(poll_once(&mut ask).await.is_pending());
         let exit = moody.ready().await.unwrap_err();
@@ -123,7 +136,10 @@ async fn r11_a_start_that_fails_in_any_way_ends_the_actor_without_stopped() {
 #[tokio::test(start_paused = true)]
 async fn r11_trouble_in_stopped_is_reported_and_hangs_nothing() {
     for does in [Does::Fail, Does::Panic, Does::Hang] {
-        let moody = Builder::new(Moody::new(Does::Nothing, does)).stop_deadline(Duration::from_secs(3)).spawn().unwrap();
+        let moody = Builder::new(Moody::new(Does::Nothing, does))
+            .stop_deadline(Duration::from_secs(3))
+            .spawn()
+            .unwrap();
         moody.ready().await.unwrap();
         moody.stop();
         let exit = moody.closed().await;
@@ -145,13 +161,20 @@ async fn r11_stopped_runs_after_a_panic_and_after_a_kill() {
     probe.tell(Crash("oh")).await.unwrap();
     let clone = probe.clone();
     clone.closed().await;
-    assert!(log.entries()[1].starts_with("probe stopped: panicked"), "{:?}", log.entries());
+    assert!(
+        log.entries()[1].starts_with("probe stopped: panicked"),
+        "{:?}",
+        log.entries()
+    );
 
     let probe = Probe::new(&log, &gate).spawn();
     occupy(&probe, &gate).await;
     probe.kill();
     probe.closed().await;
-    assert_eq!(log.entries()[2..], ["probe started", "probe stopped: killed"]);
+    assert_eq!(
+        log.entries()[2..],
+        ["probe started", "probe stopped: killed"]
+    );
 }
 
 #[tokio::test]
@@ -235,9 +258,16 @@ async fn r16_a_stop_before_the_start_starts_nothing() {
         let log = Log::default();
         let probe = Probe::new(&log, &Gate::default()).spawn();
         probe.try_tell(Note(1)).unwrap();
-        if kill { probe.kill() } else { probe.stop() }
+        if kill {
+            probe.kill();
+        } else {
+            probe.stop();
+        }
         let exit = probe.closed().await;
-        assert!(matches!((kill, &exit.reason), (true, StopReason::Killed) | (false, StopReason::Stopped)));
+        assert!(matches!(
+            (kill, &exit.reason),
+            (true, StopReason::Killed) | (false, StopReason::Stopped)
+        ));
         assert_eq!(exit.account.undelivered, 1);
         assert!(log.entries().is_empty());
     }
@@ -258,7 +288,10 @@ async fn r16_levels_only_rise_and_may_be_asked_for_again() {
     let exit = probe.closed().await;
     assert!(matches!(exit.reason, StopReason::Killed));
     probe.kill();
-    assert!(matches!(probe.closed().await.reason, StopReason::Killed), "the report does not change");
+    assert!(
+        matches!(probe.closed().await.reason, StopReason::Killed),
+        "the report does not change"
+    );
 }
 
 struct StopYourself;
@@ -290,7 +323,11 @@ impl Message for Background {
 }
 
 impl Handler<Background> for Probe {
-    async fn handle(&mut self, Background(done): Background, ctx: &Context<Self>) -> Result<(), Infallible> {
+    async fn handle(
+        &mut self,
+        Background(done): Background,
+        ctx: &Context<Self>,
+    ) -> Result<(), Infallible> {
         let stopping = ctx.stopping();
         tokio::spawn(async move {
             stopping.await;
@@ -335,20 +372,36 @@ impl Message for Whoami {
 }
 
 impl Handler<Whoami> for Probe {
-    async fn handle(&mut self, _: Whoami, ctx: &Context<Self>) -> Result<(String, WeakHandle<Probe>), Infallible> {
+    async fn handle(
+        &mut self,
+        _: Whoami,
+        ctx: &Context<Self>,
+    ) -> Result<(String, WeakHandle<Probe>), Infallible> {
         Ok((format!("{} {}", ctx.name(), ctx.id()), ctx.weak()))
     }
 }
 
 #[tokio::test]
 async fn r17_handles_know_who_they_reach() {
-    let first = Builder::new(Probe::default()).name("first").spawn().unwrap();
-    let second = Builder::new(Probe::default()).name("second").spawn().unwrap();
+    let first = Builder::new(Probe::default())
+        .name("first")
+        .spawn()
+        .unwrap();
+    let second = Builder::new(Probe::default())
+        .name("second")
+        .spawn()
+        .unwrap();
     assert_eq!(first, first.clone());
     assert_ne!(first, second);
-    assert_eq!(std::collections::HashSet::from([first.clone(), second.clone(), first.clone()]).len(), 2);
+    assert_eq!(
+        std::collections::HashSet::from([first.clone(), second.clone(), first.clone()]).len(),
+        2
+    );
     assert_eq!(first.recipient::<Note>(), first.recipient::<Note>());
-    assert_eq!(format!("{first:?}"), format!("Handle(first {:?})", first.id()));
+    assert_eq!(
+        format!("{first:?}"),
+        format!("Handle(first {:?})", first.id())
+    );
     let (name, weak) = first.ask(Whoami).await.unwrap();
     assert_eq!(name, format!("first {}", first.id()));
     assert_eq!(weak.upgrade().unwrap(), first);
@@ -369,20 +422,26 @@ async fn r17_closed_is_repeatable_and_may_be_dropped() {
 
 #[test]
 fn r17_a_runtime_that_goes_away_gives_everything_back() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     let (log, gate) = (Log::default(), Gate::default());
     let (probe, running, queued) = runtime.block_on(async {
         let probe = Probe::new(&log, &gate).spawn();
         let (asker, other) = (probe.clone(), probe.clone());
-        let mut running = Box::pin(async move { asker.ask(Held(1)).await.unwrap_err().was_executed() });
+        let mut running =
+            Box::pin(async move { asker.ask(Held(1)).await.unwrap_err().was_executed() });
         assert!(poll_once(&mut running).await.is_pending());
         gate.wait_entered().await;
-        let mut queued = Box::pin(async move { other.ask(Note(2)).await.unwrap_err().into_message() });
+        let mut queued =
+            Box::pin(async move { other.ask(Note(2)).await.unwrap_err().into_message() });
         assert!(poll_once(&mut queued).await.is_pending());
         (probe, running, queued)
     });
     drop(runtime);
-    let other = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let other = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     other.block_on(async {
         assert_eq!(running.await, postroom::actor::Executed::Yes);
         assert_eq!(queued.await, Some(Note(2)));

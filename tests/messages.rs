@@ -12,9 +12,15 @@ async fn r01_an_answer_and_an_error_keep_their_types() {
     let probe = Probe::default().spawn();
     let answer: u32 = probe.ask(Note(7)).await.unwrap();
     assert_eq!(answer, 7);
-    assert!(matches!(probe.ask(Fail).await, Err(AskError::Handler(Refusal))));
+    assert!(matches!(
+        probe.ask(Fail).await,
+        Err(AskError::Handler(Refusal))
+    ));
     let recipient = probe.recipient::<Fail>();
-    assert!(matches!(recipient.ask(Fail).await, Err(AskError::Handler(Refusal))));
+    assert!(matches!(
+        recipient.ask(Fail).await,
+        Err(AskError::Handler(Refusal))
+    ));
 }
 
 /// Counts who is inside. It is not `Sync`, and need not be.
@@ -100,14 +106,22 @@ impl Handler<Down> for Pong {
     async fn handle(&mut self, Down(n): Down, _: &Context<Self>) -> Result<u32, Infallible> {
         match &self.0 {
             // Asking back an actor that waits for this one would end in a circle, so it stops here.
-            Some(ping) if n > 1 => Ok(ping.try_ask(Down(0)).timeout(std::time::Duration::ZERO).await.unwrap_or(1)),
+            Some(ping) if n > 1 => Ok(ping
+                .try_ask(Down(0))
+                .timeout(std::time::Duration::ZERO)
+                .await
+                .unwrap_or(1)),
             _ => Ok(0),
         }
     }
 }
 
 impl Handler<Meet<Ping>> for Pong {
-    async fn handle(&mut self, Meet(ping): Meet<Ping>, _: &Context<Self>) -> Result<(), Infallible> {
+    async fn handle(
+        &mut self,
+        Meet(ping): Meet<Ping>,
+        _: &Context<Self>,
+    ) -> Result<(), Infallible> {
         self.0 = Some(ping);
         Ok(())
     }
@@ -115,11 +129,11 @@ impl Handler<Meet<Ping>> for Pong {
 
 #[tokio::test]
 async fn r01_actors_that_ask_each_other_compile() {
-    let pong = Pong(None).spawn();
-    let ping = Ping(Some(pong.clone())).spawn();
-    pong.ask(Meet(ping.clone())).await.unwrap();
-    assert_eq!(ping.ask(Down(1)).await.unwrap(), 1);
-    assert_eq!(ping.ask(Down(5)).await.unwrap(), 2);
+    let second = Pong(None).spawn();
+    let first = Ping(Some(second.clone())).spawn();
+    second.ask(Meet(first.clone())).await.unwrap();
+    assert_eq!(first.ask(Down(1)).await.unwrap(), 1);
+    assert_eq!(first.ask(Down(5)).await.unwrap(), 2);
 }
 
 #[tokio::test]
@@ -156,8 +170,16 @@ async fn r12_a_handlers_error_stops_nothing() {
 #[tokio::test]
 async fn r12_a_panic_is_the_askers_answer_and_ends_no_other_actor() {
     let (log, gate) = (Log::default(), Gate::default());
-    let (victim, bystander) = (Probe::new(&log, &gate).spawn(), Probe::new(&log, &gate).spawn());
-    let AskError::Panicked { actor, message, text } = victim.ask(Crash("oh no")).await.unwrap_err() else {
+    let (victim, bystander) = (
+        Probe::new(&log, &gate).spawn(),
+        Probe::new(&log, &gate).spawn(),
+    );
+    let AskError::Panicked {
+        actor,
+        message,
+        text,
+    } = victim.ask(Crash("oh no")).await.unwrap_err()
+    else {
         panic!("the asker sees the panic");
     };
     assert_eq!((&*actor, &*text), ("probe", "oh no"));
@@ -207,7 +229,9 @@ impl Handler<Explode> for Probe {
 async fn r12_any_panic_payload_is_survived() {
     let probe = Builder::new(Probe::default()).spawn().unwrap();
     let error = probe.ask(Explode).await.unwrap_err();
-    assert!(matches!(error, AskError::Panicked { text, .. } if &*text == "a panic whose payload is not text"));
+    assert!(
+        matches!(error, AskError::Panicked { text, .. } if &*text == "a panic whose payload is not text")
+    );
     assert!(probe.closed().await.is_balanced());
 }
 
@@ -224,7 +248,10 @@ async fn r19_counts_are_exact_at_every_instant() {
                     } else {
                         let before = probe.stats().account.ok;
                         probe.ask(Note(n)).await.unwrap();
-                        assert!(probe.stats().account.ok > before, "counted before the asker sees its answer");
+                        assert!(
+                            probe.stats().account.ok > before,
+                            "counted before the asker sees its answer"
+                        );
                     }
                     let account = probe.stats().account;
                     assert!(account.is_balanced(), "{account}");

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use postroom::orchestration::state::{StepState, TaskState};
-use postroom::orchestration::store::Store;
 use postroom::orchestration::store::memory::MemoryStore;
+use postroom::orchestration::store::{Store, TaskFilter};
 use postroom::orchestration::template::{RetryPolicy, TaskTemplate};
 use postroom::orchestration::worker::{HandlerTable, StepContext, StepError, StepHandlers};
 use postroom::orchestration::{
@@ -16,6 +16,14 @@ use postroom::orchestration::{
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+
+/// Tells when it is dropped.
+struct OnDrop(Arc<Notify>);
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
 
 /// What the steps did, in order.
 #[derive(Clone, Default)]
@@ -288,7 +296,7 @@ async fn o14_an_unknown_handler_is_refused_by_name_and_nothing_is_stored() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("nope") && error.contains("only"), "{error}");
-    assert!(store.tasks(Default::default()).await.unwrap().is_empty());
+    assert!(store.tasks(TaskFilter::default()).await.unwrap().is_empty());
     end(core, &store).await;
 }
 
@@ -297,12 +305,6 @@ async fn cancelling_interrupts_what_runs_and_starts_nothing_more() {
     let store = Arc::new(MemoryStore::new());
     let (started, dropped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (tell_started, tell_dropped) = (Arc::clone(&started), Arc::clone(&dropped));
-    struct OnDrop(Arc<Notify>);
-    impl Drop for OnDrop {
-        fn drop(&mut self) {
-            self.0.notify_one();
-        }
-    }
     let handlers = StepHandlers::new()
         .register("note", move |_: Value, _: StepContext| {
             let (started, dropped) = (Arc::clone(&tell_started), OnDrop(Arc::clone(&tell_dropped)));
@@ -363,7 +365,7 @@ async fn nothing_is_claimed_while_claims_are_paused() {
     let core = core(&store, noting(&ledger)).await;
     core.set_claims(ClaimMode::Paused).await.unwrap();
     let task = core.submit(&diamond(), Value::Null).await.unwrap();
-    let waited = tokio::time::timeout(Duration::from_secs(60), task.wait()).await;
+    let waited = tokio::time::timeout(Duration::from_mins(1), task.wait()).await;
     assert!(waited.is_err(), "nobody may have run it");
     core.set_claims(ClaimMode::Only(task.uuid())).await.unwrap();
     assert_eq!(task.wait().await.unwrap().state, TaskState::Complete);

@@ -3,7 +3,9 @@
 mod common;
 
 use common::{Crash, Gate, Held, Log, Note, Probe, Refusal, occupy, poll_once};
-use postroom::actor::{Actor, AskError, Context, Handle, Handler, Level, Message, SendError, StopReason};
+use postroom::actor::{
+    Actor, AskError, Context, Handle, Handler, Level, Message, SendError, StopReason,
+};
 use postroom::registry::{ActorRegistry, ActorReport, BuildError, Routes, StartError};
 use postroom::supervision::{Backoff, RestartPolicy};
 use std::convert::Infallible;
@@ -25,17 +27,44 @@ fn probe(name: &'static str, log: &Log) -> Probe {
 async fn r15_a_duplicate_name_or_route_and_capacity_zero_are_build_errors() {
     let log = Log::default();
     let mut builder = ActorRegistry::builder();
-    builder.add(probe("one", &log)).handles::<Note>().register().unwrap();
+    builder
+        .add(probe("one", &log))
+        .handles::<Note>()
+        .register()
+        .unwrap();
     let same_name = builder.add(probe("one", &log)).register().unwrap_err();
     assert_eq!(same_name, BuildError::DuplicateName { name: "one".into() });
-    let same_route = builder.add(probe("two", &log)).handles::<Note>().register().unwrap_err();
-    let BuildError::DuplicateRoute { message, first, second } = same_route else { panic!("{same_route}") };
+    let same_route = builder
+        .add(probe("two", &log))
+        .handles::<Note>()
+        .register()
+        .unwrap_err();
+    let BuildError::DuplicateRoute {
+        message,
+        first,
+        second,
+    } = same_route
+    else {
+        panic!("{same_route}")
+    };
     assert!(message.ends_with("Note"));
     assert_eq!((&*first, &*second), ("one", "two"));
-    let no_room = builder.add(probe("three", &log)).capacity(0).register().unwrap_err();
-    assert_eq!(no_room, BuildError::ZeroCapacity { actor: "three".into() });
+    let no_room = builder
+        .add(probe("three", &log))
+        .capacity(0)
+        .register()
+        .unwrap_err();
+    assert_eq!(
+        no_room,
+        BuildError::ZeroCapacity {
+            actor: "three".into()
+        }
+    );
     let slot = builder.reserve::<Probe>("one");
-    assert!(matches!(builder.fill(slot, probe("", &log)).register(), Err(BuildError::DuplicateName { .. })));
+    assert!(matches!(
+        builder.fill(slot, probe("", &log)).register(),
+        Err(BuildError::DuplicateName { .. })
+    ));
 }
 
 #[tokio::test]
@@ -45,26 +74,54 @@ async fn r15_declared_sends_are_checked_before_anything_starts() {
     let mut builder = ActorRegistry::builder();
     let slot = builder.reserve::<Probe>("late");
     let late = slot.handle();
-    let early = builder.add(probe("early", &log)).sends_to(&late).register().unwrap();
-    builder.fill(slot, probe("", &log)).sends_to(&early).register().unwrap();
+    let early = builder
+        .add(probe("early", &log))
+        .sends_to(&late)
+        .register()
+        .unwrap();
+    builder
+        .fill(slot, probe("", &log))
+        .sends_to(&early)
+        .register()
+        .unwrap();
     let error = builder.start().await.unwrap_err();
-    assert_eq!(error.to_string(), "the declared sends go in a circle: `early` -> `late` -> `early`");
+    assert_eq!(
+        error.to_string(),
+        "the declared sends go in a circle: `early` -> `late` -> `early`"
+    );
 
     let mut builder = ActorRegistry::builder();
     let slot = builder.reserve::<Probe>("late");
-    builder.add(probe("early", &log)).sends_to(&slot.handle()).register().unwrap();
+    builder
+        .add(probe("early", &log))
+        .sends_to(&slot.handle())
+        .register()
+        .unwrap();
     builder.fill(slot, probe("", &log)).register().unwrap();
-    assert!(matches!(builder.start().await, Err(StartError::Build(BuildError::StartsTooEarly { .. }))));
+    assert!(matches!(
+        builder.start().await,
+        Err(StartError::Build(BuildError::StartsTooEarly { .. }))
+    ));
 
     let mut builder = ActorRegistry::builder();
     let stranger = probe("stranger", &log).spawn();
     stranger.ready().await.unwrap();
-    builder.add(probe("early", &log)).sends_to(&stranger).register().unwrap();
-    assert!(matches!(builder.start().await, Err(StartError::Build(BuildError::Stranger { .. }))));
+    builder
+        .add(probe("early", &log))
+        .sends_to(&stranger)
+        .register()
+        .unwrap();
+    assert!(matches!(
+        builder.start().await,
+        Err(StartError::Build(BuildError::Stranger { .. }))
+    ));
 
     let mut builder = ActorRegistry::builder();
     let slot = builder.reserve::<Probe>("empty");
-    assert!(matches!(builder.start().await, Err(StartError::Build(BuildError::Unfilled { .. }))));
+    assert!(matches!(
+        builder.start().await,
+        Err(StartError::Build(BuildError::Unfilled { .. }))
+    ));
     drop(slot);
     assert_eq!(log.entries(), ["stranger started"]);
 }
@@ -87,8 +144,16 @@ async fn r15_handles_exist_before_their_actors() {
     let log = Log::default();
     let mut builder = ActorRegistry::builder();
     let slot = builder.reserve::<Probe>("back");
-    let front = builder.add(Front(slot.handle())).handles::<Note>().register().unwrap();
-    let back = builder.fill(slot, probe("", &log)).capacity(2).register().unwrap();
+    let front = builder
+        .add(Front(slot.handle()))
+        .handles::<Note>()
+        .register()
+        .unwrap();
+    let back = builder
+        .fill(slot, probe("", &log))
+        .capacity(2)
+        .register()
+        .unwrap();
     assert_eq!((back.name(), back.stats().capacity), ("back", 2));
     // Also messages may be sent ahead; they wait.
     let mut ahead = front.ask(Note(1));
@@ -113,7 +178,10 @@ async fn r15_a_builder_that_never_starts_gives_everything_back() {
     drop(slot);
     assert!(matches!(one.await, Err(AskError::Stopped(Note(1)))));
     assert!(matches!(two.await, Err(AskError::Stopped(Note(2)))));
-    assert!(matches!(registered.closed().await.reason, StopReason::NeverStarted));
+    assert!(matches!(
+        registered.closed().await.reason,
+        StopReason::NeverStarted
+    ));
     assert!(matches!(reserved.ready().await, Err(exit) if exit.is_balanced()));
 }
 
@@ -151,13 +219,31 @@ async fn r15_actors_start_in_order_and_each_is_ready_before_the_next() {
     let log = Log::default();
     let mut builder = ActorRegistry::builder();
     for name in ["one", "two", "three"] {
-        builder.add(Slow { name, log: log.clone(), works: true }).name(name).register().unwrap();
+        builder
+            .add(Slow {
+                name,
+                log: log.clone(),
+                works: true,
+            })
+            .name(name)
+            .register()
+            .unwrap();
     }
     let registry = builder.start().await.unwrap();
-    let started = ["one starting", "one ready", "two starting", "two ready", "three starting", "three ready"];
+    let started = [
+        "one starting",
+        "one ready",
+        "two starting",
+        "two ready",
+        "three starting",
+        "three ready",
+    ];
     assert_eq!(log.entries(), started);
     let report = registry.shutdown().await;
-    assert_eq!(log.entries()[6..], ["three stopped", "two stopped", "one stopped"]);
+    assert_eq!(
+        log.entries()[6..],
+        ["three stopped", "two stopped", "one stopped"]
+    );
     assert_eq!(names(&report.actors), ["three", "two", "one"]);
 }
 
@@ -165,12 +251,35 @@ async fn r15_actors_start_in_order_and_each_is_ready_before_the_next() {
 async fn r15_a_failed_start_rolls_back_in_reverse() {
     let log = Log::default();
     let mut builder = ActorRegistry::builder();
-    for (name, works) in [("one", true), ("two", true), ("three", false), ("four", true)] {
-        builder.add(Slow { name, log: log.clone(), works }).name(name).register().unwrap();
+    for (name, works) in [
+        ("one", true),
+        ("two", true),
+        ("three", false),
+        ("four", true),
+    ] {
+        builder
+            .add(Slow {
+                name,
+                log: log.clone(),
+                works,
+            })
+            .name(name)
+            .register()
+            .unwrap();
     }
     let error = builder.start().await.unwrap_err();
-    assert_eq!(error.to_string(), "actor `three` did not start, and the registry was rolled back");
-    let StartError::Actor { actor, cause, rolled_back } = error else { panic!("{error}") };
+    assert_eq!(
+        error.to_string(),
+        "actor `three` did not start, and the registry was rolled back"
+    );
+    let StartError::Actor {
+        actor,
+        cause,
+        rolled_back,
+    } = error
+    else {
+        panic!("{error}")
+    };
     assert_eq!(&*actor, "three");
     assert!(cause.to_string().contains("the port is taken"), "{cause}");
     assert_eq!(names(&rolled_back), ["two", "one"]);
@@ -207,11 +316,18 @@ async fn r15_a_start_that_is_dropped_stops_what_has_started() {
 #[test]
 fn r15_outside_a_runtime_is_an_error() {
     let mut builder = ActorRegistry::builder();
-    builder.add(Probe::default()).name("probe").register().unwrap();
+    builder
+        .add(Probe::default())
+        .name("probe")
+        .register()
+        .unwrap();
     let mut start = std::pin::pin!(builder.start());
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     let started = start.as_mut().poll(&mut cx);
-    assert!(matches!(started, std::task::Poll::Ready(Err(StartError::NoRuntime))));
+    assert!(matches!(
+        started,
+        std::task::Poll::Ready(Err(StartError::NoRuntime))
+    ));
 }
 
 // ---- routes ----
@@ -221,15 +337,28 @@ async fn r15_routes_lead_to_whoever_declared_the_message() {
     let log = Log::default();
     let mut builder = ActorRegistry::builder();
     let routes: Routes = builder.routes();
-    assert!(matches!(routes.ask(Note(1)).await, Err(AskError::Unrouted(Note(1)))), "nothing before the start");
-    builder.add(probe("notes", &log)).handles::<Note>().register().unwrap();
+    assert!(
+        matches!(routes.ask(Note(1)).await, Err(AskError::Unrouted(Note(1)))),
+        "nothing before the start"
+    );
+    builder
+        .add(probe("notes", &log))
+        .handles::<Note>()
+        .register()
+        .unwrap();
     let registry = builder.start().await.unwrap();
     assert_eq!(routes.ask(Note(1)).await.unwrap(), 1);
     assert_eq!(registry.recipient::<Note>().unwrap().name(), "notes");
     routes.tell(Note(2)).await.unwrap();
     routes.try_tell(Note(3)).unwrap();
-    assert!(matches!(routes.try_ask(Held(1)).await, Err(AskError::Unrouted(Held(1)))));
-    assert_eq!(registry.try_tell(Held(1)), Err(SendError::Unrouted(Held(1))));
+    assert!(matches!(
+        routes.try_ask(Held(1)).await,
+        Err(AskError::Unrouted(Held(1)))
+    ));
+    assert_eq!(
+        registry.try_tell(Held(1)),
+        Err(SendError::Unrouted(Held(1)))
+    );
     let unrouted = routes.recipient::<Held>().unwrap_err();
     assert!(unrouted.to_string().contains("Held"));
     let stats = registry.stats();
@@ -257,7 +386,11 @@ impl Handler<Note> for Circular {
 async fn r08_asking_oneself_through_a_route_is_an_error() {
     let mut builder = ActorRegistry::builder();
     let routes = builder.routes();
-    builder.add(Circular(routes)).handles::<Note>().register().unwrap();
+    builder
+        .add(Circular(routes))
+        .handles::<Note>()
+        .register()
+        .unwrap();
     let registry = builder.start().await.unwrap();
     assert_eq!(registry.ask(Note(1)).await.unwrap(), 8);
     registry.shutdown().await;
@@ -269,8 +402,18 @@ async fn r08_asking_oneself_through_a_route_is_an_error() {
 async fn r16_a_shutdown_under_load_accounts_for_every_message() {
     let log = Log::default();
     let mut builder = ActorRegistry::builder();
-    let back = builder.add(probe("back", &log)).capacity(4).register().unwrap();
-    let front = builder.add(Front(back.clone())).capacity(4).handles::<Note>().sends_to(&back).register().unwrap();
+    let back = builder
+        .add(probe("back", &log))
+        .capacity(4)
+        .register()
+        .unwrap();
+    let front = builder
+        .add(Front(back.clone()))
+        .capacity(4)
+        .handles::<Note>()
+        .sends_to(&back)
+        .register()
+        .unwrap();
     let registry = builder.start().await.unwrap();
     let (stop, stopped) = tokio::sync::watch::channel(0_u64);
     let stop = Arc::new(stop);
@@ -289,7 +432,10 @@ async fn r16_a_shutdown_under_load_accounts_for_every_message() {
                         match front.ask(Note(sender)).await {
                             Ok(_) => answered += 1,
                             Err(error) => {
-                                assert!(matches!(error, AskError::Closed(_)), "a drain answers all: {error:?}");
+                                assert!(
+                                    matches!(error, AskError::Closed(_)),
+                                    "a drain answers all: {error:?}"
+                                );
                                 return (told, answered);
                             }
                         }
@@ -309,7 +455,11 @@ async fn r16_a_shutdown_under_load_accounts_for_every_message() {
         answered += a;
     }
     let front = &report.actor("Front").unwrap().exit.account;
-    assert_eq!(front.accepted, told + answered, "no send that returned Ok is unaccounted for");
+    assert_eq!(
+        front.accepted,
+        told + answered,
+        "no send that returned Ok is unaccounted for"
+    );
     assert_eq!(front.ok, front.accepted);
     assert_eq!(report.actor("back").unwrap().exit.account.ok, front.ok);
     assert_eq!(names(&report.actors), ["Front", "back"]);
@@ -319,15 +469,28 @@ async fn r16_a_shutdown_under_load_accounts_for_every_message() {
 async fn r16_routes_close_at_once_and_mailboxes_in_their_turn() {
     let (log, gate) = (Log::default(), Gate::default());
     let mut builder = ActorRegistry::builder();
-    let back = builder.add(probe("back", &log)).handles::<Note>().register().unwrap();
-    let front = builder.add(Probe::named("front", &log, &gate)).register().unwrap();
+    let back = builder
+        .add(probe("back", &log))
+        .handles::<Note>()
+        .register()
+        .unwrap();
+    let front = builder
+        .add(Probe::named("front", &log, &gate))
+        .register()
+        .unwrap();
     let registry = builder.start().await.unwrap();
     occupy(&front, &gate).await;
     let mut shutdown = Box::pin(registry.shutdown());
     assert!(poll_once(&mut shutdown).await.is_pending());
     tokio::task::yield_now().await;
-    assert!(matches!(registry.ask(Note(1)).await, Err(AskError::Closed(Note(1)))));
-    assert!(matches!(front.ask(Note(2)).await, Err(AskError::Closed(Note(2)))));
+    assert!(matches!(
+        registry.ask(Note(1)).await,
+        Err(AskError::Closed(Note(1)))
+    ));
+    assert!(matches!(
+        front.ask(Note(2)).await,
+        Err(AskError::Closed(Note(2)))
+    ));
     assert_eq!(back.ask(Note(3)).await.unwrap(), 3, "its turn has not come");
     gate.open();
     assert!(shutdown.await.is_balanced());
@@ -338,7 +501,10 @@ async fn r16_routes_close_at_once_and_mailboxes_in_their_turn() {
 async fn r16_every_caller_gets_the_same_report_and_may_go_away() {
     let (log, gate) = (Log::default(), Gate::default());
     let mut builder = ActorRegistry::builder();
-    let held = builder.add(Probe::named("held", &log, &gate)).register().unwrap();
+    let held = builder
+        .add(Probe::named("held", &log, &gate))
+        .register()
+        .unwrap();
     let registry = builder.start().await.unwrap();
     occupy(&held, &gate).await;
     let mut first = Box::pin(registry.shutdown());
@@ -371,7 +537,10 @@ async fn r16_an_actor_that_does_not_drain_in_time_is_stopped_and_then_killed() {
     assert!(report.is_balanced(), "{report}");
     let stuck = report.actor("stuck").unwrap();
     assert_eq!(stuck.level, Level::Kill);
-    assert_eq!((stuck.exit.account.cancelled, stuck.exit.account.undelivered), (1, 1));
+    assert_eq!(
+        (stuck.exit.account.cancelled, stuck.exit.account.undelivered),
+        (1, 1)
+    );
     assert_eq!(report.actor("back").unwrap().level, Level::Drain);
 }
 
@@ -379,10 +548,17 @@ async fn r16_an_actor_that_does_not_drain_in_time_is_stopped_and_then_killed() {
 async fn r16_when_the_total_is_spent_the_rest_are_stopped() {
     let (log, gate) = (Log::default(), Gate::default());
     let mut builder = ActorRegistry::builder();
-    builder.shutdown_deadline(Duration::from_secs(12)).drain_deadline(Duration::from_secs(10));
+    builder
+        .shutdown_deadline(Duration::from_secs(12))
+        .drain_deadline(Duration::from_secs(10));
     let mut handles = Vec::new();
     for name in ["one", "two", "three", "four"] {
-        handles.push(builder.add(Probe::named(name, &log, &gate)).register().unwrap());
+        handles.push(
+            builder
+                .add(Probe::named(name, &log, &gate))
+                .register()
+                .unwrap(),
+        );
     }
     let registry = builder.start().await.unwrap();
     for handle in &handles {
@@ -391,8 +567,17 @@ async fn r16_when_the_total_is_spent_the_rest_are_stopped() {
     let before = Instant::now();
     let report = registry.shutdown().await;
     assert!(report.is_balanced(), "{report}");
-    assert!(before.elapsed() < Duration::from_secs(20), "{:?}", before.elapsed());
-    assert!(report.actors.iter().all(|actor| actor.exit.account.cancelled == 1));
+    assert!(
+        before.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        before.elapsed()
+    );
+    assert!(
+        report
+            .actors
+            .iter()
+            .all(|actor| actor.exit.account.cancelled == 1)
+    );
 }
 
 struct Block(std::sync::mpsc::Receiver<()>);
@@ -436,7 +621,10 @@ async fn r16_a_handler_that_never_yields_is_named_and_left_behind() {
 async fn r15_a_registry_that_is_dropped_stops_its_actors() {
     let (log, gate) = (Log::default(), Gate::default());
     let mut builder = ActorRegistry::builder();
-    let held = builder.add(Probe::named("held", &log, &gate)).register().unwrap();
+    let held = builder
+        .add(Probe::named("held", &log, &gate))
+        .register()
+        .unwrap();
     let registry = builder.start().await.unwrap();
     occupy(&held, &gate).await;
     held.tell(Note(1)).await.unwrap();
@@ -451,7 +639,11 @@ async fn r15_a_registry_that_is_dropped_stops_its_actors() {
 async fn r17_the_registry_holds_its_actors() {
     let log = Log::default();
     let mut builder = ActorRegistry::builder();
-    let weak = builder.add(probe("kept", &log)).register().unwrap().downgrade();
+    let weak = builder
+        .add(probe("kept", &log))
+        .register()
+        .unwrap()
+        .downgrade();
     let registry = builder.start().await.unwrap();
     let handle = weak.upgrade().expect("the registry holds it");
     assert_eq!(handle.ask(Note(1)).await.unwrap(), 1);
@@ -465,12 +657,26 @@ async fn r13_a_critical_actor_that_fails_for_good_shuts_the_registry_down() {
     let log = Log::default();
     let mut builder = ActorRegistry::builder();
     builder.add(probe("other", &log)).register().unwrap();
-    let make = { let log = log.clone(); move || probe("vital", &log) };
-    let policy = RestartPolicy::permanent().intensity(1, Duration::from_secs(60)).backoff(Backoff::none());
-    let vital = builder.supervise(make, policy).handles::<Crash>().critical().register().unwrap();
+    let make = {
+        let log = log.clone();
+        move || probe("vital", &log)
+    };
+    let policy = RestartPolicy::permanent()
+        .intensity(1, Duration::from_mins(1))
+        .backoff(Backoff::none());
+    let vital = builder
+        .supervise(make, policy)
+        .handles::<Crash>()
+        .critical()
+        .register()
+        .unwrap();
     let registry = builder.start().await.unwrap();
     assert!(registry.ask(Crash("one")).await.is_err());
-    assert_eq!(vital.ask(Note(1)).await.unwrap(), 1, "the first failure is within its intensity");
+    assert_eq!(
+        vital.ask(Note(1)).await.unwrap(),
+        1,
+        "the first failure is within its intensity"
+    );
     assert!(registry.ask(Crash("two")).await.is_err());
     let report = registry.closed().await;
     let cause = report.cause.as_ref().expect("the cause is named");
@@ -484,14 +690,29 @@ async fn r13_a_critical_actor_that_fails_for_good_shuts_the_registry_down() {
 async fn r13_any_other_actor_stays_down_and_the_registry_goes_on() {
     let log = Log::default();
     let mut builder = ActorRegistry::builder();
-    let frail = builder.add(probe("frail", &log)).handles::<Crash>().register().unwrap();
-    builder.add(probe("other", &log)).handles::<Note>().register().unwrap();
+    let frail = builder
+        .add(probe("frail", &log))
+        .handles::<Crash>()
+        .register()
+        .unwrap();
+    builder
+        .add(probe("other", &log))
+        .handles::<Note>()
+        .register()
+        .unwrap();
     let registry = builder.start().await.unwrap();
     assert!(registry.ask(Crash("oh")).await.is_err());
     frail.closed().await;
     assert_eq!(registry.ask(Note(1)).await.unwrap(), 1);
-    assert!(matches!(registry.ask(Crash("oh")).await, Err(AskError::Closed(_))));
+    assert!(matches!(
+        registry.ask(Crash("oh")).await,
+        Err(AskError::Closed(_))
+    ));
     let report = registry.shutdown().await;
     assert!(report.cause.is_none());
-    assert_eq!(names(&report.actors), ["frail", "other"], "in the order in which they ended");
+    assert_eq!(
+        names(&report.actors),
+        ["frail", "other"],
+        "in the order in which they ended"
+    );
 }

@@ -3,7 +3,9 @@
 mod common;
 
 use common::{Gate, poll_once};
-use postroom::actor::{Actor, AskError, Batch, Builder, Context, Handle, Handler, Message, Receive, Reply};
+use postroom::actor::{
+    Actor, AskError, Batch, Builder, Context, Handle, Handler, Message, Receive, Reply,
+};
 use std::convert::Infallible;
 
 struct Query(u32);
@@ -33,7 +35,12 @@ struct Desk {
 
 impl Desk {
     fn new(way: Way, gate: &Gate) -> Self {
-        Self { way, gate: gate.clone(), clerk: None, kept: Vec::new() }
+        Self {
+            way,
+            gate: gate.clone(),
+            clerk: None,
+            kept: Vec::new(),
+        }
     }
 }
 
@@ -54,7 +61,13 @@ impl Receive<Query> for Desk {
                         reply.ok(n);
                     });
                 }
-                Way::PassOn => self.clerk.as_ref().unwrap().tell(Errand(n, reply)).await.unwrap(),
+                Way::PassOn => self
+                    .clerk
+                    .as_ref()
+                    .unwrap()
+                    .tell(Errand(n, reply))
+                    .await
+                    .unwrap(),
                 Way::Panic => panic!("with the token in hand"),
                 Way::Keep => self.kept.push(reply),
             }
@@ -76,7 +89,11 @@ impl Message for Errand {
 }
 
 impl Handler<Errand> for Clerk {
-    async fn handle(&mut self, Errand(n, reply): Errand, _: &Context<Self>) -> Result<(), Infallible> {
+    async fn handle(
+        &mut self,
+        Errand(n, reply): Errand,
+        _: &Context<Self>,
+    ) -> Result<(), Infallible> {
         reply.ok(n + 100);
         Ok(())
     }
@@ -99,7 +116,9 @@ async fn r09_a_token_answers() {
 #[tokio::test]
 async fn r09_a_dropped_token_answers_no_reply() {
     let desk = Desk::new(Way::Drop, &Gate::default()).spawn();
-    assert!(matches!(desk.ask(Query(1)).await, Err(AskError::NoReply { actor, .. }) if &*actor == "Desk"));
+    assert!(
+        matches!(desk.ask(Query(1)).await, Err(AskError::NoReply { actor, .. }) if &*actor == "Desk")
+    );
     assert_eq!(account(&desk).await.unanswered, 1);
 }
 
@@ -110,7 +129,11 @@ async fn r09_a_token_may_move_into_a_task() {
     let mut ask = desk.ask(Query(5));
     assert!(poll_once(&mut ask).await.is_pending());
     gate.wait_entered().await;
-    assert_eq!(account(&desk).await.forwarded, 1, "the handler is done, the answer is to come");
+    assert_eq!(
+        account(&desk).await.forwarded,
+        1,
+        "the handler is done, the answer is to come"
+    );
     gate.open();
     assert_eq!(ask.await.unwrap(), 5, "also after the actor's end");
 }
@@ -195,7 +218,11 @@ impl Handler<Sizes> for Table {
 /// A table that is busy with one row.
 async fn busy_table() -> (Handle<Table>, Gate) {
     let gate = Gate::default();
-    let table = Table { gate: gate.clone(), sizes: Vec::new() }.spawn();
+    let table = Table {
+        gate: gate.clone(),
+        sizes: Vec::new(),
+    }
+    .spawn();
     table.tell(Row(0)).await.unwrap();
     gate.wait_entered().await;
     (table, gate)
@@ -208,7 +235,11 @@ async fn r10_a_batch_takes_what_is_there_up_to_its_limit() {
         table.tell(Row(n)).await.unwrap();
     }
     gate.open_for_good();
-    assert_eq!(table.ask(Sizes).await.unwrap(), [1, 4, 2], "one when idle, more under backlog");
+    assert_eq!(
+        table.ask(Sizes).await.unwrap(),
+        [1, 4, 2],
+        "one when idle, more under backlog"
+    );
 }
 
 #[tokio::test]
@@ -225,7 +256,11 @@ async fn r10_a_batch_ends_where_another_type_begins() {
 #[tokio::test]
 async fn r10_each_member_is_answered_separately() {
     let (table, gate) = busy_table().await;
-    let (mut first, mut refused, mut last) = (table.ask(Row(1)), table.ask(Row(ODD_ONE)), table.ask(Row(3)));
+    let (mut first, mut refused, mut last) = (
+        table.ask(Row(1)),
+        table.ask(Row(ODD_ONE)),
+        table.ask(Row(3)),
+    );
     assert!(poll_once(&mut first).await.is_pending());
     assert!(poll_once(&mut refused).await.is_pending());
     assert!(poll_once(&mut last).await.is_pending());
@@ -238,7 +273,8 @@ async fn r10_each_member_is_answered_separately() {
 #[tokio::test]
 async fn r10_a_panic_answers_every_unanswered_member() {
     let (table, gate) = busy_table().await;
-    let (mut first, mut poison, mut last) = (table.ask(Row(1)), table.ask(Row(POISON)), table.ask(Row(3)));
+    let (mut first, mut poison, mut last) =
+        (table.ask(Row(1)), table.ask(Row(POISON)), table.ask(Row(3)));
     assert!(poll_once(&mut first).await.is_pending());
     assert!(poll_once(&mut poison).await.is_pending());
     assert!(poll_once(&mut last).await.is_pending());
@@ -254,7 +290,11 @@ async fn r10_a_panic_answers_every_unanswered_member() {
 #[tokio::test]
 async fn r10_abandoned_members_are_left_out() {
     let (table, gate) = busy_table().await;
-    let (mut first, mut gone, mut last) = (table.ask(Row(1)), Box::pin(table.ask(Row(2))), table.ask(Row(3)));
+    let (mut first, mut gone, mut last) = (
+        table.ask(Row(1)),
+        Box::pin(table.ask(Row(2))),
+        table.ask(Row(3)),
+    );
     assert!(poll_once(&mut first).await.is_pending());
     assert!(poll_once(&mut gone).await.is_pending());
     assert!(poll_once(&mut last).await.is_pending());
@@ -268,7 +308,13 @@ async fn r10_abandoned_members_are_left_out() {
 #[tokio::test]
 async fn r10_all_slots_of_a_batch_are_free_when_it_starts() {
     let gate = Gate::default();
-    let table = Builder::new(Table { gate: gate.clone(), sizes: Vec::new() }).capacity(3).spawn().unwrap();
+    let table = Builder::new(Table {
+        gate: gate.clone(),
+        sizes: Vec::new(),
+    })
+    .capacity(3)
+    .spawn()
+    .unwrap();
     table.tell(Row(0)).await.unwrap();
     gate.wait_entered().await;
     for n in 1..=3 {

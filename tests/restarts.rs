@@ -12,12 +12,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 fn at_once(policy: RestartPolicy) -> RestartPolicy {
-    policy.backoff(Backoff::none()).intensity(1000, Duration::from_secs(10))
+    policy
+        .backoff(Backoff::none())
+        .intensity(1000, Duration::from_secs(10))
 }
 
 fn supervised(log: &Log, gate: &Gate, policy: RestartPolicy) -> Handle<Probe> {
     let (log, gate) = (log.clone(), gate.clone());
-    Builder::supervised(move || Probe::new(&log, &gate), policy).spawn().unwrap()
+    Builder::supervised(move || Probe::new(&log, &gate), policy)
+        .spawn()
+        .unwrap()
 }
 
 #[tokio::test]
@@ -25,7 +29,10 @@ async fn r13_a_failed_actor_comes_back() {
     let (log, gate) = (Log::default(), Gate::default());
     for policy in [RestartPolicy::permanent(), RestartPolicy::transient()] {
         let probe = supervised(&log, &gate, at_once(policy));
-        assert!(matches!(probe.ask(Crash("oh")).await, Err(AskError::Panicked { .. })));
+        assert!(matches!(
+            probe.ask(Crash("oh")).await,
+            Err(AskError::Panicked { .. })
+        ));
         assert_eq!(probe.ask(Note(1)).await.unwrap(), 1);
         assert_eq!(probe.stats().restarts, 1);
         probe.stop();
@@ -90,7 +97,9 @@ async fn r13_an_outside_stop_is_final_under_every_policy() {
 #[tokio::test(start_paused = true)]
 async fn r13_an_exceeded_intensity_keeps_the_actor_down_and_reports_its_queue() {
     let (log, gate) = (Log::default(), Gate::default());
-    let policy = RestartPolicy::permanent().intensity(2, Duration::from_secs(10)).backoff(Backoff::none());
+    let policy = RestartPolicy::permanent()
+        .intensity(2, Duration::from_secs(10))
+        .backoff(Backoff::none());
     let probe = supervised(&log, &gate, policy);
     occupy(&probe, &gate).await;
     for _ in 0..3 {
@@ -102,9 +111,18 @@ async fn r13_an_exceeded_intensity_keeps_the_actor_down_and_reports_its_queue() 
     gate.open();
     assert!(matches!(queued.await, Err(AskError::Stopped(Note(1)))));
     let exit = probe.closed().await;
-    let StopReason::IntensityExceeded { limit: 2, last, .. } = &exit.reason else { panic!("{exit}") };
+    let StopReason::IntensityExceeded { limit: 2, last, .. } = &exit.reason else {
+        panic!("{exit}")
+    };
     assert!(matches!(**last, StopReason::Panicked { .. }));
-    assert_eq!((exit.restarts, exit.account.panicked, exit.account.undelivered), (2, 3, 2));
+    assert_eq!(
+        (
+            exit.restarts,
+            exit.account.panicked,
+            exit.account.undelivered
+        ),
+        (2, 3, 2)
+    );
     assert!(exit.is_balanced());
     assert!(matches!(probe.ask(Note(3)).await, Err(AskError::Closed(_))));
 }
@@ -112,8 +130,10 @@ async fn r13_an_exceeded_intensity_keeps_the_actor_down_and_reports_its_queue() 
 #[tokio::test(start_paused = true)]
 async fn r13_restarts_wait_for_their_backoff() {
     let (log, gate) = (Log::default(), Gate::default());
-    let hour = Duration::from_secs(3600);
-    let policy = RestartPolicy::permanent().intensity(1000, hour * 1000).backoff(Backoff::exponential(hour, hour));
+    let hour = Duration::from_hours(1);
+    let policy = RestartPolicy::permanent()
+        .intensity(1000, hour * 1000)
+        .backoff(Backoff::exponential(hour, hour));
     let probe = supervised(&log, &gate, policy);
     let before = Instant::now();
     let mut longest = Duration::ZERO;
@@ -124,14 +144,17 @@ async fn r13_restarts_wait_for_their_backoff() {
         longest = longest.max(crashed.elapsed());
         assert!(crashed.elapsed() <= hour + Duration::from_millis(1));
     }
-    assert!(longest > hour / 4, "twenty draws from an hour, and the longest is {longest:?}");
+    assert!(
+        longest > hour / 4,
+        "twenty draws from an hour, and the longest is {longest:?}"
+    );
     assert!(before.elapsed() > hour);
 }
 
 #[tokio::test(start_paused = true)]
 async fn r13_a_stop_ends_the_backoff() {
     let (log, gate) = (Log::default(), Gate::default());
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     let policy = RestartPolicy::permanent().backoff(Backoff::exponential(hour, hour));
     let probe = supervised(&log, &gate, policy);
     let before = Instant::now();
@@ -139,7 +162,12 @@ async fn r13_a_stop_ends_the_backoff() {
     probe.stop();
     probe.closed().await;
     assert!(before.elapsed() < Duration::from_secs(1));
-    assert_eq!(log.entries().len(), 2, "no second incarnation: {:?}", log.entries());
+    assert_eq!(
+        log.entries().len(),
+        2,
+        "no second incarnation: {:?}",
+        log.entries()
+    );
 }
 
 #[tokio::test]
@@ -157,16 +185,29 @@ async fn r14_mailbox_messages_and_handles_survive_a_restart() {
     assert_eq!(weak.upgrade().unwrap(), probe);
     assert_eq!(recipient.ask(Note(3)).await.unwrap(), 3);
     let account = probe.stats().account;
-    assert_eq!((account.panicked, account.ok), (1, 4), "the message that panicked is consumed");
+    assert_eq!(
+        (account.panicked, account.ok),
+        (1, 4),
+        "the message that panicked is consumed"
+    );
     probe.kill();
-    assert!(matches!(probe.closed().await.reason, StopReason::Killed), "an old handle rules the new incarnation");
+    assert!(
+        matches!(probe.closed().await.reason, StopReason::Killed),
+        "an old handle rules the new incarnation"
+    );
 }
 
 #[tokio::test]
 async fn r14_senders_that_wait_for_room_survive_a_restart() {
     let (log, gate) = (Log::default(), Gate::default());
-    let make = { let (log, gate) = (log.clone(), gate.clone()); move || Probe::new(&log, &gate) };
-    let probe = Builder::supervised(make, at_once(RestartPolicy::permanent())).capacity(1).spawn().unwrap();
+    let make = {
+        let (log, gate) = (log.clone(), gate.clone());
+        move || Probe::new(&log, &gate)
+    };
+    let probe = Builder::supervised(make, at_once(RestartPolicy::permanent()))
+        .capacity(1)
+        .spawn()
+        .unwrap();
     occupy(&probe, &gate).await;
     probe.tell(Crash("oh")).await.unwrap();
     let mut waiting = probe.tell(Note(1));
@@ -188,7 +229,14 @@ async fn r14_a_drain_goes_on_across_restarts() {
     gate.open();
     let exit = probe.closed().await;
     assert!(matches!(exit.reason, StopReason::Drained));
-    assert_eq!((exit.account.ok, exit.account.panicked, exit.account.undelivered), (3, 1, 0));
+    assert_eq!(
+        (
+            exit.account.ok,
+            exit.account.panicked,
+            exit.account.undelivered
+        ),
+        (3, 1, 0)
+    );
 }
 
 #[tokio::test]
@@ -202,7 +250,11 @@ async fn r11_incarnations_never_overlap() {
     probe.closed().await;
     let entries = log.entries();
     for (at, entry) in entries.iter().enumerate() {
-        let expected = if at % 2 == 0 { "probe started" } else { "probe stopped" };
+        let expected = if at % 2 == 0 {
+            "probe started"
+        } else {
+            "probe stopped"
+        };
         assert!(entry.starts_with(expected), "{at}: {entry}");
     }
     assert!(entries.len() >= 200);
@@ -239,29 +291,39 @@ impl Handler<Note> for Flaky {
 async fn r13_a_later_start_that_fails_is_tried_again() {
     let made = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&made);
-    let make = move || Flaky(counter.fetch_add(1, Ordering::Relaxed));
-    let flaky = Builder::supervised(make, at_once(RestartPolicy::transient())).spawn().unwrap();
+    let factory = move || Flaky(counter.fetch_add(1, Ordering::Relaxed));
+    let flaky = Builder::supervised(factory, at_once(RestartPolicy::transient()))
+        .spawn()
+        .unwrap();
     assert!(flaky.ask(Crash("oh")).await.is_err());
-    assert_eq!(flaky.ask(Note(0)).await.unwrap(), 2, "the second incarnation did not start");
+    assert_eq!(
+        flaky.ask(Note(0)).await.unwrap(),
+        2,
+        "the second incarnation did not start"
+    );
     assert_eq!(made.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test]
 async fn r13_a_factory_that_panics_is_tried_again() {
     let made = AtomicU32::new(0);
-    let make = move || {
+    let factory = move || {
         let n = made.fetch_add(1, Ordering::Relaxed);
         assert!(n != 1, "the factory is on strike");
         Flaky(n)
     };
-    let flaky = Builder::supervised(make, at_once(RestartPolicy::transient())).spawn().unwrap();
+    let flaky = Builder::supervised(factory, at_once(RestartPolicy::transient()))
+        .spawn()
+        .unwrap();
     assert!(flaky.ask(Crash("oh")).await.is_err());
     assert_eq!(flaky.ask(Note(0)).await.unwrap(), 2);
 }
 
 #[tokio::test]
 async fn r13_the_first_start_that_fails_is_final() {
-    let flaky = Builder::supervised(|| Flaky(1), at_once(RestartPolicy::permanent())).spawn().unwrap();
+    let flaky = Builder::supervised(|| Flaky(1), at_once(RestartPolicy::permanent()))
+        .spawn()
+        .unwrap();
     let exit = flaky.ready().await.unwrap_err();
     assert!(matches!(exit.reason, StopReason::StartFailed(_)));
     assert_eq!(exit.restarts, 0);

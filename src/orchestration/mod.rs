@@ -1,7 +1,7 @@
 //! Durable workflows run by actors.
 //!
-//! A [template](template) is a graph of steps as data. Submitting it with an input makes a *task* in a
-//! [store](store); lifecycle [actors](actors) initialise it, hand its ready steps to a [worker], record
+//! A [`template`] is a graph of steps as data. Submitting it with an input makes a *task* in a
+//! [`store`]; lifecycle [`actors`] initialise it, hand its ready steps to a [`worker`], record
 //! what becomes of them, and finalise it exactly once. The store is the truth: mailboxes only carry work, and
 //! losing every process at any moment loses nothing that was acknowledged.
 //!

@@ -149,9 +149,8 @@ mod tests {
         use TaskEvent as E;
         use TaskState as S;
         let target = match event {
-            E::Start => S::Running,
             E::Wait => S::Waiting,
-            E::Wake | E::Unblock | E::Resume => S::Running,
+            E::Start | E::Wake | E::Unblock | E::Resume => S::Running,
             E::Block => S::Blocked,
             E::Pause => S::Paused,
             E::Complete => S::Complete,

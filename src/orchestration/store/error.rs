@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use uuid::Uuid;
+
 /// A store could not do what it was asked. Refusals that belong to the work itself (a stale completion, a
 /// duplicate submission) are answers, not errors.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +56,14 @@ pub enum StoreError {
         /// Why it failed.
         #[source]
         source: Box<dyn Error + Send + Sync>,
+    },
+    /// The task could never be run or never end. It was not stored; the rest of its batch was.
+    #[error("the task {task_uuid} cannot be stored: {problem}")]
+    Invalid {
+        /// Which task.
+        task_uuid: Uuid,
+        /// What is wrong with it.
+        problem: String,
     },
     /// What is stored cannot be understood.
     #[error("the database holds something that cannot be understood: {what}")]

@@ -11,14 +11,19 @@
 //!   ([`CompletionOutcome::Stale`], [`OperationOutcome::NotApplicable`]), never a raw constraint error;
 //! * only the store's clock decides what is due and which lease has run out.
 
+mod audit;
 mod claim;
 mod completion;
 mod error;
 mod operation;
 mod process;
 mod record;
+mod settle;
 mod submission;
+mod workers;
 
+#[cfg(feature = "testing")]
+pub mod conformance;
 pub mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
