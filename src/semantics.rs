@@ -118,6 +118,7 @@
 //! | R14 | `r14_mailbox_messages_and_handles_survive_a_restart` | `tests/restarts.rs` |
 //! | R14 | `r14_senders_that_wait_for_room_survive_a_restart` | `tests/restarts.rs` |
 //! | R14 | `r14_a_drain_goes_on_across_restarts` | `tests/restarts.rs` |
+//! | R14 | `r14_a_drain_with_nothing_left_restarts_nothing` | `tests/restarts.rs` |
 //! | R15 | `r15_sends_to_earlier_actors_are_in_order` | `src/registry/order.rs` |
 //! | R15 | `r15_a_send_to_a_later_actor_is_refused` | `src/registry/order.rs` |
 //! | R15 | `r15_a_circle_of_sends_is_named` | `src/registry/order.rs` |
@@ -132,6 +133,7 @@
 //! | R15 | `r15_outside_a_runtime_is_an_error` | `tests/registry.rs` |
 //! | R15 | `r15_routes_lead_to_whoever_declared_the_message` | `tests/registry.rs` |
 //! | R15 | `r15_a_registry_that_is_dropped_stops_its_actors` | `tests/registry.rs` |
+//! | R16 | `r16_a_kill_goes_before_a_handler_that_could_go_on` | `tests/asks.rs` |
 //! | R16 | `r16_drain_handles_what_was_accepted_and_closes_to_the_rest` | `tests/backpressure.rs` |
 //! | R16 | `r16_stop_gives_back_what_is_queued` | `tests/backpressure.rs` |
 //! | R16 | `r16_a_stop_during_started_lets_it_finish` | `tests/life.rs` |

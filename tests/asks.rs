@@ -56,6 +56,19 @@ async fn r06_a_kill_mid_way_is_cancelled() {
 }
 
 #[tokio::test]
+async fn r16_a_kill_goes_before_a_handler_that_could_go_on() {
+    let (log, gate) = (Log::default(), Gate::default());
+    let probe = Probe::new(&log, &gate).spawn();
+    let mut ask = probe.ask(Held(1));
+    assert!(poll_once(&mut ask).await.is_pending());
+    gate.wait_entered().await;
+    probe.kill();
+    gate.open();
+    assert!(matches!(ask.await, Err(AskError::Cancelled { .. })));
+    assert!(!log.entries().contains(&"1".to_owned()));
+}
+
+#[tokio::test]
 async fn r06_errors_work_with_the_question_mark() {
     async fn ask(probe: &postroom::actor::Handle<Probe>) -> Result<u32, AskFailure<Refusal>> {
         Ok(probe.ask(Fail).await?)

@@ -240,6 +240,19 @@ async fn r14_a_drain_goes_on_across_restarts() {
 }
 
 #[tokio::test]
+async fn r14_a_drain_with_nothing_left_restarts_nothing() {
+    let (log, gate) = (Log::default(), Gate::default());
+    let probe = supervised(&log, &gate, at_once(RestartPolicy::permanent()));
+    occupy(&probe, &gate).await;
+    probe.tell(Crash("last")).await.unwrap();
+    probe.drain();
+    gate.open();
+    let exit = probe.closed().await;
+    assert!(matches!(exit.reason, StopReason::Panicked { .. }));
+    assert_eq!(exit.restarts, 0);
+}
+
+#[tokio::test]
 async fn r11_incarnations_never_overlap() {
     let (log, gate) = (Log::default(), Gate::default());
     let probe = supervised(&log, &gate, at_once(RestartPolicy::permanent()));

@@ -8,10 +8,10 @@ use tokio::sync::broadcast;
 use uuid::Uuid;
 
 use super::actors::{
-    ClaimStepsMessage, EnqueueStepsMessage, FinalizeTaskMessage, InitializeTaskMessage,
-    ProcessStepResultMessage, ProcessTaskRequestMessage, ResultProcessorActor, StepEnqueuerActor,
-    SweepMessage, TaskFinalizerActor, TaskInitializerActor, TaskRequestActor,
+    EnqueueStepsMessage, FinalizeTaskMessage, ProcessStepResultMessage, ProcessTaskRequestMessage,
+    TaskFinalizerActor,
 };
+use super::assembly::start_actors;
 use super::command::{
     CommandError, OrchestrationCommand, OrchestrationResponse, ProcessingStats, SystemHealth,
 };
@@ -22,7 +22,7 @@ use super::handle::{TaskError, TaskHandle};
 use super::lifecycle::{SubmitError, SubmitOptions, TaskRequest};
 use super::store::{Store, StoreError};
 use super::template::TaskTemplate;
-use super::worker::{HandlerTable, ProcessIdentity, WorkerActor, WorkerStatusMessage};
+use super::worker::{HandlerTable, ProcessIdentity};
 use crate::actor::{Exit, Handle};
 use crate::registry::{ActorRegistry, BuildError, ShutdownReport, StartError};
 
@@ -174,71 +174,6 @@ impl CoreBuilder {
             }
         }
     }
-}
-
-/// Dependencies first: draining in reverse stops the sources of work before what the work ends in.
-async fn start_actors(
-    context: &Arc<SystemContext>,
-) -> Result<(ActorRegistry, Handle<TaskFinalizerActor>), CoreError> {
-    let config = context.config();
-    let capacity = config.mailbox_capacity;
-    let mut registry = ActorRegistry::builder();
-    registry.shutdown_deadline(config.shutdown);
-    let enqueuer = registry
-        .add(StepEnqueuerActor::new(Arc::clone(context)))
-        .capacity(capacity)
-        .handles::<ClaimStepsMessage>()
-        .handles::<EnqueueStepsMessage>()
-        .register()?;
-    let finalizer = registry
-        .add(TaskFinalizerActor::new(
-            Arc::clone(context),
-            enqueuer.clone(),
-        ))
-        .capacity(capacity)
-        .handles::<FinalizeTaskMessage>()
-        .handles::<SweepMessage>()
-        .sends_to(&enqueuer)
-        .register()?;
-    let results = registry
-        .add(ResultProcessorActor::new(
-            Arc::clone(context),
-            enqueuer.clone(),
-        ))
-        .capacity(capacity)
-        .handles::<ProcessStepResultMessage>()
-        .sends_to(&enqueuer)
-        .register()?;
-    let initializer = registry
-        .add(TaskInitializerActor::new(
-            Arc::clone(context),
-            enqueuer.clone(),
-        ))
-        .capacity(capacity)
-        .handles::<InitializeTaskMessage>()
-        .sends_to(&enqueuer)
-        .register()?;
-    registry
-        .add(TaskRequestActor::new(
-            Arc::clone(context),
-            initializer.clone(),
-        ))
-        .capacity(capacity)
-        .handles::<ProcessTaskRequestMessage>()
-        .sends_to(&initializer)
-        .register()?;
-    registry
-        .add(WorkerActor::new(
-            Arc::clone(context),
-            enqueuer.clone(),
-            results.clone(),
-        ))
-        .stop_deadline(WorkerActor::stop_deadline(context))
-        .handles::<WorkerStatusMessage>()
-        .sends_to(&enqueuer)
-        .sends_to(&results)
-        .register()?;
-    Ok((registry.start().await?, finalizer))
 }
 
 impl OrchestrationCore {
@@ -461,6 +396,16 @@ impl OrchestrationCore {
             claims: self.context.claim_mode(),
             fullest_mailbox,
         }
+    }
+
+    /// Waits until the actors have ended: after [`shutdown`](Self::shutdown), or because one of them kept
+    /// failing and took the others down. A service that outlives its orchestration watches this.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn closed(&self) -> Arc<ShutdownReport> {
+        self.registry.closed().await
     }
 
     /// Takes no more requests, lets running steps end within

@@ -45,6 +45,7 @@
 //! | other databases | [`store`] |
 
 pub mod actors;
+mod assembly;
 pub mod command;
 mod config;
 mod context;

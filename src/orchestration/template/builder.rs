@@ -6,10 +6,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::TaskTemplate;
-use super::errors::{Problem, TemplateError, TemplateErrors};
+use super::document::Located;
+use super::errors::{Problem, Problems, TemplateErrors};
 use super::retry::RetryPolicy;
 use super::step::StepTemplate;
-use super::validation::Draft;
+use super::validation::{Declared, Draft};
 
 /// Begun by [`TaskTemplate::builder`].
 #[derive(Debug, Clone)]
@@ -19,7 +20,7 @@ pub struct TemplateBuilder {
     version: String,
     description: Option<String>,
     steps: Vec<StepTemplate>,
-    errors: Vec<TemplateError>,
+    problems: Problems,
 }
 
 /// A step that was added to a builder, to depend on.
@@ -43,7 +44,7 @@ impl TemplateBuilder {
             version: "1.0.0".into(),
             description: None,
             steps: Vec::new(),
-            errors: Vec::new(),
+            problems: Problems::default(),
         }
     }
 
@@ -109,18 +110,19 @@ impl TemplateBuilder {
     ///
     /// [`TemplateErrors`]: all that is wrong with it.
     pub fn build(self) -> Result<TaskTemplate, TemplateErrors> {
-        let mut errors = self.errors;
+        let mut problems = self.problems;
         if self.steps.is_empty() {
-            errors.push(TemplateError::new(Problem::NoSteps, None));
+            problems.push(Problem::NoSteps, None);
         }
+        let without_place = |value| Some(Located { value, place: None });
         Draft {
-            name: self.name,
-            namespace: self.namespace,
-            version: self.version,
+            name: without_place(self.name),
+            namespace: without_place(self.namespace),
+            version: without_place(self.version),
             description: self.description,
-            steps: self.steps,
-            places: [None; 3],
-            errors,
+            steps: self.steps.into_iter().map(Declared::from).collect(),
+            place: None,
+            problems,
         }
         .validate()
     }
@@ -154,7 +156,7 @@ impl StepBuilder<'_> {
             within,
             problem,
         };
-        self.builder.errors.push(TemplateError::new(problem, None));
+        self.builder.problems.push(problem, None);
         self
     }
 

@@ -44,6 +44,10 @@ fn write(value: &Value, text: &mut String) {
 }
 
 pub(super) fn template(template: &TaskTemplate) -> String {
+    canonical_json(&value(template))
+}
+
+pub(super) fn value(template: &TaskTemplate) -> Value {
     let mut object = Map::new();
     object.insert("name".into(), template.name.clone().into());
     object.insert("namespace_name".into(), template.namespace.clone().into());
@@ -53,7 +57,7 @@ pub(super) fn template(template: &TaskTemplate) -> String {
         object.insert("description".into(), description.clone().into());
     }
     object.insert("steps".into(), template.steps.iter().map(step).collect());
-    canonical_json(&Value::Object(object))
+    Value::Object(object)
 }
 
 fn step(step: &StepTemplate) -> Value {

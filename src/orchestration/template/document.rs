@@ -1,14 +1,12 @@
 //! A YAML or JSON document as a tree whose nodes know their place.
 
-use std::collections::HashSet;
-use std::fmt;
-use std::marker::PhantomData;
+use std::rc::Rc;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde_json::{Number, Value};
-use serde_saphyr::{Location, Spanned};
 
 use super::MAX_DOCUMENT_BYTES;
+use super::compose::{MAX_DEPTH, compose};
 use super::errors::{Place, Problem, TemplateError};
 
 /// A node and its place, which is unknown if the text was read without places.
@@ -18,15 +16,16 @@ pub(super) struct Located<T> {
     pub(super) place: Option<Place>,
 }
 
-/// A node of a document. Keys are unique.
+/// A node of a document. Keys are unique. What an alias refers to is shared and not copied, so that a tree is
+/// never larger than its document.
 #[derive(Debug, Clone)]
 pub(super) enum Node {
     Null,
     Bool(bool),
     Number(Number),
-    Text(String),
-    List(Vec<Located<Node>>),
-    Map(Vec<(Located<String>, Located<Node>)>),
+    Text(Rc<str>),
+    List(Rc<Vec<Located<Node>>>),
+    Map(Rc<Vec<(Located<Rc<str>>, Located<Node>)>>),
 }
 
 impl Node {
@@ -47,183 +46,175 @@ impl Node {
             Self::Null => Value::Null,
             Self::Bool(flag) => Value::Bool(*flag),
             Self::Number(number) => Value::Number(number.clone()),
-            Self::Text(text) => Value::String(text.clone()),
+            Self::Text(text) => Value::String(text.as_ref().to_owned()),
             Self::List(items) => items.iter().map(|item| item.value.to_value()).collect(),
             Self::Map(entries) => entries
                 .iter()
-                .map(|(key, node)| (key.value.clone(), node.value.to_value()))
+                .map(|(key, node)| (key.value.as_ref().to_owned(), node.value.to_value()))
                 .collect(),
         }
     }
 }
 
 pub(super) fn from_yaml(text: &str) -> Result<Located<Node>, TemplateError> {
-    check_size(text)?;
-    serde_saphyr::from_str::<Spanned<Placed>>(text)
-        .map(Located::from)
-        .map_err(|error| {
-            let place = error.location().and_then(|location| place(&location));
-            let message = error.without_snippet().to_string();
-            // The place is said once, by the error that this becomes.
-            let message = match message.rfind(" at line ") {
-                Some(end) => &message[..end],
-                None => &message,
-            };
-            TemplateError::new(Problem::Syntax(message.to_owned()), place)
-        })
+    compose(sized(text)?)
 }
 
-/// JSON is read as YAML, which gives places. The few texts that are JSON and not YAML (a key beyond 1,024
-/// characters, say) are read without places.
+/// JSON is read as YAML, which gives places. The few texts that are JSON and not YAML (a colon on the line
+/// after its key, say) are read without places.
 pub(super) fn from_json(text: &str) -> Result<Located<Node>, TemplateError> {
-    check_size(text)?;
-    let without_places = serde_json::from_str::<Plain>(text).map_err(|error| {
-        let place = Place {
-            line: error.line() as u64,
-            column: error.column() as u64,
-        };
-        let message = error.to_string();
-        let message = match message.rfind(" at line ") {
-            Some(end) => &message[..end],
-            None => &message,
-        };
-        TemplateError::new(Problem::Syntax(message.to_owned()), Some(place))
-    })?;
-    Ok(serde_saphyr::from_str::<Spanned<Placed>>(text)
-        .map_or_else(|_| without_places.into(), Located::from))
-}
-
-fn check_size(text: &str) -> Result<(), TemplateError> {
-    if text.len() > MAX_DOCUMENT_BYTES {
-        return Err(TemplateError::new(Problem::TooLarge, None));
-    }
-    Ok(())
-}
-
-fn place(location: &Location) -> Option<Place> {
-    (*location != Location::UNKNOWN).then(|| Place {
-        line: location.line(),
-        column: location.column(),
+    let text = sized(text)?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|error| syntax_of_json(&error))?;
+    compose(text).or_else(|error| {
+        // A problem of the content is one in either language; one of the syntax cannot be, so far on.
+        match serde_json::from_str::<unique::Keys>(text) {
+            Ok(unique::Keys(value)) if !matches!(error.problem, Problem::TooLarge) => {
+                Ok(without_places(&value))
+            }
+            _ => Err(error),
+        }
     })
 }
 
-impl From<Spanned<String>> for Located<String> {
-    fn from(spanned: Spanned<String>) -> Self {
-        Self {
-            place: place(&spanned.referenced),
-            value: spanned.value,
+/// A value in memory, which has no places.
+pub(super) fn without_places(value: &Value) -> Located<Node> {
+    let value = match value {
+        Value::Null => Node::Null,
+        Value::Bool(flag) => Node::Bool(*flag),
+        Value::Number(number) => Node::Number(number.clone()),
+        Value::String(text) => Node::Text(text.as_str().into()),
+        Value::Array(items) => Node::List(Rc::new(items.iter().map(without_places).collect())),
+        Value::Object(entries) => {
+            let entry = |(key, value): (&String, &Value)| {
+                let key = Located {
+                    value: key.as_str().into(),
+                    place: None,
+                };
+                (key, without_places(value))
+            };
+            Node::Map(Rc::new(entries.iter().map(entry).collect()))
+        }
+    };
+    Located { value, place: None }
+}
+
+/// The text, if it is not too large, without the byte order mark that some editors put before it.
+fn sized(text: &str) -> Result<&str, TemplateError> {
+    if text.len() > MAX_DOCUMENT_BYTES {
+        return Err(TemplateError::new(Problem::TooLarge, None));
+    }
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+fn syntax_of_json(error: &serde_json::Error) -> TemplateError {
+    let place = Place {
+        line: error.line() as u64,
+        column: error.column() as u64,
+    };
+    let message = error.to_string();
+    // The place is said once, by the error that this becomes.
+    let message = match message.rfind(" at line ") {
+        Some(end) => &message[..end],
+        None => &message,
+    };
+    TemplateError::new(Problem::Syntax(message.to_owned()), Some(place))
+}
+
+/// Whether more lists and maps than this lie within one another.
+pub(super) fn too_deep(value: &Value, limit: usize) -> bool {
+    let mut open = vec![(value, 1)];
+    while let Some((value, depth)) = open.pop() {
+        let is_collection = value.is_array() || value.is_object();
+        if is_collection && depth > limit {
+            return true;
+        }
+        match value {
+            Value::Array(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
+            Value::Object(map) => open.extend(map.values().map(|item| (item, depth + 1))),
+            _ => {}
         }
     }
+    false
 }
 
-impl From<String> for Located<String> {
-    fn from(value: String) -> Self {
-        Self { value, place: None }
-    }
-}
+/// JSON whose objects have each key once and that is not deeper than any document may be.
+pub(super) mod unique {
+    use std::fmt;
 
-/// A node whose parts were read with their places, as YAML allows.
-struct Placed(Node);
+    use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+    use serde_json::{Map, Value};
 
-/// A node that was read without places.
-struct Plain(Node);
+    use super::{MAX_DEPTH, too_deep};
 
-impl<'de> Deserialize<'de> for Placed {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let visitor = NodeVisitor::<Spanned<String>, Spanned<Self>>(PhantomData);
-        deserializer.deserialize_any(visitor).map(Self)
-    }
-}
+    pub(in super::super) struct Keys(pub(in super::super) Value);
 
-impl<'de> Deserialize<'de> for Plain {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let visitor = NodeVisitor::<String, Self>(PhantomData);
-        deserializer.deserialize_any(visitor).map(Self)
-    }
-}
-
-impl From<Spanned<Placed>> for Located<Node> {
-    fn from(spanned: Spanned<Placed>) -> Self {
-        Self {
-            place: place(&spanned.referenced),
-            value: spanned.value.0,
-        }
-    }
-}
-
-impl From<Plain> for Located<Node> {
-    fn from(Plain(value): Plain) -> Self {
-        Self { value, place: None }
-    }
-}
-
-/// Builds a node out of keys and values of the given kinds.
-struct NodeVisitor<K, V>(PhantomData<(K, V)>);
-
-impl<'de, K, V> Visitor<'de> for NodeVisitor<K, V>
-where
-    K: Deserialize<'de> + Into<Located<String>>,
-    V: Deserialize<'de> + Into<Located<Node>>,
-{
-    type Value = Node;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value that JSON can hold")
-    }
-
-    fn visit_unit<E>(self) -> Result<Node, E> {
-        Ok(Node::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Node, E> {
-        Ok(Node::Null)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-
-    fn visit_bool<E>(self, flag: bool) -> Result<Node, E> {
-        Ok(Node::Bool(flag))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Node, E> {
-        Ok(Node::Number(number.into()))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Node, E> {
-        Ok(Node::Number(number.into()))
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Node, E> {
-        Number::from_f64(number)
-            .map(Node::Number)
-            .ok_or_else(|| E::custom(format!("{number} is not a number that JSON can hold")))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Node, E> {
-        Ok(Node::Text(text.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element::<V>()? {
-            list.push(item.into());
-        }
-        Ok(Node::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
-        let mut keys = HashSet::new();
-        let mut map = Vec::new();
-        while let Some(key) = entries.next_key::<K>()? {
-            let key: Located<String> = key.into();
-            if !keys.insert(key.value.clone()) {
-                let twice = format!("the key `{}` stands twice", key.value);
-                return Err(de::Error::custom(twice));
+    impl<'de> Deserialize<'de> for Keys {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let Checked(value) = Checked::deserialize(deserializer)?;
+            if too_deep(&value, MAX_DEPTH) {
+                return Err(de::Error::custom("too deep"));
             }
-            map.push((key, entries.next_value::<V>()?.into()));
+            Ok(Self(value))
         }
-        Ok(Node::Map(map))
+    }
+
+    struct Checked(Value);
+
+    impl<'de> Deserialize<'de> for Checked {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_any(CheckedVisitor).map(Self)
+        }
+    }
+
+    struct CheckedVisitor;
+
+    impl<'de> Visitor<'de> for CheckedVisitor {
+        type Value = Value;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON value")
+        }
+
+        fn visit_unit<E>(self) -> Result<Value, E> {
+            Ok(Value::Null)
+        }
+
+        fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
+            Ok(flag.into())
+        }
+
+        fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+            Ok(number.into())
+        }
+
+        fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+            Ok(number.into())
+        }
+
+        fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+            Ok(number.into())
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+            Ok(text.into())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+            let mut list = Vec::new();
+            while let Some(Checked(item)) = items.next_element()? {
+                list.push(item);
+            }
+            Ok(Value::Array(list))
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+            let mut map = Map::new();
+            while let Some((key, Checked(value))) = entries.next_entry::<String, _>()? {
+                if map.insert(key, value).is_some() {
+                    return Err(de::Error::custom("a key stands twice"));
+                }
+            }
+            Ok(Value::Object(map))
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{MAX_DOCUMENT_BYTES, MAX_NAME_BYTES, MAX_STEPS, StepTemplate};
+use super::{MAX_DOCUMENT_BYTES, MAX_NAME_BYTES, MAX_PROBLEMS, MAX_STEPS, StepTemplate};
 
 /// A line and a column, both counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,18 @@ pub struct Place {
     pub column: u64,
 }
 
+impl Place {
+    /// Where the text goes on that begins with these bytes, which are UTF-8.
+    pub(super) fn after(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let last = text.rsplit('\n').next().unwrap_or_default();
+        Self {
+            line: text.matches('\n').count() as u64 + 1,
+            column: last.chars().count() as u64 + 1,
+        }
+    }
+}
+
 /// One thing that is wrong with a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -24,10 +36,18 @@ pub enum Problem {
     #[error("{0}")]
     Syntax(String),
     /// The document is too large.
-    #[error("the template is larger than {MAX_DOCUMENT_BYTES} bytes")]
+    #[error(
+        "the template is larger than {MAX_DOCUMENT_BYTES} bytes, with what its aliases and defaults stand for"
+    )]
     TooLarge,
+    /// A key that a map has twice.
+    #[error("the key `{}` stands twice", .key.escape_debug())]
+    DuplicateKey {
+        /// The key.
+        key: String,
+    },
     /// A field that templates do not have.
-    #[error("unknown key `{key}` in {within}{}", meant(.suggestion.as_ref()))]
+    #[error("unknown key `{}` in {within}{}", .key.escape_debug(), meant(.suggestion.as_ref()))]
     UnknownKey {
         /// The key.
         key: String,
@@ -78,7 +98,10 @@ pub enum Problem {
         count: usize,
     },
     /// An empty name, or one that is too long or cannot be shown.
-    #[error("the name of {within} must be 1 to {MAX_NAME_BYTES} bytes without control characters")]
+    #[error(
+        "the name of {within} must be 1 to {MAX_NAME_BYTES} bytes, without control characters and without \
+         white space around it"
+    )]
     BadName {
         /// What it names.
         within: String,
@@ -107,8 +130,14 @@ pub enum Problem {
         /// What it depends on.
         dependency: String,
     },
+    /// A step that waits for itself.
+    #[error("step {step:?} depends on itself")]
+    SelfDependency {
+        /// The step.
+        step: String,
+    },
     /// Steps that wait for each other.
-    #[error("steps depend on each other in a cycle: {}", .path.join(" -> "))]
+    #[error("steps depend on each other in a cycle: {}", arrows(.path))]
     Cycle {
         /// The steps along the cycle; the first is named again at the end.
         path: Vec<String>,
@@ -173,6 +202,33 @@ pub struct TemplateError {
     pub problem: Problem,
 }
 
+/// The names along a cycle; of a long one the middle is left out.
+fn arrows(path: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let names = |names: &[String]| {
+        let names: Vec<_> = names
+            .iter()
+            .map(|name| name.escape_debug().to_string())
+            .collect();
+        names.join(" -> ")
+    };
+    match path.len().checked_sub(SHOWN) {
+        Some(more) if more > 1 => {
+            let (first, last) = (&path[..SHOWN - 1], &path[path.len() - 1..]);
+            format!("{} -> ... ({more} more) -> {}", names(first), names(last))
+        }
+        _ => names(path),
+    }
+}
+
+/// A text for a message: cut where no name may go on.
+pub(super) fn short(text: &str) -> String {
+    match text.char_indices().nth(MAX_NAME_BYTES) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 impl TemplateError {
     pub(super) fn new(problem: Problem, place: Option<Place>) -> Self {
         Self {
@@ -197,43 +253,78 @@ impl fmt::Display for TemplateError {
 
 impl std::error::Error for TemplateError {}
 
-/// Everything that is wrong with a template, in the order of the document; never empty.
+/// What is wrong with a template, in the order of the document; never empty. At most [`MAX_PROBLEMS`] are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TemplateErrors(Vec<TemplateError>);
+pub struct TemplateErrors(Problems);
 
-impl TemplateErrors {
-    pub(super) fn new(mut errors: Vec<TemplateError>) -> Self {
-        errors.sort_by_key(|error| error.place.map(|place| (place.line, place.column)));
-        Self(errors)
+/// The problems found so far. It forgets what is beyond the limit but counts it, so that a document made of
+/// nothing but mistakes costs no more than any other.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Problems {
+    kept: Vec<TemplateError>,
+    more: usize,
+}
+
+impl Problems {
+    pub(super) fn push(&mut self, problem: Problem, place: Option<Place>) {
+        if self.kept.len() < MAX_PROBLEMS {
+            self.kept.push(TemplateError::new(problem, place));
+        } else {
+            self.more += 1;
+        }
     }
 
-    pub(super) fn too_large(file: &Arc<str>) -> Self {
-        Self(vec![TemplateError::new(Problem::TooLarge, None)]).in_file(Some(file))
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+}
+
+impl TemplateErrors {
+    pub(super) fn new(mut problems: Problems) -> Self {
+        problems
+            .kept
+            .sort_by_key(|error| error.place.map(|place| (place.line, place.column)));
+        Self(problems)
+    }
+
+    pub(super) fn one(error: TemplateError) -> Self {
+        Self(Problems {
+            kept: vec![error],
+            more: 0,
+        })
     }
 
     pub(super) fn in_file(mut self, file: Option<&Arc<str>>) -> Self {
-        for error in &mut self.0 {
+        for error in &mut self.0.kept {
             error.file = file.cloned();
         }
         self
     }
 
-    /// The problems.
+    /// The problems that were kept.
     pub fn as_slice(&self) -> &[TemplateError] {
-        &self.0
+        &self.0.kept
+    }
+
+    /// How many more there are than were kept.
+    pub fn more(&self) -> usize {
+        self.0.more
     }
 }
 
 /// One problem a line.
 impl fmt::Display for TemplateErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, error) in self.0.iter().enumerate() {
+        for (position, error) in self.0.kept.iter().enumerate() {
             if position > 0 {
                 f.write_str("\n")?;
             }
             error.fmt(f)?;
         }
-        Ok(())
+        match self.0.more {
+            0 => Ok(()),
+            more => write!(f, "\nand {more} more problems"),
+        }
     }
 }
 
@@ -262,8 +353,11 @@ pub(crate) fn closest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {
-    // Longer words are not misspelt, and would take long to compare.
-    let limit = (word.chars().count() / 3).clamp(1, 4);
+    // What is longer than any name is no misspelt name, and would take long to compare.
+    if word.len() > MAX_NAME_BYTES {
+        return None;
+    }
+    let limit = (word.chars().count() / 3).min(4);
     candidates
         .into_iter()
         .filter(|candidate| candidate.len().abs_diff(word.len()) <= 4 * limit)

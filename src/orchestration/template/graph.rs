@@ -10,9 +10,9 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Makes a graph from each step's parents, or returns a cycle: positions along it, the first one again at
-    /// the end. Linear in steps and dependencies (Kahn's algorithm).
-    pub(super) fn new(parents: Vec<Vec<usize>>) -> Result<Self, Vec<usize>> {
+    /// Makes a graph from each step's parents, or returns cycles, no two of them with a step in common:
+    /// positions along each, the first one again at the end. Linear in steps and dependencies (Kahn's algorithm).
+    pub(super) fn new(parents: Vec<Vec<usize>>) -> Result<Self, Vec<Vec<usize>>> {
         let count = parents.len();
         let mut children = vec![Vec::new(); count];
         for (child, its_parents) in parents.iter().enumerate() {
@@ -35,7 +35,7 @@ impl Graph {
             }
         }
         if order.len() < count {
-            return Err(cycle(&parents, &unmet));
+            return Err(cycles(&parents, &unmet));
         }
         Ok(Self {
             parents,
@@ -87,6 +87,11 @@ impl Graph {
         self.levels.iter().max().map_or(0, |deepest| deepest + 1)
     }
 
+    /// The steps without dependencies, in template order.
+    pub fn roots(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.len()).filter(|&step| self.parents[step].is_empty())
+    }
+
     /// Every step, parents before children.
     pub fn topological_order(&self) -> &[usize] {
         &self.order
@@ -94,26 +99,36 @@ impl Graph {
 }
 
 /// Walks from parent to parent among the steps that were never reached: each of them has a parent that was not
-/// reached either, so the walk must come back to a step it has seen.
-fn cycle(parents: &[Vec<usize>], unmet: &[usize]) -> Vec<usize> {
-    let Some(mut step) = unmet.iter().position(|&count| count > 0) else {
-        return Vec::new();
-    };
-    let mut seen_at = vec![None; parents.len()];
-    let mut walk = Vec::new();
-    loop {
-        if let Some(start) = seen_at[step] {
-            let mut path: Vec<usize> = walk.split_off(start);
-            path.push(step);
-            // Walked from child to parent; told from parent to child.
-            path.reverse();
-            return path;
-        }
-        seen_at[step] = Some(walk.len());
-        walk.push(step);
-        match parents[step].iter().find(|&&parent| unmet[parent] > 0) {
-            Some(&parent) => step = parent,
-            None => return walk,
+/// reached either, so a walk must come to a step that was seen. If it is one of its own, that is a cycle.
+fn cycles(parents: &[Vec<usize>], unmet: &[usize]) -> Vec<Vec<usize>> {
+    let mut found = Vec::new();
+    // Which walk saw a step, and when.
+    let mut seen = vec![None; parents.len()];
+    for start in (0..parents.len()).filter(|&step| unmet[step] > 0) {
+        let mut walk = Vec::new();
+        let mut next = Some(start);
+        while let Some(step) = next {
+            match seen[step] {
+                None => {
+                    seen[step] = Some((start, walk.len()));
+                    walk.push(step);
+                    next = parents[step]
+                        .iter()
+                        .copied()
+                        .find(|&parent| unmet[parent] > 0);
+                }
+                Some((by, at)) => {
+                    if by == start {
+                        let mut path = walk.split_off(at);
+                        path.push(step);
+                        // Walked from child to parent; told from parent to child.
+                        path.reverse();
+                        found.push(path);
+                    }
+                    next = None;
+                }
+            }
         }
     }
+    found
 }

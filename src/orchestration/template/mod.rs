@@ -44,6 +44,7 @@
 
 mod builder;
 mod canonical;
+mod compose;
 mod document;
 mod draw;
 mod errors;
@@ -51,17 +52,23 @@ mod graph;
 mod identity;
 mod reader;
 mod retry;
+mod scalar;
 mod step;
 mod validation;
 
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod tests;
 
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use builder::{StepBuilder, StepRef, TemplateBuilder};
 pub use canonical::canonical_json;
+use errors::Problems;
 pub use errors::{LoadError, Place, Problem, TemplateError, TemplateErrors};
 pub use graph::Graph;
 pub use identity::{Identity, content_hash};
@@ -74,6 +81,11 @@ pub const MAX_STEPS: usize = 10_000;
 pub const MAX_DOCUMENT_BYTES: usize = 4 * 1024 * 1024;
 /// The most bytes a name (of a template, namespace, step or handler) may have.
 pub const MAX_NAME_BYTES: usize = 128;
+
+/// The most problems of one template that are kept for its report; more are counted.
+pub const MAX_PROBLEMS: usize = 100;
+/// The longest timeout of an attempt: a year. Beyond it, a number is a mistake.
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A validated graph of steps. See the [module documentation](self).
 #[derive(Debug, Clone, PartialEq)]
@@ -117,12 +129,28 @@ impl TaskTemplate {
             file: path.to_path_buf(),
             source,
         };
-        let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
         let file: Arc<str> = path.to_string_lossy().into();
-        if bytes > MAX_DOCUMENT_BYTES as u64 {
-            return Err(LoadError::Template(TemplateErrors::too_large(&file)));
+        let refused = |problem, place| {
+            let error = TemplateError::new(problem, place);
+            LoadError::Template(TemplateErrors::one(error).in_file(Some(&file)))
+        };
+        let mut bytes = Vec::new();
+        // Not by the file's size: a pipe has none.
+        std::fs::File::open(path)
+            .and_then(|opened| {
+                opened
+                    .take(MAX_DOCUMENT_BYTES as u64 + 1)
+                    .read_to_end(&mut bytes)
+            })
+            .map_err(unreadable)?;
+        if bytes.len() > MAX_DOCUMENT_BYTES {
+            return Err(refused(Problem::TooLarge, None));
         }
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let place = Place::after(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
+            let message = "the file is not UTF-8 from here on".to_owned();
+            refused(Problem::Syntax(message), Some(place))
+        })?;
         let json = path
             .extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
@@ -144,7 +172,7 @@ impl TaskTemplate {
         file: Option<Arc<str>>,
     ) -> Result<Self, TemplateErrors> {
         document
-            .map_err(|error| TemplateErrors::new(vec![error]))
+            .map_err(TemplateErrors::one)
             .and_then(|document| reader::read(&document))
             .map_err(|errors| errors.in_file(file.as_ref()))
             .map(|template| Self { file, ..template })
@@ -189,18 +217,16 @@ impl TaskTemplate {
         &self,
         mut judge: impl FnMut(&StepTemplate) -> Result<(), Problem>,
     ) -> Result<(), TemplateErrors> {
-        let errors: Vec<_> = self
-            .steps
-            .iter()
-            .filter_map(|step| {
-                let problem = judge(step).err()?;
-                Some(TemplateError::new(problem, step.place))
-            })
-            .collect();
-        if errors.is_empty() {
+        let mut problems = Problems::default();
+        for step in &self.steps {
+            if let Err(problem) = judge(step) {
+                problems.push(problem, step.place);
+            }
+        }
+        if problems.is_empty() {
             Ok(())
         } else {
-            Err(TemplateErrors::new(errors).in_file(self.file.as_ref()))
+            Err(TemplateErrors::new(problems).in_file(self.file.as_ref()))
         }
     }
 
@@ -218,5 +244,20 @@ impl TaskTemplate {
     /// The graph in Graphviz's language.
     pub fn to_dot(&self) -> String {
         draw::dot(self)
+    }
+}
+
+/// As [`TaskTemplate::canonical_json`] has it.
+impl serde::Serialize for TaskTemplate {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        canonical::value(self).serialize(serializer)
+    }
+}
+
+/// Through validation, like every way to a template. Places are not known.
+impl<'de> serde::Deserialize<'de> for TaskTemplate {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let document::unique::Keys(value) = serde::Deserialize::deserialize(deserializer)?;
+        reader::read(&document::without_places(&value)).map_err(serde::de::Error::custom)
     }
 }

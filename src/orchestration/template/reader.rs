@@ -1,15 +1,16 @@
 //! Reads a template out of a document, and says of everything in it that it does not know.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::TaskTemplate;
 use super::document::{Located, Node};
-use super::errors::{Place, Problem, TemplateError, TemplateErrors, closest};
+use super::errors::{Place, Problem, Problems, TemplateErrors, closest, short};
 use super::retry::{Backoff, RetryPolicy};
 use super::step::StepTemplate;
-use super::validation::Draft;
+use super::validation::{Declared, Draft};
 
 /// Kinds of steps that the field knows.
 const OTHER_TYPES: [&str; 4] = [
@@ -22,14 +23,14 @@ const OTHER_TYPES: [&str; 4] = [
 pub(super) fn read(document: &Located<Node>) -> Result<TaskTemplate, TemplateErrors> {
     let mut reader = Reader::default();
     let Some(mut fields) = Fields::of(document, "the template", &mut reader) else {
-        return Err(TemplateErrors::new(reader.errors));
+        return Err(TemplateErrors::new(reader.problems));
     };
     let name = reader.required_text(&mut fields, "name");
     let namespace = reader.text(&mut fields, "namespace_name");
     let version = reader.required_text(&mut fields, "version");
     let description = reader.text(&mut fields, "description");
     reader.failure_policy(&mut fields);
-    let steps = reader.steps(&mut fields);
+    let (steps, place) = reader.steps(&mut fields);
     reader.refuse_rest(
         fields,
         &[
@@ -41,20 +42,18 @@ pub(super) fn read(document: &Located<Node>) -> Result<TaskTemplate, TemplateErr
             "steps",
         ],
     );
-    if !reader.errors.is_empty() && (name.is_none() || version.is_none() || steps.is_empty()) {
-        return Err(TemplateErrors::new(reader.errors));
-    }
-    let place = |found: &Option<Located<String>>| found.as_ref().and_then(|found| found.place);
-    let places = [place(&name), place(&namespace), place(&version)];
-    let text = |found: Option<Located<String>>| found.map(|found| found.value);
+    let default_namespace = || Located {
+        value: "default".to_owned(),
+        place: None,
+    };
     Draft {
-        places,
-        name: text(name).unwrap_or_default(),
-        namespace: text(namespace).unwrap_or_else(|| "default".into()),
-        version: text(version).unwrap_or_default(),
-        description: text(description),
+        name,
+        namespace: namespace.or_else(|| Some(default_namespace())),
+        version,
+        description: description.map(|description| description.value),
         steps,
-        errors: reader.errors,
+        place,
+        problems: reader.problems,
     }
     .validate()
 }
@@ -63,7 +62,7 @@ pub(super) fn read(document: &Located<Node>) -> Result<TaskTemplate, TemplateErr
 struct Fields<'a> {
     within: String,
     place: Option<Place>,
-    entries: Vec<Option<&'a (Located<String>, Located<Node>)>>,
+    entries: Vec<Option<&'a (Located<Rc<str>>, Located<Node>)>>,
 }
 
 impl<'a> Fields<'a> {
@@ -83,10 +82,10 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn take(&mut self, key: &str) -> Option<&'a (Located<String>, Located<Node>)> {
+    fn take(&mut self, key: &str) -> Option<&'a (Located<Rc<str>>, Located<Node>)> {
         self.entries
             .iter_mut()
-            .find(|entry| entry.is_some_and(|(name, _)| name.value == key))?
+            .find(|entry| entry.is_some_and(|(name, _)| *name.value == *key))?
             .take()
     }
 
@@ -100,12 +99,12 @@ impl<'a> Fields<'a> {
 
 #[derive(Default)]
 struct Reader {
-    errors: Vec<TemplateError>,
+    problems: Problems,
 }
 
 impl Reader {
     fn report(&mut self, problem: Problem, place: Option<Place>) {
-        self.errors.push(TemplateError::new(problem, place));
+        self.problems.push(problem, place);
     }
 
     fn bad_value(
@@ -127,14 +126,15 @@ impl Reader {
         let node = fields.value(key)?;
         match &node.value {
             Node::Text(text) => Some(Located {
-                value: text.clone(),
+                value: text.as_ref().to_owned(),
                 place: node.place,
             }),
             other => {
-                let problem = format!(
-                    "must be a text, this is {} (put it in quotes)",
-                    other.kind()
-                );
+                let advice = match other {
+                    Node::Bool(_) | Node::Number(_) => " (put it in quotes)",
+                    _ => "",
+                };
+                let problem = format!("must be a text, this is {}{advice}", other.kind());
                 self.bad_value(key, &fields.within, problem, node.place);
                 None
             }
@@ -147,7 +147,9 @@ impl Reader {
         key: &'static str,
     ) -> Option<Located<String>> {
         let present = fields.entries.iter().any(|entry| {
-            entry.is_some_and(|(name, node)| name.value == key && !matches!(node.value, Node::Null))
+            entry.is_some_and(|(name, node)| {
+                *name.value == *key && !matches!(node.value, Node::Null)
+            })
         });
         if !present {
             // Takes an entry that is there with nothing in it.
@@ -162,21 +164,19 @@ impl Reader {
         self.text(fields, key)
     }
 
-    fn number(&mut self, fields: &mut Fields<'_>, key: &'static str) -> Option<u64> {
+    fn number(&mut self, fields: &mut Fields<'_>, key: &'static str) -> Option<Located<u64>> {
         let node = fields.value(key)?;
         let number = match &node.value {
             Node::Number(number) => number.as_u64(),
             _ => None,
         };
-        if number.is_none() {
-            self.bad_value(
-                key,
-                &fields.within,
-                "must be a whole number from 0 up",
-                node.place,
-            );
-        }
-        number
+        let Some(value) = number else {
+            let problem = "must be a whole number from 0 up";
+            self.bad_value(key, &fields.within, problem, node.place);
+            return None;
+        };
+        let place = node.place;
+        Some(Located { value, place })
     }
 
     fn failure_policy(&mut self, fields: &mut Fields<'_>) {
@@ -193,43 +193,47 @@ impl Reader {
                 policy.place,
             ),
             other => {
-                let problem = format!("is {other:?}; it can be `continue`");
+                let problem = format!("is {:?}; it can be `continue`", short(other));
                 self.bad_value("failure_policy", &fields.within, problem, policy.place);
             }
         }
     }
 
-    fn steps(&mut self, fields: &mut Fields<'_>) -> Vec<StepTemplate> {
+    fn steps(&mut self, fields: &mut Fields<'_>) -> (Vec<Declared>, Option<Place>) {
         let Some(node) = fields.value("steps") else {
             self.report(Problem::NoSteps, fields.place);
-            return Vec::new();
+            return (Vec::new(), None);
         };
         let Node::List(items) = &node.value else {
             let problem = format!("must be a list, this is {}", node.value.kind());
             self.bad_value("steps", &fields.within, problem, node.place);
-            return Vec::new();
+            return (Vec::new(), None);
         };
         if items.is_empty() {
             self.report(Problem::NoSteps, node.place);
         }
-        items.iter().filter_map(|item| self.step(item)).collect()
+        let steps = items.iter().filter_map(|item| self.step(item)).collect();
+        (steps, node.place)
     }
 
-    fn step(&mut self, item: &Located<Node>) -> Option<StepTemplate> {
+    /// A step that has a name is kept whatever else is wrong with it, because others may depend on it.
+    fn step(&mut self, item: &Located<Node>) -> Option<Declared> {
         let mut fields = Fields::of(item, "a step", self)?;
         let name = self.required_text(&mut fields, "name");
         let place = name.as_ref().and_then(|name| name.place).or(item.place);
         if let Some(name) = &name {
-            fields.within = format!("step {:?}", name.value);
+            fields.within = format!("step {:?}", short(&name.value));
         }
         let description = self.text(&mut fields, "description").map(|text| text.value);
         self.step_type(&mut fields);
         let dependencies = self.dependencies(&mut fields);
         let handler = self.handler(&mut fields);
-        let callable = handler
-            .as_ref()
-            .map_or("", |(callable, _)| callable.as_str());
-        let retry = self.retry(&mut fields, callable);
+        let incomplete = handler.is_none();
+        let (callable, initialization) = handler.unwrap_or_else(|| {
+            let value = String::new();
+            (Located { value, place: None }, json!({}))
+        });
+        let (retry, retry_places) = self.retry(&mut fields, &callable.value);
         let timeout = self.timeout(&mut fields);
         if let Some((key, _)) = fields.take("batch_config") {
             let problem = Problem::Unsupported {
@@ -251,16 +255,23 @@ impl Reader {
                 "timeout_seconds",
             ],
         );
-        let (callable, initialization) = handler?;
-        Some(StepTemplate {
-            name: name?.value,
-            description,
-            callable,
-            initialization,
-            dependencies,
-            retry,
-            timeout,
-            place,
+        let dependency_places = dependencies.iter().map(|name| name.place).collect();
+        Some(Declared {
+            step: StepTemplate {
+                name: name?.value,
+                description,
+                callable: callable.value,
+                initialization,
+                dependencies: dependencies.into_iter().map(|name| name.value).collect(),
+                retry,
+                timeout: timeout.as_ref().map(|timeout| timeout.value),
+                place,
+            },
+            incomplete,
+            callable: callable.place,
+            timeout: timeout.and_then(|timeout| timeout.place),
+            retry: retry_places,
+            dependencies: dependency_places,
         })
     }
 
@@ -273,55 +284,55 @@ impl Reader {
         }
         if OTHER_TYPES.contains(&kind.value.as_str()) {
             let problem = Problem::Unsupported {
-                what: format!("`type: {}` of {}", kind.value, fields.within),
+                what: format!("`type: {}` of {}", short(&kind.value), fields.within),
                 advice: "use `standard` steps",
             };
             self.report(problem, kind.place);
         } else {
-            let problem = format!("is {:?}; it can be `standard`", kind.value);
+            let problem = format!("is {:?}; it can be `standard`", short(&kind.value));
             self.bad_value("type", &fields.within, problem, kind.place);
         }
     }
 
-    fn dependencies(&mut self, fields: &mut Fields<'_>) -> Vec<String> {
+    fn dependencies(&mut self, fields: &mut Fields<'_>) -> Vec<Located<String>> {
         let first = fields.take("dependencies");
         let second = fields.take("depends_on");
-        let entry = match (first, second) {
+        let (name, node) = match (first, second) {
             (Some(_), Some((key, _))) => {
                 let problem = "says the same as `dependencies`: keep one of them";
                 self.bad_value("depends_on", &fields.within, problem, key.place);
                 return Vec::new();
             }
-            (one, other) => one.or(other),
-        };
-        let Some((_, node)) = entry else {
-            return Vec::new();
+            (Some((_, node)), None) => ("dependencies", node),
+            (None, Some((_, node))) => ("depends_on", node),
+            (None, None) => return Vec::new(),
         };
         let items = match &node.value {
             Node::Null => return Vec::new(),
             Node::List(items) => items,
             other => {
                 let problem = format!("must be a list of steps' names, this is {}", other.kind());
-                self.bad_value("dependencies", &fields.within, problem, node.place);
+                self.bad_value(name, &fields.within, problem, node.place);
                 return Vec::new();
             }
         };
         let mut names = Vec::with_capacity(items.len());
-        for item in items {
-            if let Node::Text(name) = &item.value {
-                names.push(name.clone());
+        for item in items.iter() {
+            if let Node::Text(text) = &item.value {
+                names.push(Located {
+                    value: text.as_ref().to_owned(),
+                    place: item.place,
+                });
             } else {
-                let problem = format!(
-                    "must be a list of steps' names, this holds {}",
-                    item.value.kind()
-                );
-                self.bad_value("dependencies", &fields.within, problem, item.place);
+                let kind = item.value.kind();
+                let problem = format!("must be a list of steps' names, this holds {kind}");
+                self.bad_value(name, &fields.within, problem, item.place);
             }
         }
         names
     }
 
-    fn handler(&mut self, fields: &mut Fields<'_>) -> Option<(String, Value)> {
+    fn handler(&mut self, fields: &mut Fields<'_>) -> Option<(Located<String>, Value)> {
         let Some(node) = fields.value("handler") else {
             let problem = Problem::MissingKey {
                 key: "handler",
@@ -344,17 +355,22 @@ impl Reader {
             }
         };
         self.refuse_rest(handler, &["callable", "initialization"]);
-        Some((callable?.value, initialization))
+        Some((callable?, initialization))
     }
 
-    fn retry(&mut self, fields: &mut Fields<'_>, callable: &str) -> RetryPolicy {
+    fn retry(
+        &mut self,
+        fields: &mut Fields<'_>,
+        callable: &str,
+    ) -> (RetryPolicy, [Option<Place>; 3]) {
         let mut policy = RetryPolicy::default_for(callable);
+        let mut places = [None; 3];
         let Some(node) = fields.value("retry") else {
-            return policy;
+            return (policy, places);
         };
         let within = format!("the retry policy of {}", fields.within);
         let Some(mut retry) = Fields::of(node, within, self) else {
-            return policy;
+            return (policy, places);
         };
         if let Some(node) = retry.value("retryable") {
             if let Node::Bool(retryable) = node.value {
@@ -370,7 +386,8 @@ impl Reader {
         }
         if let Some(attempts) = self.number(&mut retry, "max_attempts") {
             // What is too large is refused with the rest of the rules.
-            policy.max_attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
+            policy.max_attempts = u32::try_from(attempts.value).unwrap_or(u32::MAX);
+            places[0] = attempts.place;
         }
         if let Some(backoff) = self.text(&mut retry, "backoff") {
             let known = Backoff::ALL.into_iter();
@@ -378,16 +395,18 @@ impl Reader {
                 policy.backoff = kind;
             } else {
                 let known = known.map(Backoff::as_str).collect::<Vec<_>>().join(", ");
-                let problem = format!("is {:?}; it can be one of {known}", backoff.value);
+                let problem = format!("is {:?}; it can be one of {known}", short(&backoff.value));
                 self.bad_value("backoff", &retry.within, problem, backoff.place);
             }
         }
         if let Some(max) = self.number(&mut retry, "max_backoff_ms") {
-            policy.max_backoff_ms = max;
-            policy.backoff_base_ms = policy.backoff_base_ms.min(max);
+            policy.max_backoff_ms = max.value;
+            policy.backoff_base_ms = policy.backoff_base_ms.min(max.value);
+            places[2] = max.place;
         }
         if let Some(base) = self.number(&mut retry, "backoff_base_ms") {
-            policy.backoff_base_ms = base;
+            policy.backoff_base_ms = base.value;
+            places[1] = base.place;
         }
         self.refuse_rest(
             retry,
@@ -399,35 +418,33 @@ impl Reader {
                 "max_backoff_ms",
             ],
         );
-        policy
+        (policy, places)
     }
 
-    fn timeout(&mut self, fields: &mut Fields<'_>) -> Option<Duration> {
-        /// A year: beyond it, a number is a mistake.
-        const LONGEST: f64 = 365.0 * 24.0 * 60.0 * 60.0;
+    fn timeout(&mut self, fields: &mut Fields<'_>) -> Option<Located<Duration>> {
         let node = fields.value("timeout_seconds")?;
         let seconds = match &node.value {
             Node::Number(number) => number.as_f64(),
             _ => None,
         };
-        match seconds {
-            Some(seconds) if seconds > 0.0 && seconds <= LONGEST => {
-                let timeout = Duration::from_secs_f64(seconds);
-                let whole = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-                Some(Duration::from_millis(whole))
-            }
-            _ => {
-                let problem = format!("must be a number above 0 and at most {LONGEST}");
-                self.bad_value("timeout_seconds", &fields.within, problem, node.place);
-                None
-            }
-        }
+        let timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let Some(timeout) = timeout else {
+            let problem = "must be a number above 0, in seconds";
+            self.bad_value("timeout_seconds", &fields.within, problem, node.place);
+            return None;
+        };
+        // What is too long or too short is refused with the rest of the rules.
+        let whole = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        Some(Located {
+            value: Duration::from_millis(whole),
+            place: node.place,
+        })
     }
 
     fn refuse_rest(&mut self, fields: Fields<'_>, known: &[&str]) {
         for (key, _) in fields.entries.into_iter().flatten() {
             let problem = Problem::UnknownKey {
-                key: key.value.clone(),
+                key: short(&key.value),
                 within: fields.within.clone(),
                 suggestion: closest(&key.value, known.iter().copied()),
             };

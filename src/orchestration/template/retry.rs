@@ -53,7 +53,8 @@ impl Backoff {
                 .unwrap_or(u64::MAX),
             Self::Fibonacci => {
                 let (mut current, mut next) = (0_u64, 1_u64);
-                for _ in 0..failed_attempts {
+                // Beyond 93 steps the number no longer fits, and stays at its largest.
+                for _ in 0..failed_attempts.min(94) {
                     (current, next) = (next, current.saturating_add(next));
                 }
                 current
@@ -99,14 +100,16 @@ impl RetryPolicy {
     /// from coming back together ("equal jitter", M. Brooker, "Exponential Backoff And Jitter", AWS
     /// Architecture Blog, 2015).
     ///
-    /// `random` is a number from 0 up to and without 1.
+    /// `random` is a number from 0 up to and without 1; anything else counts as the nearest of these.
     pub fn delay(&self, failed_attempts: u32, random: f64) -> Duration {
         let full = self
             .backoff
             .factor(failed_attempts)
             .saturating_mul(self.backoff_base_ms)
             .min(self.max_backoff_ms);
-        Duration::from_millis(full).mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
+        // `max` and `min` pass over NaN, which `clamp` would hand on to a multiplication that panics.
+        let random = random.max(0.0).min(1.0);
+        Duration::from_millis(full).mul_f64(0.5 + random / 2.0)
     }
 }
 
@@ -123,6 +126,16 @@ mod tests {
         assert_eq!(factors(Backoff::Linear), [1, 2, 3, 4, 5, 6]);
         assert_eq!(factors(Backoff::Exponential), [1, 2, 4, 8, 16, 32]);
         assert_eq!(factors(Backoff::Fibonacci), [1, 1, 2, 3, 5, 8]);
+    }
+
+    #[test]
+    fn a_bad_random_number_makes_no_bad_delay() {
+        let policy = RetryPolicy::default();
+        for random in [f64::NAN, f64::INFINITY, -1.0, 2.0] {
+            let delay = policy.delay(1, random);
+            assert!((500..=1_000).contains(&delay.as_millis()), "{random}");
+        }
+        assert!(policy.delay(u32::MAX, 0.5) <= Duration::from_secs(30));
     }
 
     proptest! {

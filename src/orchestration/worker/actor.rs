@@ -1,6 +1,7 @@
 //! The actor that runs steps: asks for as many as it has room for, runs them, hands in what became of them,
 //! and keeps their leases alive meanwhile.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::orchestration::actors::{
 use crate::orchestration::context::SystemContext;
 use crate::orchestration::events::OrchestrationEvent;
 use crate::orchestration::lifecycle::StepExecutionResult;
-use crate::orchestration::store::{ClaimedStep, StepFailure};
+use crate::orchestration::store::{ClaimedStep, Lease, StepFailure};
 
 /// Asks a worker what it is doing.
 #[derive(Debug)]
@@ -321,12 +322,14 @@ impl StepRun {
     }
 }
 
-/// Renews this process's leases, and interrupts steps whose lease is no longer ours.
+/// Renews this process's leases, interrupts steps whose lease is no longer ours, and gives back leases that
+/// nobody here works on (their claim's answer was lost on its way), which would be renewed for ever.
 async fn heartbeat(context: Arc<SystemContext>) {
     let config = context.config();
     let mut ticks = tokio::time::interval_at(Instant::now() + config.heartbeat, config.heartbeat);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut renewed = Instant::now();
+    let mut idle_before = HashSet::new();
     loop {
         ticks.tick().await;
         let asked = Instant::now();
@@ -339,6 +342,7 @@ async fn heartbeat(context: Arc<SystemContext>) {
         {
             Ok(held) => {
                 renewed = asked;
+                let held: HashSet<Lease> = held.into_iter().collect();
                 let lost: Vec<_> = believed
                     .into_iter()
                     .filter(|lease| !held.contains(lease))
@@ -346,6 +350,20 @@ async fn heartbeat(context: Arc<SystemContext>) {
                 if !lost.is_empty() {
                     context.running().interrupt(&lost);
                 }
+                let running: HashSet<Lease> = context.running().leases().into_iter().collect();
+                let idle: HashSet<Lease> = held.difference(&running).copied().collect();
+                // A claim on its way to the worker looks the same, but not for a whole heartbeat.
+                let stray: Vec<_> = idle.intersection(&idle_before).copied().collect();
+                if !stray.is_empty() {
+                    tracing::warn!(
+                        steps = stray.len(),
+                        "giving back leases that nobody works on"
+                    );
+                    if let Err(error) = context.store().release(context.process(), stray).await {
+                        tracing::warn!(%error, "leases could not be given back; it is tried again");
+                    }
+                }
+                idle_before = idle;
             }
             Err(error) => {
                 tracing::warn!(%error, "renewing leases failed; it is tried again");

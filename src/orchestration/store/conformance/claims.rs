@@ -1,0 +1,212 @@
+//! Claiming steps.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::subject::{DIAMOND, LONG, Subject, WORK, task};
+use crate::orchestration::state::{StepState, TaskState};
+use crate::orchestration::store::{ClaimScope, ParentResult, StepId};
+
+/// What the holder is told is what is stored.
+pub async fn a_claim_brings_a_lease_an_epoch_and_an_attempt(subject: Subject) {
+    let new = task(DIAMOND);
+    let uuid = subject.submit_task(new.clone()).await;
+    let claims = subject.claims(10).await;
+    assert_eq!((claims.steps.len(), claims.next_due), (1, None));
+    let claimed = &claims.steps[0];
+    let id = StepId {
+        task_uuid: uuid,
+        index: 0,
+    };
+    assert_eq!(
+        (claimed.id, claimed.name.as_str(), claimed.callable.as_str()),
+        (id, "top", WORK)
+    );
+    assert_eq!(
+        (claimed.epoch, claimed.attempt, claimed.max_attempts),
+        (1, 1, 3)
+    );
+    assert_eq!(
+        (claimed.correlation_id, claimed.parents.len()),
+        (new.correlation_id, 0)
+    );
+    let step = subject.step(uuid, 0).await;
+    assert_eq!(
+        (step.state, step.epoch, step.attempts),
+        (StepState::Running, 1, 1)
+    );
+    assert_eq!(step.owner, Some(subject.process));
+    let started = step.started_at.expect("it has started");
+    let lease = step.lease_until.expect("it is leased") - started;
+    assert_eq!(u128::try_from(lease), Ok(LONG.as_millis()));
+    let record = subject.task(uuid).await;
+    assert_eq!(
+        (record.state, record.started_at),
+        (TaskState::Running, Some(started))
+    );
+    assert_eq!(subject.states_passed(uuid).await, ["running"]);
+}
+
+/// A lease is exclusive.
+pub async fn what_is_claimed_is_not_claimed_again(subject: Subject) {
+    subject.submit(DIAMOND).await;
+    subject.claim_one().await;
+    assert!(subject.claim(10).await.is_empty());
+    assert!(subject.another().await.claim(10).await.is_empty());
+}
+
+/// A process gets what it can run.
+pub async fn only_the_named_handlers_are_claimed(subject: Subject) {
+    let mut new = task(&[("one", &[]), ("two", &[]), ("three", &[])]);
+    new.steps[0].callable = "a".into();
+    new.steps[1].callable = "b".into();
+    new.steps[2].callable = "c".into();
+    subject.submit_task(new).await;
+    let mut request = subject.request(10);
+    request.callables = vec!["c".into(), "a".into(), "a".into(), "z".into()];
+    let names: Vec<String> = subject
+        .store
+        .claim(request)
+        .await
+        .unwrap()
+        .steps
+        .into_iter()
+        .map(|step| step.name)
+        .collect();
+    assert_eq!(names, ["one", "three"]);
+}
+
+/// The scope of one task.
+pub async fn a_claim_for_one_task_leaves_the_others(subject: Subject) {
+    let first = subject.submit(DIAMOND).await;
+    let second = subject.submit(DIAMOND).await;
+    let mut request = subject.request(10);
+    request.scope = ClaimScope::Task(second);
+    let steps = subject.store.claim(request.clone()).await.unwrap().steps;
+    assert_eq!(steps.len(), 1);
+    assert_eq!(steps[0].id.task_uuid, second);
+    assert_eq!(subject.state(first).await, TaskState::Pending);
+    // A retry of the other task is none of its business.
+    let other = subject.claim_one().await;
+    subject.fail(&other, Some(Duration::ZERO)).await;
+    let claims = subject.store.claim(request.clone()).await.unwrap();
+    assert_eq!((claims.steps.len(), claims.next_due), (0, None));
+    request.scope = ClaimScope::Task(Uuid::now_v7());
+    assert!(subject.store.claim(request).await.unwrap().steps.is_empty());
+}
+
+/// Not one step more than was asked for.
+pub async fn the_limit_is_kept(subject: Subject) {
+    let uuid = subject.submit(&[("a", &[]), ("b", &[]), ("c", &[])]).await;
+    assert!(subject.claim(0).await.is_empty());
+    assert_eq!(subject.state(uuid).await, TaskState::Pending);
+    assert_eq!(subject.claim(2).await.len(), 2);
+    assert_eq!(subject.claim(2).await.len(), 1);
+    assert_eq!(subject.claim(2).await.len(), 0);
+}
+
+/// Higher priority first, then the older task, then the earlier step; a due retry has its old turn.
+pub async fn priority_then_age_then_position(subject: Subject) {
+    let mut tasks = Vec::new();
+    for (name, priority) in [("low", -1), ("old", 0), ("young", 0), ("high", 5)] {
+        let first = format!("{name} 1");
+        let second = format!("{name} 2");
+        let mut new = task(&[(&first, &[]), (&second, &[])]);
+        new.priority = priority;
+        tasks.push(new);
+    }
+    for answer in subject.store.submit(tasks).await.unwrap() {
+        answer.unwrap();
+    }
+    let names = async |limit| -> Vec<String> {
+        let steps = subject.claim(limit).await;
+        for step in &steps {
+            if step.name == "old 1" && step.attempt == 1 {
+                subject.fail(step, Some(Duration::ZERO)).await;
+            }
+        }
+        steps.into_iter().map(|step| step.name).collect()
+    };
+    assert_eq!(names(3).await, ["high 1", "high 2", "old 1"]);
+    assert_eq!(names(2).await, ["old 1", "old 2"]);
+    assert_eq!(names(9).await, ["young 1", "young 2", "low 1", "low 2"]);
+}
+
+/// However the dependencies were written down.
+pub async fn results_of_parents_come_in_template_order(subject: Subject) {
+    subject
+        .submit(&[("a", &[]), ("b", &[]), ("c", &[]), ("join", &[2, 0, 1])])
+        .await;
+    for step in subject.claim(10).await {
+        subject.succeed(&step).await;
+    }
+    let join = subject.claim_one().await;
+    let expected: Vec<ParentResult> = ["a", "b", "c"]
+        .into_iter()
+        .map(|name| ParentResult {
+            name: name.into(),
+            result_json: format!("{name:?}"),
+        })
+        .collect();
+    assert_eq!(join.parents, expected);
+}
+
+/// A wide join is an ordinary step.
+pub async fn a_join_of_many_gets_all_their_results(subject: Subject) {
+    const WIDTH: u32 = 1_100;
+    let names: Vec<String> = (0..WIDTH).map(|index| format!("step {index}")).collect();
+    let all: Vec<u32> = (0..WIDTH).collect();
+    let mut shape: Vec<(&str, &[u32])> = names.iter().map(|name| (&**name, &[][..])).collect();
+    shape.push(("join", &all));
+    let uuid = subject.submit(&shape).await;
+    loop {
+        let steps = subject.claim(400).await;
+        if steps.iter().any(|step| step.name == "join") {
+            assert_eq!(steps[0].parents.len(), WIDTH as usize);
+            assert_eq!(steps[0].parents[1_099].result_json, "\"step 1099\"");
+            subject.succeed(&steps[0]).await;
+            break;
+        }
+        assert!(!steps.is_empty());
+        let completions = steps.iter().map(|step| subject.success(step)).collect();
+        subject.store.complete(completions).await.unwrap();
+    }
+    assert_eq!(subject.state(uuid).await, TaskState::Complete);
+}
+
+/// The order holds across handlers, also when each has more to do than is asked for.
+pub async fn many_handlers_keep_the_order_of_turns(subject: Subject) {
+    let callables: Vec<String> = (0..20).map(|number| format!("handler {number}")).collect();
+    let mut uuids = Vec::new();
+    for number in 0..40_i16 {
+        let mut new = task(&[("one", &[]), ("two", &[])]);
+        new.priority = number % 3;
+        for (position, step) in new.steps.iter_mut().enumerate() {
+            step.callable
+                .clone_from(&callables[(position * 7 + number as usize) % 20]);
+        }
+        uuids.push((-new.priority, subject.submit_task(new).await));
+    }
+    // Stable: the age decides among equals.
+    uuids.sort_by_key(|(priority, _)| *priority);
+    let mut claimed = Vec::new();
+    loop {
+        let mut request = subject.request(7);
+        request.callables.clone_from(&callables);
+        let steps = subject.store.claim(request).await.unwrap().steps;
+        if steps.is_empty() {
+            break;
+        }
+        claimed.extend(
+            steps
+                .into_iter()
+                .map(|step| (step.id.task_uuid, step.id.index)),
+        );
+    }
+    let expected: Vec<(Uuid, u32)> = uuids
+        .iter()
+        .flat_map(|(_, uuid)| [(*uuid, 0), (*uuid, 1)])
+        .collect();
+    assert_eq!(claimed, expected);
+}

@@ -1,0 +1,471 @@
+//! Random work, held against a model that is slow and plain: it keeps no counters and no indexes, and works
+//! everything out anew from the steps.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::subject::{LONG, Subject, WORK, failure};
+use crate::orchestration::state::{StepState as S, TaskState as T};
+use crate::orchestration::store::{
+    ClaimedStep, Completion, CompletionOutcome, NewStep, NewTask, OperationKind, OperationOutcome,
+    StepOutcome,
+};
+
+const MAX_LOST: u32 = 2;
+
+#[derive(Clone, Debug)]
+struct Step {
+    parents: Vec<usize>,
+    max_attempts: u32,
+    state: S,
+    attempts: u32,
+    lost: u32,
+    epoch: u64,
+    owner: Option<Uuid>,
+}
+
+#[derive(Debug)]
+struct Task {
+    uuid: Uuid,
+    priority: i16,
+    state: T,
+    run: u32,
+    steps: Vec<Step>,
+}
+
+impl Task {
+    fn unmet(&self, index: usize) -> usize {
+        let done = |parent: &&usize| self.steps[**parent].state == S::Complete;
+        let parents = &self.steps[index].parents;
+        parents.len() - parents.iter().filter(done).count()
+    }
+
+    fn any(&self, state: S) -> bool {
+        self.steps.iter().any(|step| step.state == state)
+    }
+
+    /// Works out what follows from the steps.
+    fn follow(&mut self) {
+        if self.state == T::Cancelled {
+            return;
+        }
+        for index in 0..self.steps.len() {
+            if self.steps[index].state == S::Pending && self.unmet(index) == 0 {
+                self.steps[index].state = S::Ready;
+            }
+        }
+        self.state = if self.steps.iter().all(|step| step.state == S::Complete) {
+            T::Complete
+        } else if self.any(S::Ready) || self.any(S::Running) {
+            match self.state {
+                T::Pending => T::Pending,
+                _ => T::Running,
+            }
+        } else if self.any(S::RetryWait) {
+            T::Waiting
+        } else {
+            T::Failed
+        };
+    }
+
+    fn holds(&self, claimed: &ClaimedStep, process: Uuid) -> bool {
+        let step = &self.steps[claimed.id.index as usize];
+        step.state == S::Running && step.epoch == claimed.epoch && step.owner == Some(process)
+    }
+}
+
+struct Run {
+    rng: fastrand::Rng,
+    processes: [Subject; 2],
+    tasks: Vec<Task>,
+    /// Everything ever claimed, also what is no longer held.
+    claimed: Vec<(usize, ClaimedStep)>,
+}
+
+impl Run {
+    fn task(&mut self, uuid: Uuid) -> &mut Task {
+        self.tasks
+            .iter_mut()
+            .find(|task| task.uuid == uuid)
+            .unwrap()
+    }
+
+    async fn submit(&mut self) {
+        let count = self.rng.usize(1..9);
+        let density = self.rng.f64() * 0.7;
+        let mut new = super::subject::task(&[]);
+        new.priority = self.rng.i16(-1..2);
+        for index in 0..count {
+            let parents: Vec<u32> = (0..index)
+                .filter(|_| self.rng.f64() < density)
+                .map(|parent| u32::try_from(parent).unwrap())
+                .collect();
+            new.steps.push(NewStep {
+                name: format!("step {index}"),
+                callable: WORK.into(),
+                parents,
+                max_attempts: self.rng.u32(1..4),
+            });
+        }
+        self.tasks.push(model_of(&new));
+        self.processes[0].submit_task(new).await;
+    }
+
+    async fn claim(&mut self) {
+        let who = self.rng.usize(0..2);
+        let process = self.processes[who].process;
+        let limit = self.rng.usize(1..6);
+        let mut turns: Vec<(i16, usize, usize)> = Vec::new();
+        for (number, task) in self.tasks.iter().enumerate() {
+            for (index, step) in task.steps.iter().enumerate() {
+                if !task.state.is_terminal() && matches!(step.state, S::Ready | S::RetryWait) {
+                    turns.push((-task.priority, number, index));
+                }
+            }
+        }
+        turns.sort_unstable();
+        turns.truncate(limit);
+        let steps = self.processes[who]
+            .claim(u32::try_from(limit).unwrap())
+            .await;
+        assert_eq!(steps.len(), turns.len());
+        for (step, (_, number, index)) in steps.into_iter().zip(turns) {
+            let task = &mut self.tasks[number];
+            assert_eq!(
+                (step.id.task_uuid, step.id.index as usize),
+                (task.uuid, index)
+            );
+            task.state = T::Running;
+            let model = &mut task.steps[index];
+            model.state = S::Running;
+            model.attempts += 1;
+            model.epoch += 1;
+            model.owner = Some(process);
+            assert_eq!((step.attempt, step.epoch), (model.attempts, model.epoch));
+            self.claimed.push((who, step));
+        }
+    }
+
+    /// Completes several steps in one batch: held ones, and ones that were held once.
+    async fn complete(&mut self) {
+        if self.claimed.is_empty() {
+            return;
+        }
+        let who = self.rng.usize(0..2);
+        let process = self.processes[who].process;
+        let mut batch = Vec::new();
+        let mut chosen = Vec::new();
+        for _ in 0..self.rng.usize(1..5) {
+            // Mostly recent ones, which are mostly still held.
+            let recent = self.claimed.len().saturating_sub(8);
+            let from = if self.rng.f64() < 0.8 { recent } else { 0 };
+            let (_, step) = self.claimed[self.rng.usize(from..self.claimed.len())].clone();
+            let outcome = match self.rng.u8(0..10) {
+                0..6 => StepOutcome::Success {
+                    result_json: "1".into(),
+                },
+                6..9 => StepOutcome::Failure {
+                    failure: failure("x"),
+                    retry_in: Some(Duration::ZERO),
+                },
+                _ => StepOutcome::Failure {
+                    failure: failure("x"),
+                    retry_in: None,
+                },
+            };
+            chosen.push((step.clone(), outcome.clone()));
+            batch.push(Completion {
+                lease: step.lease(),
+                process,
+                outcome,
+                elapsed: Duration::ZERO,
+            });
+        }
+        let answers = self.processes[0].store.complete(batch).await.unwrap();
+        for ((step, outcome), answer) in chosen.into_iter().zip(answers) {
+            let expected = self.expect(&step, &outcome, process);
+            assert_eq!(answer, expected);
+        }
+    }
+
+    fn expect(
+        &mut self,
+        claimed: &ClaimedStep,
+        outcome: &StepOutcome,
+        by: Uuid,
+    ) -> CompletionOutcome {
+        let task = self.task(claimed.id.task_uuid);
+        let index = claimed.id.index as usize;
+        if !task.holds(claimed, by) {
+            return CompletionOutcome::Stale {
+                step_state: task.steps[index].state,
+                epoch: task.steps[index].epoch,
+            };
+        }
+        let step = &mut task.steps[index];
+        step.owner = None;
+        step.state = match outcome {
+            StepOutcome::Success { .. } => S::Complete,
+            StepOutcome::Failure {
+                retry_in: Some(_), ..
+            } if step.attempts < step.max_attempts => S::RetryWait,
+            StepOutcome::Failure { .. } => S::Failed,
+        };
+        let step_state = step.state;
+        let ready = |task: &Task| {
+            task.steps
+                .iter()
+                .filter(|step| step.state == S::Ready)
+                .count()
+        };
+        let before = ready(task);
+        task.follow();
+        CompletionOutcome::Recorded {
+            step_state,
+            task_state: task.state,
+            newly_ready: u32::try_from(ready(task) - before).unwrap(),
+            finalised: task.state.is_terminal(),
+        }
+    }
+
+    async fn release(&mut self) {
+        let Some((who, step)) = self.rng.choice(&self.claimed).cloned() else {
+            return;
+        };
+        let process = self.processes[who].process;
+        let released = self.processes[who]
+            .store
+            .release(process, vec![step.lease()])
+            .await;
+        let task = self.task(step.id.task_uuid);
+        let held = task.holds(&step, process);
+        assert_eq!(released.unwrap(), u32::from(held));
+        if held {
+            let step = &mut task.steps[step.id.index as usize];
+            step.state = S::Ready;
+            step.owner = None;
+            step.attempts -= 1;
+            task.follow();
+        }
+    }
+
+    /// One of the two processes is said to be dead.
+    async fn sweep(&mut self) {
+        let who = self.rng.usize(0..2);
+        let dead = self.processes[who].process;
+        let mut request = self.processes[1 - who].sweep_request(&[dead]);
+        request.max_lost_leases = MAX_LOST;
+        request.limit = 10_000;
+        let mut report = self.processes[0].store.sweep(request).await.unwrap();
+        let (mut rescued, mut failed, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+        for task in &mut self.tasks {
+            for (index, step) in task.steps.iter_mut().enumerate() {
+                if step.state != S::Running || step.owner != Some(dead) {
+                    continue;
+                }
+                let id = (task.uuid, index);
+                step.owner = None;
+                step.attempts -= 1;
+                step.lost += 1;
+                if step.lost > MAX_LOST {
+                    step.state = S::Failed;
+                    failed.push(id);
+                } else {
+                    step.state = S::Ready;
+                    rescued.push(id);
+                }
+            }
+            let before = task.state;
+            task.follow();
+            if before != task.state && task.state.is_terminal() {
+                ended.push((task.uuid, task.state));
+            }
+        }
+        let told = |ids: &[crate::orchestration::store::StepId]| {
+            let mut ids: Vec<_> = ids
+                .iter()
+                .map(|id| (id.task_uuid, id.index as usize))
+                .collect();
+            ids.sort_unstable();
+            ids
+        };
+        rescued.sort_unstable();
+        failed.sort_unstable();
+        ended.sort_unstable();
+        report.finalised.sort_unstable();
+        assert_eq!(
+            (told(&report.rescued), told(&report.failed)),
+            (rescued, failed)
+        );
+        assert_eq!(report.finalised, ended);
+        assert_eq!((report.blocked, report.unblocked), (Vec::new(), Vec::new()));
+    }
+
+    async fn operate(&mut self) {
+        let number = self.rng.usize(0..self.tasks.len());
+        let task = &mut self.tasks[number];
+        // Cancelling often would leave little to look at.
+        let cancel = self.rng.f64() < 0.1;
+        let kind = if cancel {
+            OperationKind::Cancel { reason: "x".into() }
+        } else if self.rng.bool() {
+            OperationKind::Finalise
+        } else {
+            OperationKind::Retry
+        };
+        let applies = match kind {
+            OperationKind::Cancel { .. } => !task.state.is_terminal(),
+            OperationKind::Retry => task.state == T::Failed,
+            OperationKind::Finalise => false,
+        };
+        let outcome = self.processes[0].operate(task.uuid, kind).await;
+        if applies && cancel {
+            task.state = T::Cancelled;
+            for step in task
+                .steps
+                .iter_mut()
+                .filter(|step| !step.state.is_terminal())
+            {
+                step.epoch += u64::from(step.state == S::Running);
+                step.state = S::Cancelled;
+                step.owner = None;
+            }
+        } else if applies {
+            task.state = T::Pending;
+            task.run += 1;
+            for step in task.steps.iter_mut().filter(|step| step.state == S::Failed) {
+                step.state = S::Ready;
+                step.attempts = 0;
+                step.lost = 0;
+                step.epoch += 1;
+            }
+        }
+        let state = task.state;
+        let expected = if applies {
+            OperationOutcome::Applied { state }
+        } else {
+            OperationOutcome::NotApplicable { state }
+        };
+        assert_eq!(outcome, expected);
+    }
+
+    async fn compare(&self) {
+        for task in &self.tasks {
+            let record = self.processes[0].task(task.uuid).await;
+            assert_eq!(
+                (record.state, record.run),
+                (task.state, task.run),
+                "{task:?}"
+            );
+            let steps = self.processes[0].steps(task.uuid).await;
+            for ((stored, step), index) in steps.iter().zip(&task.steps).zip(0..) {
+                let stored_as = (
+                    stored.state,
+                    stored.attempts,
+                    stored.epoch,
+                    stored.lost_leases,
+                );
+                assert_eq!(
+                    stored_as,
+                    (step.state, step.attempts, step.epoch, step.lost)
+                );
+                assert_eq!(stored.owner, step.owner);
+                assert_eq!(stored.unmet_dependencies as usize, task.unmet(index));
+            }
+        }
+    }
+}
+
+fn model_of(new: &NewTask) -> Task {
+    let mut task = Task {
+        uuid: new.task_uuid,
+        priority: new.priority,
+        state: T::Pending,
+        run: 1,
+        steps: new
+            .steps
+            .iter()
+            .map(|step| Step {
+                parents: step.parents.iter().map(|parent| *parent as usize).collect(),
+                max_attempts: step.max_attempts,
+                state: S::Pending,
+                attempts: 0,
+                lost: 0,
+                epoch: 0,
+                owner: None,
+            })
+            .collect(),
+    };
+    task.follow();
+    task
+}
+
+/// Twelve runs of random submissions, claims, outcomes, releases, deaths and operations; at the end
+/// everything is driven to its end.
+pub async fn random_work_does_what_the_model_says(subject: Subject) {
+    let first = fastrand::u64(..);
+    let other = subject.another().await;
+    for seed in (0..12).map(|number| first.wrapping_add(number)) {
+        println!("seed {seed}");
+        let mut run = Run {
+            rng: fastrand::Rng::with_seed(seed),
+            processes: [subject.clone(), other.clone()],
+            tasks: Vec::new(),
+            claimed: Vec::new(),
+        };
+        run.submit().await;
+        for _ in 0..60 {
+            match run.rng.u8(0..100) {
+                0..8 => run.submit().await,
+                8..45 => run.claim().await,
+                45..80 => run.complete().await,
+                80..86 => run.release().await,
+                86..92 => run.sweep().await,
+                92..96 => drop(
+                    subject
+                        .store
+                        .heartbeat(subject.process, LONG)
+                        .await
+                        .unwrap(),
+                ),
+                _ => run.operate().await,
+            }
+            run.compare().await;
+        }
+        run.drive_to_the_end().await;
+        run.compare().await;
+        let violations = subject.store.audit().await.unwrap();
+        assert_eq!(violations, Vec::<String>::new());
+    }
+}
+
+impl Run {
+    /// Everybody dies, and one process succeeds with all that is left.
+    async fn drive_to_the_end(&mut self) {
+        for dead in [0, 1] {
+            while self
+                .tasks
+                .iter()
+                .flat_map(|task| &task.steps)
+                .any(|step| step.owner == Some(self.processes[dead].process))
+            {
+                self.sweep().await;
+            }
+        }
+        loop {
+            let before = self.claimed.len();
+            self.claim().await;
+            if self.claimed.len() == before {
+                break;
+            }
+            for (who, step) in self.claimed[before..].to_vec() {
+                let process = self.processes[who].process;
+                let completion = self.processes[who].success(&step);
+                let answer = self.processes[who].complete(completion.clone()).await;
+                assert_eq!(answer, self.expect(&step, &completion.outcome, process));
+            }
+        }
+        assert!(self.tasks.iter().all(|task| task.state.is_terminal()));
+    }
+}

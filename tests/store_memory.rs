@@ -1,0 +1,13 @@
+//! The in-memory store against the conformance suite.
+#![cfg(all(feature = "orchestration", feature = "testing"))]
+
+use std::sync::Arc;
+
+use postroom::orchestration::store::conformance::Fixture;
+use postroom::orchestration::store::memory::MemoryStore;
+
+async fn fresh() -> Fixture {
+    Fixture::new(Arc::new(MemoryStore::new()))
+}
+
+postroom::store_conformance!(fresh);
