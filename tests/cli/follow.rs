@@ -19,28 +19,11 @@ fn a_second_run_follows_the_first() {
     let folder = gated();
     let first = folder.start(&["run", "t.yaml", "--json"]);
     folder.until_noted("gate", 1);
-    let mut second = folder
-        .command(&["run", "t.yaml", "--json"])
-        .spawn()
-        .unwrap();
-    // It says so before it does anything else.
-    let mut said = std::io::BufReader::new(second.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("following it") {
-        line.clear();
-        assert!(
-            std::io::BufRead::read_line(&mut said, &mut line).unwrap() > 0,
-            "it never followed"
-        );
-    }
+    let second = folder.start(&["run", "t.yaml", "--json"]);
+    second.until_says("following it");
     folder.write("gate.go", "");
-    let rest =
-        std::thread::spawn(move || std::io::Read::read_to_string(&mut said, &mut String::new()));
-    let second = second.wait_with_output().unwrap();
-    rest.join().unwrap().unwrap();
-    assert_eq!(second.status.code(), Some(0));
-    let second: serde_json::Value = serde_json::from_slice(&second.stdout).unwrap();
     let first = first.outcome().expect(0).json();
+    let second = second.outcome().expect(0).json();
     assert_eq!(
         (&first["state"], &second["state"]),
         (&"complete".into(), &"complete".into())
@@ -55,6 +38,7 @@ fn o03_a_follower_takes_over_from_a_dead_process_within_two_seconds() {
     let first = folder.start(&["run", "t.yaml"]);
     folder.until_noted("gate", 1);
     let second = folder.start(&["run", "t.yaml"]);
+    second.until_says("following it");
     first.kill();
     let died = Instant::now();
     folder.until_noted("gate", 2);

@@ -42,29 +42,13 @@ fn the_second_signal_stops_at_once_and_leaves_no_child() {
     // Deaf to being asked, with a grandchild.
     let deaf = "trap '' TERM; sleep 600 & echo $! > child.pid; echo $$ > shell.pid; echo up >> ledger; wait";
     folder.shell_template(&[("deaf", "", deaf)]);
-    let mut running = folder.command(&["run", "t.yaml"]).spawn().unwrap();
+    let running = folder.start(&["run", "t.yaml"]);
     folder.until_noted("up", 1);
-    let signal = || {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&running), Signal::INT)
-            .unwrap()
-    };
-    signal();
-    // It has said that it waits, so the second signal is a second one.
-    let mut said = std::io::BufReader::new(running.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("Ctrl-C again stops at once") {
-        line.clear();
-        assert!(
-            std::io::BufRead::read_line(&mut said, &mut line).unwrap() > 0,
-            "it never said that it waits"
-        );
-    }
-    let signal = || {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&running), Signal::INT)
-            .unwrap()
-    };
-    signal();
-    assert_eq!(running.wait().unwrap().code(), Some(130));
+    running.signal(Signal::INT);
+    // Now the second signal is a second one.
+    running.until_says("Ctrl-C again stops at once");
+    running.signal(Signal::INT);
+    running.outcome().expect(130).says("Stopped at once");
     for file in ["shell.pid", "child.pid"] {
         let pid = fs::read_to_string(folder.path(file)).unwrap();
         crate::place::until("the children to be gone", || !runs(pid.trim()));
@@ -76,18 +60,10 @@ fn a_follower_that_is_interrupted_leaves_the_task_alone() {
     let folder = gated();
     let first = folder.start(&["run", "t.yaml"]);
     folder.until_noted("gate", 1);
-    let mut second = folder.command(&["run", "t.yaml"]).spawn().unwrap();
-    let mut said = std::io::BufReader::new(second.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("following it") {
-        line.clear();
-        assert!(
-            std::io::BufRead::read_line(&mut said, &mut line).unwrap() > 0,
-            "it never followed"
-        );
-    }
-    rustix::process::kill_process(rustix::process::Pid::from_child(&second), Signal::INT).unwrap();
-    assert_eq!(second.wait().unwrap().code(), Some(130));
+    let second = folder.start(&["run", "t.yaml"]);
+    second.until_says("following it");
+    second.signal(Signal::INT);
+    second.outcome().expect(130).says("the task goes on");
     folder.write("gate.go", "");
     first.outcome().expect(0);
     assert_eq!(folder.ledger(), ["a", "gate", "c"]);
