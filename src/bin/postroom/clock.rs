@@ -72,7 +72,7 @@ mod tests {
         assert_eq!(duration(Duration::from_millis(999)), "999 ms");
         assert_eq!(duration(Duration::from_millis(1_250)), "1.2 s");
         assert_eq!(duration(Duration::from_secs(61)), "1 min 01 s");
-        assert_eq!(duration(Duration::from_secs(7_260)), "2 h 01 min");
+        assert_eq!(duration(Duration::from_mins(121)), "2 h 01 min");
         assert_eq!(between(5, 3), Duration::ZERO);
     }
 }

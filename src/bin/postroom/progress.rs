@@ -84,7 +84,7 @@ impl Progress {
                         &format!("{took}: {}", brief(error)),
                     ),
                     None if self.bar.is_none() => {
-                        self.line(*index, "complete", Some(Colour::Green), &took)
+                        self.line(*index, "complete", Some(Colour::Green), &took);
                     }
                     None => {}
                 }
@@ -132,7 +132,7 @@ impl Progress {
             }
             match (record.state, &record.error) {
                 (StepState::Complete, _) => {
-                    self.line(record.index, "complete", Some(Colour::Green), "")
+                    self.line(record.index, "complete", Some(Colour::Green), "");
                 }
                 (StepState::Running, _) => self.line(record.index, "started", None, ""),
                 (StepState::Failed, error) => {
