@@ -216,7 +216,8 @@ fn broken_documents_are_refused_with_the_place() {
         "a0: &a0 [x]\n{}",
         (1..30)
             .map(|n| format!("a{n}: &a{n} [*a{m}, *a{m}]\n", m = n - 1))
-            .collect::<String>()
+            .collect::<Vec<_>>()
+            .concat()
     );
     assert!(TaskTemplate::from_yaml(&bomb).is_err());
     assert!(TaskTemplate::from_yaml(&"#".repeat(MAX_DOCUMENT_BYTES + 1)).is_err());
