@@ -110,8 +110,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut order = TaskTemplate::builder("order")
         .namespace("shop")
         .version("1.0.0");
-    let charged = order.step("charge", "charge");
-    let reserved = order.step("reserve", "reserve");
+    let charged = order.step("charge", "charge").add();
+    let reserved = order.step("reserve", "reserve").add();
     order.step("ship", "ship").after([&charged, &reserved]);
     let template = Arc::new(order.build()?);
 

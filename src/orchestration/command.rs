@@ -1,11 +1,54 @@
-//! The commands of the orchestration: one enum over everything its actors can be asked, for callers that
-//! receive commands as data.
+//! Commands and events: what the orchestration can be asked, and what it tells.
 //!
-//! A command is not handled by a loop of its own. [`OrchestrationCore::execute`] looks up the route of the
-//! command's message and asks the actor behind it, so that commands of different kinds never wait for each
-//! other.
+//! # Commands
+//!
+//! [`OrchestrationCommand`] is one enum over everything that the lifecycle actors can be asked, for callers
+//! that receive commands as data. A command is not handled by a loop of its own:
+//! [`OrchestrationCore::execute`] looks up the route of the command's message and asks the actor behind it, so
+//! that commands of different kinds never wait for each other, and a full mailbox slows the caller down.
+//!
+//! | command | message | actor | answer |
+//! |---|---|---|---|
+//! | `InitializeTask` | [`ProcessTaskRequestMessage`] | [`TaskRequestActor`], which passes the reply on to the [`TaskInitializerActor`] | [`TaskReceipt`], when the task is stored |
+//! | `EnqueueReadySteps` | [`EnqueueStepsMessage`] | [`StepEnqueuerActor`] | how many steps went to waiting workers |
+//! | `ProcessStepResult` | [`ProcessStepResultMessage`] | [`ResultProcessorActor`] | [`CompletionOutcome`], when it is recorded |
+//! | `FinalizeTask` | [`FinalizeTaskMessage`] | [`TaskFinalizerActor`] | [`OperationOutcome`], when it is recorded |
+//! | `GetProcessingStats` | none: reads the mailboxes' counters | | [`ProcessingStats`] |
+//! | `HealthCheck` | none: reads the store and the counters, and never waits behind work | | [`SystemHealth`] |
+//! | `Shutdown` | none: drains the registry | | [`OrchestrationReport`] |
+//!
+//! Between themselves the actors also send [`InitializeTaskMessage`], [`ClaimStepsMessage`] (a worker asks for
+//! steps and is answered when there are some) and [`SweepMessage`].
+//!
+//! # Events
+//!
+//! [`OrchestrationCore::events`] is a stream of what this process does, announced after the commit:
+//! [`OrchestrationEvent`]. Events are hints for people and tests. They are lost if nobody listens or a
+//! listener falls behind, and they say nothing of what other processes do; the store knows everything
+//! ([`Store::history`](super::store::Store::history)).
+//!
+//! | event | announced by | when |
+//! |---|---|---|
+//! | `StepStarted` | the worker | a claimed step's handler is about to run |
+//! | `StepFinished` | the result processor | its outcome is recorded, for good |
+//! | `StepRetrying` | the result processor | a failed attempt is recorded and another will follow |
+//! | `TaskFinished` | the result processor or the finalizer | the task's final state is recorded |
 //!
 //! [`OrchestrationCore::execute`]: super::OrchestrationCore::execute
+//! [`OrchestrationCore::events`]: super::OrchestrationCore::events
+//! [`OrchestrationEvent`]: super::OrchestrationEvent
+//! [`ProcessTaskRequestMessage`]: super::actors::ProcessTaskRequestMessage
+//! [`TaskRequestActor`]: super::actors::TaskRequestActor
+//! [`TaskInitializerActor`]: super::actors::TaskInitializerActor
+//! [`InitializeTaskMessage`]: super::actors::InitializeTaskMessage
+//! [`EnqueueStepsMessage`]: super::actors::EnqueueStepsMessage
+//! [`StepEnqueuerActor`]: super::actors::StepEnqueuerActor
+//! [`ClaimStepsMessage`]: super::actors::ClaimStepsMessage
+//! [`ProcessStepResultMessage`]: super::actors::ProcessStepResultMessage
+//! [`ResultProcessorActor`]: super::actors::ResultProcessorActor
+//! [`FinalizeTaskMessage`]: super::actors::FinalizeTaskMessage
+//! [`SweepMessage`]: super::actors::SweepMessage
+//! [`TaskFinalizerActor`]: super::actors::TaskFinalizerActor
 
 use std::sync::Arc;
 
@@ -14,7 +57,9 @@ use uuid::Uuid;
 use super::context::ClaimMode;
 use super::core::OrchestrationReport;
 use super::handle::TaskError;
-use super::lifecycle::{ClaimError, ProcessResultError, StepExecutionResult, SubmitError, TaskReceipt, TaskRequest};
+use super::lifecycle::{
+    ClaimError, ProcessResultError, StepExecutionResult, SubmitError, TaskReceipt, TaskRequest,
+};
 use super::store::{CompletionOutcome, OperationKind, OperationOutcome};
 use crate::actor::MailboxStats;
 
@@ -97,7 +142,7 @@ pub struct ProcessingStats {
     /// Messages of any actor that ended in an error or a panic.
     pub processing_errors: u64,
     /// Each actor's name and mailbox.
-    pub actors: Vec<(String, MailboxStats)>,
+    pub actors: Vec<(Arc<str>, MailboxStats)>,
 }
 
 /// Whether the orchestration works.
@@ -118,6 +163,10 @@ pub struct SystemHealth {
 impl SystemHealth {
     /// Whether the store answers and no mailbox is full.
     pub fn is_healthy(&self) -> bool {
-        self.database.is_ok() && self.fullest_mailbox.as_ref().is_none_or(|(_, full)| *full < 100)
+        self.database.is_ok()
+            && self
+                .fullest_mailbox
+                .as_ref()
+                .is_none_or(|(_, full)| *full < 100)
     }
 }

@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn a_setting_that_cannot_work_is_named() {
-        let cases: [(&str, fn(&mut OrchestrationConfig)); 5] = [
+        type Change = fn(&mut OrchestrationConfig);
+        let cases: [(&str, Change); 5] = [
             ("concurrency", |c| c.concurrency = 0),
             ("mailbox_capacity", |c| c.mailbox_capacity = 0),
             ("lease", |c| c.lease = Duration::ZERO),

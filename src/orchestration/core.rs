@@ -8,11 +8,13 @@ use tokio::sync::broadcast;
 use uuid::Uuid;
 
 use super::actors::{
-    ClaimStepsMessage, EnqueueStepsMessage, FinalizeTaskMessage, InitializeTaskMessage, ProcessStepResultMessage,
-    ProcessTaskRequestMessage, ResultProcessorActor, StepEnqueuerActor, SweepMessage, TaskFinalizerActor,
-    TaskInitializerActor, TaskRequestActor,
+    EnqueueStepsMessage, FinalizeTaskMessage, ProcessStepResultMessage, ProcessTaskRequestMessage,
+    TaskFinalizerActor,
 };
-use super::command::{CommandError, OrchestrationCommand, OrchestrationResponse, ProcessingStats, SystemHealth};
+use super::assembly::start_actors;
+use super::command::{
+    CommandError, OrchestrationCommand, OrchestrationResponse, ProcessingStats, SystemHealth,
+};
 use super::config::{ConfigError, OrchestrationConfig};
 use super::context::{ClaimMode, SystemContext};
 use super::events::OrchestrationEvent;
@@ -20,7 +22,7 @@ use super::handle::{TaskError, TaskHandle};
 use super::lifecycle::{SubmitError, SubmitOptions, TaskRequest};
 use super::store::{Store, StoreError};
 use super::template::TaskTemplate;
-use super::worker::{HandlerTable, ProcessIdentity, WorkerActor, WorkerStatusMessage};
+use super::worker::{HandlerTable, ProcessIdentity};
 use crate::actor::{Exit, Handle};
 use crate::registry::{ActorRegistry, BuildError, ShutdownReport, StartError};
 
@@ -87,7 +89,6 @@ impl fmt::Display for OrchestrationReport {
 }
 
 /// Puts an [`OrchestrationCore`] together.
-#[derive(Debug)]
 #[must_use = "nothing runs until `start` is called"]
 pub struct CoreBuilder {
     store: Arc<dyn Store>,
@@ -95,6 +96,16 @@ pub struct CoreBuilder {
     config: OrchestrationConfig,
     claims: ClaimMode,
     identity: ProcessIdentity,
+}
+
+impl fmt::Debug for CoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CoreBuilder")
+            .field("handlers", &self.handlers)
+            .field("config", &self.config)
+            .field("claims", &self.claims)
+            .finish_non_exhaustive()
+    }
 }
 
 impl CoreBuilder {
@@ -155,59 +166,14 @@ impl CoreBuilder {
                 report: tokio::sync::OnceCell::new(),
             }),
             Err(error) => {
-                if let Err(unregister) = context.store().unregister_process(context.process()).await {
+                if let Err(unregister) = context.store().unregister_process(context.process()).await
+                {
                     tracing::warn!(error = %unregister, "a process that did not start could not be unregistered");
                 }
                 Err(error)
             }
         }
     }
-}
-
-/// Dependencies first: draining in reverse stops the sources of work before what the work ends in.
-async fn start_actors(context: &Arc<SystemContext>) -> Result<(ActorRegistry, Handle<TaskFinalizerActor>), CoreError> {
-    let config = context.config();
-    let capacity = config.mailbox_capacity;
-    let mut registry = ActorRegistry::builder().shutdown_deadline(config.shutdown);
-    let enqueuer = registry
-        .add(StepEnqueuerActor::new(Arc::clone(context)))
-        .capacity(capacity)
-        .handles::<ClaimStepsMessage>()
-        .handles::<EnqueueStepsMessage>()
-        .register()?;
-    let finalizer = registry
-        .add(TaskFinalizerActor::new(Arc::clone(context), enqueuer.clone()))
-        .capacity(capacity)
-        .handles::<FinalizeTaskMessage>()
-        .handles::<SweepMessage>()
-        .sends_to(&enqueuer)
-        .register()?;
-    let results = registry
-        .add(ResultProcessorActor::new(Arc::clone(context), enqueuer.clone()))
-        .capacity(capacity)
-        .handles::<ProcessStepResultMessage>()
-        .sends_to(&enqueuer)
-        .register()?;
-    let initializer = registry
-        .add(TaskInitializerActor::new(Arc::clone(context), enqueuer.clone()))
-        .capacity(capacity)
-        .handles::<InitializeTaskMessage>()
-        .sends_to(&enqueuer)
-        .register()?;
-    registry
-        .add(TaskRequestActor::new(Arc::clone(context), initializer.clone()))
-        .capacity(capacity)
-        .handles::<ProcessTaskRequestMessage>()
-        .sends_to(&initializer)
-        .register()?;
-    registry
-        .add(WorkerActor::new(Arc::clone(context), enqueuer.clone(), results.clone()))
-        .stop_deadline(WorkerActor::stop_deadline(context))
-        .handles::<WorkerStatusMessage>()
-        .sends_to(&enqueuer)
-        .sends_to(&results)
-        .register()?;
-    Ok((registry.start().await?, finalizer))
 }
 
 impl OrchestrationCore {
@@ -233,8 +199,13 @@ impl OrchestrationCore {
     /// # Cancel safety
     ///
     /// The task may be stored although the future is dropped. Submitting again finds it.
-    pub async fn submit(&self, template: &Arc<TaskTemplate>, input: impl Serialize) -> Result<TaskHandle, SubmitError> {
-        self.submit_with(template, input, SubmitOptions::default()).await
+    pub async fn submit(
+        &self,
+        template: &Arc<TaskTemplate>,
+        input: impl Serialize,
+    ) -> Result<TaskHandle, SubmitError> {
+        self.submit_with(template, input, SubmitOptions::default())
+            .await
     }
 
     /// [`submit`](Self::submit) with further wishes.
@@ -253,13 +224,17 @@ impl OrchestrationCore {
         input: impl Serialize,
         options: SubmitOptions,
     ) -> Result<TaskHandle, SubmitError> {
-        let input = serde_json::to_value(input).map_err(|error| SubmitError::Input(error.to_string()))?;
+        let input =
+            serde_json::to_value(input).map_err(|error| SubmitError::Input(error.to_string()))?;
         let request = TaskRequest {
             template: Arc::clone(template),
             input,
             options,
         };
-        let receipt = self.registry.ask(ProcessTaskRequestMessage(request)).await?;
+        let receipt = self
+            .registry
+            .ask(ProcessTaskRequestMessage(request))
+            .await?;
         Ok(self.handle(receipt.task_uuid, receipt.duplicate))
     }
 
@@ -278,7 +253,12 @@ impl OrchestrationCore {
     }
 
     fn handle(&self, task_uuid: Uuid, duplicate: Option<super::state::TaskState>) -> TaskHandle {
-        TaskHandle::new(Arc::clone(&self.context), self.finalizer.clone(), task_uuid, duplicate)
+        TaskHandle::new(
+            Arc::clone(&self.context),
+            self.finalizer.clone(),
+            task_uuid,
+            duplicate,
+        )
     }
 
     /// What the actors share.
@@ -334,7 +314,10 @@ impl OrchestrationCore {
     ///
     /// Once polled, the command may be carried out although the future is dropped. Every command is safe to
     /// repeat.
-    pub async fn execute(&self, command: OrchestrationCommand) -> Result<OrchestrationResponse, CommandError> {
+    pub async fn execute(
+        &self,
+        command: OrchestrationCommand,
+    ) -> Result<OrchestrationResponse, CommandError> {
         match command {
             OrchestrationCommand::InitializeTask(request) => {
                 let answer = self.registry.ask(ProcessTaskRequestMessage(request)).await;
@@ -354,11 +337,15 @@ impl OrchestrationCore {
                 let outcome = self.registry.ask(message).await?;
                 Ok(OrchestrationResponse::FinalizeTask(outcome))
             }
-            OrchestrationCommand::GetProcessingStats => {
-                Ok(OrchestrationResponse::GetProcessingStats(self.processing_stats()))
+            OrchestrationCommand::GetProcessingStats => Ok(
+                OrchestrationResponse::GetProcessingStats(self.processing_stats()),
+            ),
+            OrchestrationCommand::HealthCheck => {
+                Ok(OrchestrationResponse::HealthCheck(self.health().await))
             }
-            OrchestrationCommand::HealthCheck => Ok(OrchestrationResponse::HealthCheck(self.health().await)),
-            OrchestrationCommand::Shutdown => Ok(OrchestrationResponse::Shutdown(self.shutdown().await)),
+            OrchestrationCommand::Shutdown => {
+                Ok(OrchestrationResponse::Shutdown(self.shutdown().await))
+            }
         }
     }
 
@@ -368,7 +355,7 @@ impl OrchestrationCore {
         let handled = |name: &str| {
             actors
                 .iter()
-                .filter(|(actor, _)| actor == name)
+                .filter(|(actor, _)| **actor == *name)
                 .map(|(_, stats)| stats.account.ok + stats.account.failed + stats.account.forwarded)
                 .sum()
         };
@@ -395,7 +382,12 @@ impl OrchestrationCore {
             .registry
             .stats()
             .into_iter()
-            .map(|(name, stats)| (name, stats.depth as u64 * 100 / stats.capacity.max(1) as u64))
+            .map(|(name, stats)| {
+                (
+                    name.to_string(),
+                    stats.depth as u64 * 100 / stats.capacity.max(1) as u64,
+                )
+            })
             .max_by_key(|(_, full)| *full);
         SystemHealth {
             database: database.map_err(|error| error.to_string()),
@@ -404,6 +396,16 @@ impl OrchestrationCore {
             claims: self.context.claim_mode(),
             fullest_mailbox,
         }
+    }
+
+    /// Waits until the actors have ended: after [`shutdown`](Self::shutdown), or because one of them kept
+    /// failing and took the others down. A service that outlives its orchestration watches this.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn closed(&self) -> Arc<ShutdownReport> {
+        self.registry.closed().await
     }
 
     /// Takes no more requests, lets running steps end within
@@ -435,7 +437,7 @@ impl OrchestrationCore {
 impl<M> From<crate::actor::AskError<M>> for CommandError
 where
     M: crate::actor::Message,
-    M::Error: Into<CommandError>,
+    M::Error: Into<CommandError> + fmt::Display,
 {
     fn from(error: crate::actor::AskError<M>) -> Self {
         match error {

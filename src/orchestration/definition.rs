@@ -69,7 +69,11 @@ impl Definitions {
     }
 
     /// The definition of a task, from memory or from the store.
-    pub(crate) async fn get(&self, task_uuid: Uuid, store: &dyn Store) -> Result<Arc<Definition>, StoreError> {
+    pub(crate) async fn get(
+        &self,
+        task_uuid: Uuid,
+        store: &dyn Store,
+    ) -> Result<Arc<Definition>, StoreError> {
         let cached = {
             let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
             cached.by_task.get(&task_uuid).map(Arc::clone)
@@ -83,10 +87,15 @@ impl Definitions {
             .ok_or_else(|| StoreError::Corrupt {
                 what: format!("task {task_uuid} has steps but no definition"),
             })?;
-        let template = TaskTemplate::from_json(&stored.template_json).map_err(|problems| StoreError::Corrupt {
-            what: format!("the stored template of task {task_uuid}: {problems}"),
+        let template = TaskTemplate::from_json(&stored.template_json).map_err(|problems| {
+            StoreError::Corrupt {
+                what: format!("the stored template of task {task_uuid}: {problems}"),
+            }
         })?;
-        let definition = Arc::new(Definition::new(Arc::new(template), Arc::from(stored.input_json.as_str())));
+        let definition = Arc::new(Definition::new(
+            Arc::new(template),
+            Arc::from(stored.input_json.as_str()),
+        ));
         self.insert(task_uuid, Arc::clone(&definition));
         Ok(definition)
     }

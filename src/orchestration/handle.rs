@@ -138,7 +138,9 @@ impl TaskHandle {
     ///
     /// Once polled, it may be carried out although the future is dropped. It is safe to repeat.
     pub async fn cancel(&self, reason: impl Into<String>) -> Result<TaskState, TaskError> {
-        let kind = OperationKind::Cancel { reason: reason.into() };
+        let kind = OperationKind::Cancel {
+            reason: reason.into(),
+        };
         self.operate(kind, "cancelled").await
     }
 
@@ -157,7 +159,11 @@ impl TaskHandle {
         self.operate(OperationKind::Retry, "retried").await
     }
 
-    async fn operate(&self, kind: OperationKind, action: &'static str) -> Result<TaskState, TaskError> {
+    async fn operate(
+        &self,
+        kind: OperationKind,
+        action: &'static str,
+    ) -> Result<TaskState, TaskError> {
         let task_uuid = self.task_uuid;
         let outcome = self
             .finalizer

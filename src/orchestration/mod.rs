@@ -1,4 +1,73 @@
 //! Durable workflows run by actors.
+//!
+//! A [`template`] is a graph of steps as data. Submitting it with an input makes a *task* in a
+//! [`store`]; lifecycle [`actors`] initialise it, hand its ready steps to a [`worker`], record
+//! what becomes of them, and finalise it exactly once. The store is the truth: mailboxes only carry work, and
+//! losing every process at any moment loses nothing that was acknowledged.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use postroom::orchestration::OrchestrationCore;
+//! # use postroom::orchestration::state::TaskState;
+//! # use postroom::orchestration::store::memory::MemoryStore;
+//! # use postroom::orchestration::template::TaskTemplate;
+//! # use postroom::orchestration::worker::{StepContext, StepError, StepHandlers};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut greeting = TaskTemplate::builder("greeting");
+//! greeting.step("greet", "greet");
+//! let greeting = Arc::new(greeting.build()?);
+//!
+//! let handlers = StepHandlers::new()
+//!     .register("greet", |name: String, _: StepContext| async move {
+//!         Ok::<_, StepError>(format!("hello, {name}"))
+//!     })
+//!     .build()?;
+//! let core = OrchestrationCore::builder(Arc::new(MemoryStore::new()))
+//!     .handlers(handlers)
+//!     .start()
+//!     .await?;
+//! let task = core.submit(&greeting, "world").await?;
+//! assert_eq!(task.wait().await?.state, TaskState::Complete);
+//! assert!(core.shutdown().await.is_balanced());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | to read about | see |
+//! |---|---|
+//! | starting and stopping, submitting | [`OrchestrationCore`], [`TaskHandle`] |
+//! | writing steps | [`worker`] |
+//! | templates | [`template`] |
+//! | states and lifecycles | [`state`] |
+//! | commands and events | [`command`] |
+//! | bounds and intervals | [`OrchestrationConfig`] |
+//! | other databases | [`store`] |
 
+pub mod actors;
+mod assembly;
+pub mod command;
+mod config;
+mod context;
+mod core;
+mod definition;
+mod events;
+mod handle;
+mod lifecycle;
 pub mod state;
 pub mod store;
+pub mod template;
+pub mod worker;
+
+pub use self::core::{CoreBuilder, CoreError, OrchestrationCore, OrchestrationReport};
+pub use command::{
+    CommandError, OrchestrationCommand, OrchestrationResponse, ProcessingStats, SystemHealth,
+};
+pub use config::{ConfigError, OrchestrationConfig};
+pub use context::{ClaimMode, SystemContext};
+pub use events::OrchestrationEvent;
+pub use handle::{TaskError, TaskHandle};
+pub use lifecycle::{
+    ClaimError, FinalizeError, IdentityStrategy, ProcessResultError, StepExecutionResult,
+    SubmitError, SubmitOptions, TaskReceipt, TaskRequest,
+};

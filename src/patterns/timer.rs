@@ -22,7 +22,11 @@ pub struct Timer {
 /// # Panics
 ///
 /// Outside a tokio runtime.
-pub fn once<A, M>(actor: WeakHandle<A>, delay: Duration, message: impl FnOnce() -> M + Send + 'static) -> Timer
+pub fn once<A, M>(
+    actor: WeakHandle<A>,
+    delay: Duration,
+    message: impl FnOnce() -> M + Send + 'static,
+) -> Timer
 where
     A: Receive<M>,
     M: Message,
@@ -38,7 +42,11 @@ where
 /// # Panics
 ///
 /// Outside a tokio runtime, or if `period` is zero.
-pub fn interval<A, M>(actor: WeakHandle<A>, period: Duration, mut message: impl FnMut() -> M + Send + 'static) -> Timer
+pub fn interval<A, M>(
+    actor: WeakHandle<A>,
+    period: Duration,
+    mut message: impl FnMut() -> M + Send + 'static,
+) -> Timer
 where
     A: Receive<M>,
     M: Message,

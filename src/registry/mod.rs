@@ -1,7 +1,7 @@
 //! Actors that belong together: started in order, reached by message type, drained in reverse.
 //!
 //! A registry is a value: there is no global one. It is built in three steps, so that handles can be
-//! wired in any direction: all mailboxes exist when [`ActorRegistryBuilder::register`] returns, the
+//! wired in any direction: all mailboxes exist when [`Registration::register`] returns, the
 //! actors start in the order of registration when [`ActorRegistryBuilder::start`] is awaited, each
 //! ready before the next, and [`ActorRegistry::shutdown`] drains them in reverse order, so that an
 //! actor can still reach the ones it depends on while it finishes its work.

@@ -52,7 +52,8 @@ impl Receive<ProcessStepResultMessage> for ResultProcessorActor {
     const MAX_BATCH: usize = 256;
 
     async fn receive(&mut self, batch: Batch<ProcessStepResultMessage>, _: &Context<Self>) {
-        let (results, replies): (Vec<_>, Vec<_>) = batch.map(|(message, reply)| (message.0, reply)).unzip();
+        let (results, replies): (Vec<_>, Vec<_>) =
+            batch.map(|(message, reply)| (message.0, reply)).unzip();
         let verdict = self.processor.process(results).await;
         for (reply, answer) in replies.into_iter().zip(verdict.answers) {
             reply.send(answer);

@@ -58,10 +58,11 @@ impl StepEnqueuerActor {
     /// Tells an enqueuer that there may be steps to claim. Never waits.
     pub(crate) fn nudge(enqueuer: &Handle<Self>) {
         match enqueuer.try_tell(EnqueueStepsMessage) {
-            Ok(()) => {}
             // A full mailbox holds nudges enough; a closed one is shutting down. The poll finds what is left.
-            Err(SendError::Full(_) | SendError::Closed(_)) => {}
-            Err(error) => tracing::warn!(%error, "the step enqueuer could not be told of new steps"),
+            Ok(()) | Err(SendError::Full(_) | SendError::Closed(_)) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the step enqueuer could not be told of new steps");
+            }
         }
     }
 
@@ -100,7 +101,9 @@ impl StepEnqueuerActor {
         let soon = next_due.filter(|due| *due < self.context.config().poll_interval);
         self.next_due = soon.map(|due| {
             // The store counts whole milliseconds: one more makes sure that it is due.
-            timer::once(ctx.weak(), due + Duration::from_millis(1), || EnqueueStepsMessage)
+            timer::once(ctx.weak(), due + Duration::from_millis(1), || {
+                EnqueueStepsMessage
+            })
         });
     }
 }

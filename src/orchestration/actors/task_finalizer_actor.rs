@@ -91,7 +91,9 @@ impl Receive<FinalizeTaskMessage> for TaskFinalizerActor {
         let (operations, replies): (Vec<_>, Vec<_>) = batch
             .map(|(message, reply)| ((message.task_uuid, message.kind), reply))
             .unzip();
-        let retried = operations.iter().any(|(_, kind)| *kind == OperationKind::Retry);
+        let retried = operations
+            .iter()
+            .any(|(_, kind)| *kind == OperationKind::Retry);
         let answers = self.finalizer.operate(operations).await;
         for (reply, answer) in replies.into_iter().zip(answers) {
             reply.send(answer);

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::{EnqueueStepsMessage, OrchestrationActor, ProcessTaskRequestMessage, StepEnqueuerActor};
+use super::{OrchestrationActor, ProcessTaskRequestMessage, StepEnqueuerActor};
 use crate::actor::{Actor, Batch, Context, Handle, Message, Receive, Reply};
 use crate::orchestration::context::SystemContext;
 use crate::orchestration::lifecycle::{PreparedTask, TaskInitializer};
@@ -61,9 +61,11 @@ impl Receive<InitializeTaskMessage> for TaskInitializerActor {
             told.ok(());
         }
         let answers = self.initializer.initialize(prepared).await;
-        let created = answers
-            .iter()
-            .any(|answer| answer.as_ref().is_ok_and(|receipt| receipt.duplicate.is_none()));
+        let created = answers.iter().any(|answer| {
+            answer
+                .as_ref()
+                .is_ok_and(|receipt| receipt.duplicate.is_none())
+        });
         for (reply, answer) in replies.into_iter().zip(answers) {
             reply.send(answer);
         }

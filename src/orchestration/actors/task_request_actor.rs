@@ -7,7 +7,9 @@ use super::{InitializeTaskMessage, OrchestrationActor};
 use crate::actor::{Actor, AskError, Batch, Context, Handle, Message, Receive, SendError};
 use crate::orchestration::actors::TaskInitializerActor;
 use crate::orchestration::context::SystemContext;
-use crate::orchestration::lifecycle::{SubmitError, TaskReceipt, TaskRequest, TaskRequestProcessor};
+use crate::orchestration::lifecycle::{
+    SubmitError, TaskReceipt, TaskRequest, TaskRequestProcessor,
+};
 
 /// Asks for a template to be run. Answered when the task is stored durably.
 #[derive(Debug)]
@@ -28,7 +30,10 @@ pub struct TaskRequestActor {
 }
 
 impl TaskRequestActor {
-    pub(crate) fn new(context: Arc<SystemContext>, initializer: Handle<TaskInitializerActor>) -> Self {
+    pub(crate) fn new(
+        context: Arc<SystemContext>,
+        initializer: Handle<TaskInitializerActor>,
+    ) -> Self {
         Self {
             processor: TaskRequestProcessor::new(Arc::clone(&context)),
             context,
@@ -69,9 +74,8 @@ impl Receive<ProcessTaskRequestMessage> for TaskRequestActor {
 
 fn refuse(error: SendError<InitializeTaskMessage>) {
     let reason = error.to_string();
-    if let Some(message) = error.into_message() {
-        message.reply.err(SubmitError::Unavailable { reason });
-    }
+    let message = error.into_message();
+    message.reply.err(SubmitError::Unavailable { reason });
 }
 
 impl From<AskError<ProcessTaskRequestMessage>> for SubmitError {

@@ -10,8 +10,8 @@ mod task_finalization;
 mod task_initialization;
 mod task_request;
 
+pub(crate) use result_processing::ResultProcessor;
 pub use result_processing::{ProcessResultError, StepExecutionResult};
-pub(crate) use result_processing::{ResultProcessor, Verdict};
 pub use step_enqueuing::ClaimError;
 pub(crate) use step_enqueuing::StepEnqueuer;
 pub use task_finalization::FinalizeError;

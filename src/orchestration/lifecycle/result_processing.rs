@@ -7,7 +7,9 @@ use std::time::Duration;
 use crate::orchestration::context::SystemContext;
 use crate::orchestration::events::OrchestrationEvent;
 use crate::orchestration::state::StepState;
-use crate::orchestration::store::{ClaimedStep, Completion, CompletionOutcome, StepFailure, StepOutcome, StoreError};
+use crate::orchestration::store::{
+    ClaimedStep, Completion, CompletionOutcome, StepFailure, StepOutcome, StoreError,
+};
 
 /// What a worker says of one attempt.
 #[derive(Debug, Clone)]
@@ -45,47 +47,57 @@ impl ResultProcessor {
         Self { context }
     }
 
+    /// Records a batch of results in one commit. A result that cannot be judged harms no other.
     pub(crate) async fn process(&self, results: Vec<StepExecutionResult>) -> Verdict {
+        let mut judged = Vec::with_capacity(results.len());
         let mut completions = Vec::with_capacity(results.len());
         for result in &results {
-            completions.push(Completion {
-                lease: result.step.lease(),
-                process: self.context.process(),
-                outcome: match self.decide(result).await {
-                    Ok(outcome) => outcome,
-                    Err(error) => return Verdict::failed(results.len(), error),
-                },
-                elapsed: result.elapsed,
+            let decision = self.decide(result).await.map(|(outcome, delay)| {
+                completions.push(Completion {
+                    lease: result.step.lease(),
+                    process: self.context.process(),
+                    outcome,
+                    elapsed: result.elapsed,
+                });
+                delay
             });
+            judged.push(decision);
         }
-        let delays: Vec<Option<Duration>> = completions
-            .iter()
-            .map(|completion| match completion.outcome {
-                StepOutcome::Failure { retry_in, .. } => retry_in,
-                StepOutcome::Success { .. } => None,
-            })
-            .collect();
-        let outcomes = match self.context.store().complete(completions).await {
-            Ok(outcomes) => outcomes,
-            Err(error) => return Verdict::failed(results.len(), error),
+        let mut recorded = match self.context.store().complete(completions).await {
+            Ok(outcomes) => Ok(outcomes.into_iter()),
+            Err(error) => Err(ProcessResultError(Arc::new(error))),
         };
         let mut more_to_claim = false;
-        for ((result, outcome), delay) in results.iter().zip(&outcomes).zip(delays) {
-            more_to_claim |= self.tell(result, outcome, delay);
-        }
+        let answers = results
+            .iter()
+            .zip(judged)
+            .map(|(result, decision)| {
+                let delay = decision.map_err(|error| ProcessResultError(Arc::new(error)))?;
+                let outcomes = recorded.as_mut().map_err(|error| error.clone())?;
+                let outcome = outcomes.next().ok_or_else(|| {
+                    ProcessResultError(Arc::new(StoreError::Corrupt {
+                        what: "the store answered fewer completions than it was given".into(),
+                    }))
+                })?;
+                more_to_claim |= self.tell(result, &outcome, delay);
+                Ok(outcome)
+            })
+            .collect();
         Verdict {
-            answers: outcomes.into_iter().map(Ok).collect(),
+            answers,
             more_to_claim,
         }
     }
 
     /// Success, another attempt later, or failure for good (O7).
-    async fn decide(&self, result: &StepExecutionResult) -> Result<StepOutcome, StoreError> {
+    async fn decide(
+        &self,
+        result: &StepExecutionResult,
+    ) -> Result<(StepOutcome, Option<Duration>), StoreError> {
         let failure = match &result.outcome {
             Ok(result_json) => {
-                return Ok(StepOutcome::Success {
-                    result_json: result_json.clone(),
-                });
+                let result_json = result_json.clone();
+                return Ok((StepOutcome::Success { result_json }, None));
             }
             Err(failure) => failure.clone(),
         };
@@ -102,7 +114,10 @@ impl ResultProcessor {
                 .steps()
                 .get(step.id.index as usize)
                 .ok_or_else(|| StoreError::Corrupt {
-                    what: format!("task {task_uuid} has a step {} that its template lacks", step.id.index),
+                    what: format!(
+                        "task {task_uuid} has a step {} that its template lacks",
+                        step.id.index
+                    ),
                 })?
                 .retry();
             policy
@@ -111,11 +126,16 @@ impl ResultProcessor {
         } else {
             None
         };
-        Ok(StepOutcome::Failure { failure, retry_in })
+        Ok((StepOutcome::Failure { failure, retry_in }, retry_in))
     }
 
     /// Announces what was recorded; returns whether there may be more to claim by it.
-    fn tell(&self, result: &StepExecutionResult, outcome: &CompletionOutcome, delay: Option<Duration>) -> bool {
+    fn tell(
+        &self,
+        result: &StepExecutionResult,
+        outcome: &CompletionOutcome,
+        delay: Option<Duration>,
+    ) -> bool {
         let step = &result.step;
         let task_uuid = step.id.task_uuid;
         let CompletionOutcome::Recorded {
@@ -132,7 +152,13 @@ impl ResultProcessor {
             return false;
         };
         let announcer = self.context.announcer();
-        let error = || result.outcome.as_ref().err().map(|failure| failure.message.clone());
+        let error = || {
+            result
+                .outcome
+                .as_ref()
+                .err()
+                .map(|failure| failure.message.clone())
+        };
         if step_state == StepState::RetryWait {
             announcer.announce(|| OrchestrationEvent::StepRetrying {
                 task_uuid,
@@ -158,17 +184,5 @@ impl ResultProcessor {
             announcer.task_finished(task_uuid, task_state);
         }
         newly_ready > 0 || step_state == StepState::RetryWait
-    }
-}
-
-impl Verdict {
-    fn failed(count: usize, error: StoreError) -> Self {
-        let error = Arc::new(error);
-        Self {
-            answers: (0..count)
-                .map(|_| Err(ProcessResultError(Arc::clone(&error))))
-                .collect(),
-            more_to_claim: false,
-        }
     }
 }

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use crate::orchestration::context::SystemContext;
 use crate::orchestration::store::{
-    Operation, OperationKind, OperationOutcome, ProcessRecord, StoreError, SweepReport, SweepRequest,
+    Operation, OperationKind, OperationOutcome, ProcessRecord, StoreError, SweepReport,
+    SweepRequest,
 };
 use crate::orchestration::worker::{Liveness, end_orphans};
 
@@ -83,8 +84,12 @@ impl TaskFinalizer {
             let ended = tokio::task::spawn_blocking(move || end_orphans(process)).await;
             match ended {
                 Ok(0) => {}
-                Ok(count) => tracing::warn!(%process, count, "ended what a dead process had left running"),
-                Err(error) => tracing::error!(%process, %error, "looking for what a dead process left running failed"),
+                Ok(count) => {
+                    tracing::warn!(%process, count, "ended what a dead process had left running");
+                }
+                Err(error) => {
+                    tracing::error!(%process, %error, "looking for what a dead process left running failed");
+                }
             }
         }
         let config = context.config();
@@ -108,7 +113,10 @@ impl TaskFinalizer {
             context.announcer().task_finished(*task_uuid, *state);
         }
         if !report.rescued.is_empty() {
-            tracing::info!(steps = report.rescued.len(), "took back steps whose lease was lost");
+            tracing::info!(
+                steps = report.rescued.len(),
+                "took back steps whose lease was lost"
+            );
         }
         Ok(report)
     }

@@ -18,10 +18,18 @@ impl TaskInitializer {
     }
 
     /// Stores the tasks; one answer for each, in order.
-    pub(crate) async fn initialize(&self, prepared: Vec<PreparedTask>) -> Vec<Result<TaskReceipt, SubmitError>> {
+    pub(crate) async fn initialize(
+        &self,
+        prepared: Vec<PreparedTask>,
+    ) -> Vec<Result<TaskReceipt, SubmitError>> {
         let mut tasks = Vec::with_capacity(prepared.len());
         let mut kept = Vec::with_capacity(prepared.len());
-        for PreparedTask { task, definition, key } in prepared {
+        for PreparedTask {
+            task,
+            definition,
+            key,
+        } in prepared
+        {
             kept.push((definition, key));
             tasks.push(task);
         }

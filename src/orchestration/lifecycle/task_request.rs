@@ -64,7 +64,9 @@ pub enum SubmitError {
     #[error("the template cannot be run here: {0}")]
     Template(#[source] TemplateErrors),
     /// The input is too large.
-    #[error("the input is {bytes} bytes of JSON, the limit is {limit}: pass a reference to the data instead")]
+    #[error(
+        "the input is {bytes} bytes of JSON, the limit is {limit}: pass a reference to the data instead"
+    )]
     InputTooLarge {
         /// Its size.
         bytes: usize,
@@ -75,7 +77,9 @@ pub enum SubmitError {
     #[error("the input cannot be written as JSON: {0}")]
     Input(String),
     /// The caller's key belongs to a task with another template or input.
-    #[error("the key {key:?} belongs to task {task_uuid}, which has another template or input: choose another key")]
+    #[error(
+        "the key {key:?} belongs to task {task_uuid}, which has another template or input: choose another key"
+    )]
     KeyConflict {
         /// The key.
         key: String,
@@ -125,7 +129,8 @@ impl TaskRequestProcessor {
                 .check(&template)
                 .map_err(SubmitError::Template)?;
         }
-        let input_json = serde_json::to_string(&input).map_err(|error| SubmitError::Input(error.to_string()))?;
+        let input_json =
+            serde_json::to_string(&input).map_err(|error| SubmitError::Input(error.to_string()))?;
         let limit = self.context.config().max_payload;
         if input_json.len() > limit {
             return Err(SubmitError::InputTooLarge {
@@ -146,7 +151,11 @@ impl TaskRequestProcessor {
             .map(|(index, step)| NewStep {
                 name: step.name().to_owned(),
                 callable: step.callable().to_owned(),
-                parents: graph.parents(index).iter().map(|&parent| position(parent)).collect(),
+                parents: graph
+                    .parents(index)
+                    .iter()
+                    .map(|&parent| position(parent))
+                    .collect(),
                 max_attempts: step.retry().effective_attempts(),
             })
             .collect();
@@ -165,7 +174,11 @@ impl TaskRequestProcessor {
             steps,
         };
         let definition = Arc::new(Definition::new(template, Arc::from(input_json)));
-        Ok(PreparedTask { task, definition, key })
+        Ok(PreparedTask {
+            task,
+            definition,
+            key,
+        })
     }
 }
 

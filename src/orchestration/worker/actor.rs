@@ -1,6 +1,7 @@
 //! The actor that runs steps: asks for as many as it has room for, runs them, hands in what became of them,
 //! and keeps their leases alive meanwhile.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +14,13 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use super::executor::{StepJob, StepReport, execute};
 use crate::actor::{Actor, AskError, Context, Handle, Handler, Message, StopReason};
 use crate::orchestration::actors::{
-    ClaimStepsMessage, OrchestrationActor, ProcessStepResultMessage, ResultProcessorActor, StepEnqueuerActor,
+    ClaimStepsMessage, OrchestrationActor, ProcessStepResultMessage, ResultProcessorActor,
+    StepEnqueuerActor,
 };
 use crate::orchestration::context::SystemContext;
 use crate::orchestration::events::OrchestrationEvent;
 use crate::orchestration::lifecycle::StepExecutionResult;
-use crate::orchestration::store::{ClaimedStep, StepFailure};
+use crate::orchestration::store::{ClaimedStep, Lease, StepFailure};
 
 /// Asks a worker what it is doing.
 #[derive(Debug)]
@@ -100,19 +102,29 @@ impl Actor for WorkerActor {
     async fn stopped(&mut self, _: &StopReason) -> Result<(), Infallible> {
         self.closing.cancel();
         self.steps.close();
-        if timeout(self.context.config().drain, self.steps.wait()).await.is_err() {
+        if timeout(self.context.config().drain, self.steps.wait())
+            .await
+            .is_err()
+        {
             tracing::info!(
                 steps = self.steps.len(),
                 "interrupting steps that did not end in time; they will run again"
             );
             self.context.running().interrupt_all();
             if timeout(Self::LAST_WORDS, self.steps.wait()).await.is_err() {
-                tracing::warn!(steps = self.steps.len(), "steps did not react to being interrupted");
+                tracing::warn!(
+                    steps = self.steps.len(),
+                    "steps did not react to being interrupted"
+                );
             }
         }
         let leases = self.context.running().leases();
         if !leases.is_empty()
-            && let Err(error) = self.context.store().release(self.context.process(), leases).await
+            && let Err(error) = self
+                .context
+                .store()
+                .release(self.context.process(), leases)
+                .await
         {
             tracing::warn!(%error, "leases could not be given back; they run out by themselves");
         }
@@ -127,7 +139,11 @@ impl OrchestrationActor for WorkerActor {
 }
 
 impl Handler<WorkerStatusMessage> for WorkerActor {
-    async fn handle(&mut self, _: WorkerStatusMessage, _: &Context<Self>) -> Result<WorkerStatus, Infallible> {
+    async fn handle(
+        &mut self,
+        _: WorkerStatusMessage,
+        _: &Context<Self>,
+    ) -> Result<WorkerStatus, Infallible> {
         Ok(WorkerStatus {
             running: self.context.running().len(),
             concurrency: self.context.config().concurrency,
@@ -210,7 +226,11 @@ impl StepRun {
             return;
         }
         // No outcome could be recorded: the step is given back and runs again.
-        let released = self.context.store().release(self.context.process(), vec![lease]).await;
+        let released = self
+            .context
+            .store()
+            .release(self.context.process(), vec![lease])
+            .await;
         self.context.running().end(lease);
         if let Err(error) = released {
             tracing::warn!(
@@ -281,7 +301,11 @@ impl StepRun {
         };
         let mut wait = Duration::from_millis(10);
         for _ in 0..=self.context.config().completion_retries {
-            match self.results.ask(ProcessStepResultMessage(result.clone())).await {
+            match self
+                .results
+                .ask(ProcessStepResultMessage(result.clone()))
+                .await
+            {
                 Ok(_recorded_or_stale) => return true,
                 Err(error) => {
                     tracing::warn!(
@@ -298,20 +322,27 @@ impl StepRun {
     }
 }
 
-/// Renews this process's leases, and interrupts steps whose lease is no longer ours.
+/// Renews this process's leases, interrupts steps whose lease is no longer ours, and gives back leases that
+/// nobody here works on (their claim's answer was lost on its way), which would be renewed for ever.
 async fn heartbeat(context: Arc<SystemContext>) {
     let config = context.config();
     let mut ticks = tokio::time::interval_at(Instant::now() + config.heartbeat, config.heartbeat);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut renewed = Instant::now();
+    let mut idle_before = HashSet::new();
     loop {
         ticks.tick().await;
         let asked = Instant::now();
         // What is claimed after this line cannot be judged by the answer.
         let believed = context.running().leases();
-        match context.store().heartbeat(context.process(), config.lease).await {
+        match context
+            .store()
+            .heartbeat(context.process(), config.lease)
+            .await
+        {
             Ok(held) => {
                 renewed = asked;
+                let held: HashSet<Lease> = held.into_iter().collect();
                 let lost: Vec<_> = believed
                     .into_iter()
                     .filter(|lease| !held.contains(lease))
@@ -319,6 +350,20 @@ async fn heartbeat(context: Arc<SystemContext>) {
                 if !lost.is_empty() {
                     context.running().interrupt(&lost);
                 }
+                let running: HashSet<Lease> = context.running().leases().into_iter().collect();
+                let idle: HashSet<Lease> = held.difference(&running).copied().collect();
+                // A claim on its way to the worker looks the same, but not for a whole heartbeat.
+                let stray: Vec<_> = idle.intersection(&idle_before).copied().collect();
+                if !stray.is_empty() {
+                    tracing::warn!(
+                        steps = stray.len(),
+                        "giving back leases that nobody works on"
+                    );
+                    if let Err(error) = context.store().release(context.process(), stray).await {
+                        tracing::warn!(%error, "leases could not be given back; it is tried again");
+                    }
+                }
+                idle_before = idle;
             }
             Err(error) => {
                 tracing::warn!(%error, "renewing leases failed; it is tried again");

@@ -13,7 +13,8 @@ mod read;
 mod state;
 mod submit;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -41,45 +42,40 @@ use state::State;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// A clone is another connection to the same store, as a second process would have: closing one leaves the
+/// others open.
 #[derive(Debug)]
 pub struct MemoryStore {
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    state: State,
-    closed: bool,
+    state: Arc<Mutex<State>>,
+    closed: AtomicBool,
 }
 
 impl MemoryStore {
     /// A store with nothing in it.
     pub fn new() -> Self {
         Self {
-            inner: Mutex::new(Inner {
-                state: State::new(),
-                closed: false,
-            }),
+            state: Arc::new(Mutex::new(State::new())),
+            closed: AtomicBool::new(false),
         }
-    }
-
-    /// The steps of a task in template order, also when the store has been closed: for tests that look at
-    /// what a shutdown has left.
-    pub fn steps_after_close(&self, task_uuid: Uuid) -> Vec<StepRecord> {
-        self.lock().state.steps(task_uuid)
-    }
-
-    /// No method of the state leaves it half changed, short of a bug; a panic elsewhere says nothing about it.
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> Result<T, StoreError> {
-        let mut inner = self.lock();
-        if inner.closed {
+        if self.closed.load(Ordering::Acquire) {
             return Err(StoreError::Closed);
         }
-        Ok(work(&mut inner.state))
+        // No method of the state leaves it half changed, short of a bug; a panic elsewhere says nothing of it.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(work(&mut state))
+    }
+}
+
+impl Clone for MemoryStore {
+    fn clone(&self) -> Self {
+        Self {
+            state: Arc::clone(&self.state),
+            closed: AtomicBool::new(false),
+        }
     }
 }
 
@@ -179,7 +175,7 @@ impl Store for MemoryStore {
     }
 
     async fn close(&self) -> Vec<Arc<Exit>> {
-        self.lock().closed = true;
+        self.closed.store(true, Ordering::Release);
         Vec::new()
     }
 }

@@ -1,0 +1,53 @@
+//! Opening the database.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use postroom::orchestration::store::sqlite::{SqliteOptions, SqliteStore};
+use postroom::orchestration::store::{Store, StoreError};
+
+use crate::args::DatabaseArgs;
+use crate::exit::Failure;
+
+/// Opens it, and creates it if there is none.
+pub(crate) async fn open(args: &DatabaseArgs) -> Result<Arc<dyn Store>, Failure> {
+    Ok(Arc::new(
+        SqliteStore::open(&args.url, SqliteOptions::default()).await?,
+    ))
+}
+
+/// Opens it to look into; looking creates nothing.
+pub(crate) async fn open_existing(args: &DatabaseArgs) -> Result<Arc<dyn Store>, Failure> {
+    let path = args.url.strip_prefix("sqlite:").unwrap_or(&args.url);
+    let path = path.strip_prefix("//").unwrap_or(path);
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    // Anything stranger than a missing file is left to the store, which says what is wrong.
+    if matches!(Path::new(path).try_exists(), Ok(false)) {
+        let problem = NoDatabase(path.to_owned());
+        return Err(Failure::trouble(&problem)
+            .advise("`postroom run FILE` creates one; --database names another."));
+    }
+    open(args).await
+}
+
+impl From<&StoreError> for Failure {
+    fn from(error: &StoreError) -> Self {
+        let failure = Self::trouble(error);
+        match error {
+            StoreError::Busy { .. } => {
+                failure.advise("Try again when the other process has finished.")
+            }
+            _ => failure,
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::from(&error)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("there is no database {0}")]
+struct NoDatabase(String);

@@ -1,0 +1,163 @@
+//! What the runtime promises, and which tests prove it.
+//!
+//! The tests of a clause carry its number in their names. A test of its own checks that every test
+//! named here exists, and that every test with a clause's number is named here.
+//!
+//! # Clauses
+//!
+//! | Clause | Proved | Promise |
+//! |---|---|---|
+//! | R1 | yes | One handler runs at a time per actor, with `&mut self`, across awaits. Handlers are native `async fn`. The error belongs to the message. Actors that ask each other compile. |
+//! | R2 | yes | If one send returned `Ok` before another began, its message is handled first, whatever the senders, types and handles. |
+//! | R3 | yes | Capacity is the number of accepted messages whose handler has not started, plus unused permits and promised slots, exactly. A slot is free when the handler (or batch) starts. `Full` only if all slots are taken or someone waits; a freed slot goes to the longest waiter; a dropped wait leaves nothing behind. Capacity 0 is an error. |
+//! | R4 | in part | `tell` waits for room; `try_tell` and a timed tell give the message back; `reserve` gives a permit. Not yet: owned permits, dropping the newest, evicting the oldest. |
+//! | R5 | in part | Stop levels are state and no queue: they need no room and go before messages. Not yet: health and death notices, the bound of 16 control items. |
+//! | R6 | in part | Errors say whether the handler ran, and give the message back if not. Not yet: `Evicted`. |
+//! | R7 | in part | A queued message whose asker is gone is skipped and counted, unless its type opts out. Timeouts cover room, queue and handling, and revoke what is queued. A running handler is never cancelled by its asker. A clock is touched only when a timeout is set. Not yet: inheriting the deadline of the running handler. |
+//! | R8 | in part | Waiting for oneself returns `WouldDeadlock`, through handles, recipients, routes and permits. Not yet: naming longer circles in debug builds. |
+//! | R9 | yes | The general form of a handler gets a reply token, which may move into a task or another message. A dropped token answers `NoReply`. |
+//! | R10 | yes | A batch is the run of consecutive messages of one type at the head, at most `MAX_BATCH`; each is answered separately; a panic answers every unanswered one. |
+//! | R11 | yes | `started` and `stopped` have deadlines. `stopped` runs once for every `started` that returned `Ok`, also after a panic or a kill, and the next incarnation starts only after it. |
+//! | R12 | yes | A handler's error is the asker's answer and stops nothing. A panic ends no other actor; a panic in a hook, a drop or a payload is reported and hangs nothing. (A build with `panic = "abort"` has no isolation.) |
+//! | R13 | in part | Permanent and transient actors come from a factory, temporary ones are plain values. Intensity in a sliding window, backoff with full jitter; an outside stop is final. A critical actor that fails for good shuts its registry down. Not yet: one-for-all and rest-for-one. |
+//! | R14 | in part | The mailbox, its messages, its waiting senders and all handles survive a restart; the message that panicked is consumed. Not yet: redelivery, reports of repeated panics. |
+//! | R15 | in part | All mailboxes exist before the first start; actors start in order, each ready before the next; a failed start rolls back in reverse. Names, routes and declared sends are checked. A dropped registry stops its actors and warns. Not yet: adding and removing actors at run time. |
+//! | R16 | yes | `drain`, `stop` and `kill`; levels only rise. A shutdown closes the routes at once and each mailbox in its turn, in reverse order, under deadlines, in a task of its own. Every accepted message is accounted for. |
+//! | R17 | yes | An actor that no registry holds drains when its last handle, recipient, permit and pending send are gone. `closed` is repeatable and carries the account. Handles have a name, an id, `Eq`, `Hash` and `Debug`. |
+//! | R18 | in part | Both kinds of runtime; a flooded mailbox starves neither timers nor stop nor other tasks. Not yet: blocking variants for threads. |
+//! | R19 | in part | Depth, high-water mark, every term of the account and restarts are readable at any time, exactly. Not yet: the age of the running handler. |
+//! | R20 | not yet | Spans that link sender and handler. |
+//! | R21 | not yet | The test kit. |
+//! | R22 | not yet | Two dispatchers for one trait. (`benches/dispatch.rs` compares with a direct call already.) |
+//! | R23 | not yet | Running an idle actor's handler in the asker's task. |
+//!
+//! # Tests
+//!
+//! | Clause | Test | File |
+//! |---|---|---|
+//! | R1 | `r01_an_answer_and_an_error_keep_their_types` | `tests/messages.rs` |
+//! | R1 | `r01_one_handler_at_a_time_across_awaits` | `tests/messages.rs` |
+//! | R1 | `r01_actors_that_ask_each_other_compile` | `tests/messages.rs` |
+//! | R1 | `r01_the_public_types_are_as_free_as_their_messages` | `tests/messages.rs` |
+//! | R2 | `r02_each_sender_is_handled_in_its_own_order` | `tests/backpressure.rs` |
+//! | R2 | `r02_order_holds_across_types_senders_and_handles` | `tests/messages.rs` |
+//! | R3 | `r03_capacity_is_exact_and_the_running_message_takes_no_slot` | `tests/backpressure.rs` |
+//! | R3 | `r03_a_slot_is_free_as_soon_as_the_handler_starts` | `tests/backpressure.rs` |
+//! | R3 | `r03_capacity_zero_is_an_error` | `tests/backpressure.rs` |
+//! | R3 | `r03_an_unused_permit_takes_a_slot` | `tests/backpressure.rs` |
+//! | R3 | `r03_a_dropped_permit_gives_its_slot_to_the_longest_waiter` | `tests/backpressure.rs` |
+//! | R3 | `r03_a_dropped_wait_leaves_nothing_behind` | `tests/backpressure.rs` |
+//! | R3 | `r03_a_dropped_wait_passes_its_promised_slot_on` | `tests/backpressure.rs` |
+//! | R3 | `r03_a_revoked_message_keeps_its_slot_until_its_turn` | `tests/backpressure.rs` |
+//! | R3 | `r03_a_freed_slot_goes_to_the_longest_waiter` | `tests/backpressure.rs` |
+//! | R3 | `r03_try_tell_is_full_while_someone_waits` | `tests/backpressure.rs` |
+//! | R3 | `r03_any_schedule_keeps_capacity_order_and_conservation` | `tests/backpressure_model.rs` |
+//! | R4 | `r04_try_tell_and_try_ask_give_the_message_back_when_full` | `tests/backpressure.rs` |
+//! | R4 | `r04_tell_waits_for_room` | `tests/backpressure.rs` |
+//! | R4 | `r04_a_timed_tell_gives_the_message_back` | `tests/backpressure.rs` |
+//! | R4 | `r04_a_send_does_nothing_until_it_is_polled_and_then_enqueues_at_once` | `tests/backpressure.rs` |
+//! | R4 | `r04_a_permit_is_closed_with_the_mailbox` | `tests/backpressure.rs` |
+//! | R5 | `r05_stop_needs_no_room_and_goes_before_messages` | `tests/backpressure.rs` |
+//! | R6 | `r06_errors_say_whether_the_handler_ran` | `tests/asks.rs` |
+//! | R6 | `r06_a_kill_mid_way_is_cancelled` | `tests/asks.rs` |
+//! | R6 | `r06_errors_work_with_the_question_mark` | `tests/asks.rs` |
+//! | R6 | `r06_errors_are_readable_whatever_the_message` | `tests/asks.rs` |
+//! | R6 | `r06_a_timeout_revokes_what_is_still_queued` | `tests/asks.rs` |
+//! | R6 | `r06_a_timeout_while_the_handler_runs_is_timed_out` | `tests/asks.rs` |
+//! | R7 | `r07_a_timeout_covers_the_wait_for_room` | `tests/asks.rs` |
+//! | R7 | `r07_abandoned_ask_is_skipped` | `tests/asks.rs` |
+//! | R7 | `r07_no_clock_is_touched_without_a_timeout` | `tests/asks.rs` |
+//! | R7 | `r07_a_revoked_message_is_dropped_at_once` | `tests/asks.rs` |
+//! | R7 | `r07_a_message_may_insist_on_being_handled` | `tests/asks.rs` |
+//! | R7 | `r07_a_running_handler_is_never_cancelled_by_its_asker` | `tests/asks.rs` |
+//! | R8 | `r08_waiting_for_oneself_is_an_error` | `tests/asks.rs` |
+//! | R8 | `r08_asking_another_actor_is_no_deadlock` | `tests/asks.rs` |
+//! | R8 | `r08_asking_oneself_through_a_route_is_an_error` | `tests/registry.rs` |
+//! | R9 | `r09_a_token_answers` | `tests/replies.rs` |
+//! | R9 | `r09_a_dropped_token_answers_no_reply` | `tests/replies.rs` |
+//! | R9 | `r09_a_token_may_move_into_a_task` | `tests/replies.rs` |
+//! | R9 | `r09_a_token_may_move_into_another_message` | `tests/replies.rs` |
+//! | R9 | `r09_a_token_dropped_by_a_panic_answers_panicked` | `tests/replies.rs` |
+//! | R9 | `r09_a_token_that_outlives_its_actor_answers_no_reply_when_dropped` | `tests/replies.rs` |
+//! | R10 | `r10_a_batch_takes_what_is_there_up_to_its_limit` | `tests/replies.rs` |
+//! | R10 | `r10_a_batch_ends_where_another_type_begins` | `tests/replies.rs` |
+//! | R10 | `r10_each_member_is_answered_separately` | `tests/replies.rs` |
+//! | R10 | `r10_a_panic_answers_every_unanswered_member` | `tests/replies.rs` |
+//! | R10 | `r10_abandoned_members_are_left_out` | `tests/replies.rs` |
+//! | R10 | `r10_all_slots_of_a_batch_are_free_when_it_starts` | `tests/replies.rs` |
+//! | R10 | `r10_a_kill_cancels_every_unanswered_member` | `tests/replies.rs` |
+//! | R11 | `r11_hooks_run_once_around_the_messages` | `tests/life.rs` |
+//! | R11 | `r11_a_start_that_fails_in_any_way_ends_the_actor_without_stopped` | `tests/life.rs` |
+//! | R11 | `r11_trouble_in_stopped_is_reported_and_hangs_nothing` | `tests/life.rs` |
+//! | R11 | `r11_stopped_runs_after_a_panic_and_after_a_kill` | `tests/life.rs` |
+//! | R11 | `r11_incarnations_never_overlap` | `tests/restarts.rs` |
+//! | R12 | `r12_a_panic_while_dropping_the_state_is_reported` | `tests/life.rs` |
+//! | R12 | `r12_a_panic_while_dropping_a_queued_message_loses_no_other` | `tests/life.rs` |
+//! | R12 | `r12_a_told_messages_error_is_counted_and_logged_once` | `tests/logs.rs` |
+//! | R12 | `r12_a_handlers_error_stops_nothing` | `tests/messages.rs` |
+//! | R12 | `r12_a_panic_is_the_askers_answer_and_ends_no_other_actor` | `tests/messages.rs` |
+//! | R12 | `r12_any_panic_payload_is_survived` | `tests/messages.rs` |
+//! | R13 | `r13_backoff_doubles_up_to_its_cap` | `src/supervision/backoff.rs` |
+//! | R13 | `r13_backoff_draws_spread_below_the_ceiling` | `src/supervision/backoff.rs` |
+//! | R13 | `r13_intensity_counts_inside_a_sliding_window` | `src/supervision/intensity.rs` |
+//! | R13 | `r13_slow_failures_never_exceed_the_intensity` | `src/supervision/intensity.rs` |
+//! | R13 | `r13_intensity_zero_allows_no_restart` | `src/supervision/intensity.rs` |
+//! | R13 | `r13_a_critical_actor_that_fails_for_good_shuts_the_registry_down` | `tests/registry.rs` |
+//! | R13 | `r13_any_other_actor_stays_down_and_the_registry_goes_on` | `tests/registry.rs` |
+//! | R13 | `r13_a_failed_actor_comes_back` | `tests/restarts.rs` |
+//! | R13 | `r13_a_plain_value_is_temporary` | `tests/restarts.rs` |
+//! | R13 | `r13_only_a_permanent_actor_comes_back_after_stopping_itself` | `tests/restarts.rs` |
+//! | R13 | `r13_an_outside_stop_is_final_under_every_policy` | `tests/restarts.rs` |
+//! | R13 | `r13_an_exceeded_intensity_keeps_the_actor_down_and_reports_its_queue` | `tests/restarts.rs` |
+//! | R13 | `r13_restarts_wait_for_their_backoff` | `tests/restarts.rs` |
+//! | R13 | `r13_a_stop_ends_the_backoff` | `tests/restarts.rs` |
+//! | R13 | `r13_a_later_start_that_fails_is_tried_again` | `tests/restarts.rs` |
+//! | R13 | `r13_a_factory_that_panics_is_tried_again` | `tests/restarts.rs` |
+//! | R13 | `r13_the_first_start_that_fails_is_final` | `tests/restarts.rs` |
+//! | R13 | `r13_a_kill_mid_way_is_final_and_cancels` | `tests/restarts.rs` |
+//! | R14 | `r14_what_is_queued_behind_a_panic_of_a_temporary_actor_is_given_back` | `tests/messages.rs` |
+//! | R14 | `r14_mailbox_messages_and_handles_survive_a_restart` | `tests/restarts.rs` |
+//! | R14 | `r14_senders_that_wait_for_room_survive_a_restart` | `tests/restarts.rs` |
+//! | R14 | `r14_a_drain_goes_on_across_restarts` | `tests/restarts.rs` |
+//! | R14 | `r14_a_drain_with_nothing_left_restarts_nothing` | `tests/restarts.rs` |
+//! | R15 | `r15_sends_to_earlier_actors_are_in_order` | `src/registry/order.rs` |
+//! | R15 | `r15_a_send_to_a_later_actor_is_refused` | `src/registry/order.rs` |
+//! | R15 | `r15_a_circle_of_sends_is_named` | `src/registry/order.rs` |
+//! | R15 | `r15_a_registry_that_is_dropped_warns_and_one_that_is_shut_down_does_not` | `tests/logs.rs` |
+//! | R15 | `r15_a_duplicate_name_or_route_and_capacity_zero_are_build_errors` | `tests/registry.rs` |
+//! | R15 | `r15_a_refused_registration_leaves_no_trace` | `tests/registry.rs` |
+//! | R15 | `r15_declared_sends_are_checked_before_anything_starts` | `tests/registry.rs` |
+//! | R15 | `r15_handles_exist_before_their_actors` | `tests/registry.rs` |
+//! | R15 | `r15_a_builder_that_never_starts_gives_everything_back` | `tests/registry.rs` |
+//! | R15 | `r15_actors_start_in_order_and_each_is_ready_before_the_next` | `tests/registry.rs` |
+//! | R15 | `r15_a_failed_start_rolls_back_in_reverse` | `tests/registry.rs` |
+//! | R15 | `r15_a_start_that_is_dropped_stops_what_has_started` | `tests/registry.rs` |
+//! | R15 | `r15_outside_a_runtime_is_an_error` | `tests/registry.rs` |
+//! | R15 | `r15_routes_lead_to_whoever_declared_the_message` | `tests/registry.rs` |
+//! | R15 | `r15_a_registry_that_is_dropped_stops_its_actors` | `tests/registry.rs` |
+//! | R16 | `r16_an_orchestration_shut_down_under_load_accounts_for_every_message` | `tests/orchestration.rs` |
+//! | R16 | `r16_a_kill_goes_before_a_handler_that_could_go_on` | `tests/asks.rs` |
+//! | R16 | `r16_drain_handles_what_was_accepted_and_closes_to_the_rest` | `tests/backpressure.rs` |
+//! | R16 | `r16_stop_gives_back_what_is_queued` | `tests/backpressure.rs` |
+//! | R16 | `r16_a_stop_during_started_lets_it_finish` | `tests/life.rs` |
+//! | R16 | `r16_a_kill_during_started_drops_it` | `tests/life.rs` |
+//! | R16 | `r16_a_stop_before_the_start_starts_nothing` | `tests/life.rs` |
+//! | R16 | `r16_levels_only_rise_and_may_be_asked_for_again` | `tests/life.rs` |
+//! | R16 | `r16_an_actor_may_stop_itself` | `tests/life.rs` |
+//! | R16 | `r16_an_actor_that_stops_itself_is_closed_before_its_stopped_runs` | `tests/life.rs` |
+//! | R16 | `r16_tasks_of_an_actor_can_wait_for_its_end` | `tests/life.rs` |
+//! | R16 | `r16_a_shutdown_under_load_accounts_for_every_message` | `tests/registry.rs` |
+//! | R16 | `r16_routes_close_at_once_and_mailboxes_in_their_turn` | `tests/registry.rs` |
+//! | R16 | `r16_every_caller_gets_the_same_report_and_may_go_away` | `tests/registry.rs` |
+//! | R16 | `r16_an_actor_that_does_not_drain_in_time_is_stopped_and_then_killed` | `tests/registry.rs` |
+//! | R16 | `r16_when_the_total_is_spent_the_rest_are_stopped` | `tests/registry.rs` |
+//! | R16 | `r16_a_handler_that_never_yields_is_named_and_left_behind` | `tests/registry.rs` |
+//! | R17 | `r17_an_actor_drains_when_its_last_handle_is_gone` | `tests/life.rs` |
+//! | R17 | `r17_handles_know_who_they_reach` | `tests/life.rs` |
+//! | R17 | `r17_closed_is_repeatable_and_may_be_dropped` | `tests/life.rs` |
+//! | R17 | `r17_a_runtime_that_goes_away_gives_everything_back` | `tests/life.rs` |
+//! | R17 | `r17_the_registry_holds_its_actors` | `tests/registry.rs` |
+//! | R18 | `r18_a_flood_starves_nothing_on_a_current_thread_runtime` | `tests/fairness.rs` |
+//! | R18 | `r18_a_flood_starves_nothing_on_a_multi_thread_runtime` | `tests/fairness.rs` |
+//! | R18 | `r18_a_sender_in_a_loop_gives_way` | `tests/fairness.rs` |
+//! | R19 | `r19_counts_are_exact_at_every_instant` | `tests/messages.rs` |
