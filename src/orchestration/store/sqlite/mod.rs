@@ -1,4 +1,4 @@
-//! Workflows in one SQLite file.
+//! Workflows in one `SQLite` file.
 //!
 //! ```text
 //!   callers ── Write ──▶ mailbox ──▶ SqliteWriter ── BEGIN IMMEDIATE … COMMIT ──▶ file
@@ -55,7 +55,7 @@ use intent::{Answer, Write};
 pub use options::SqliteOptions;
 use writer::SqliteWriter;
 
-/// A store in an SQLite file.
+/// A store in an `SQLite` file.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

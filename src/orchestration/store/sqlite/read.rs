@@ -171,7 +171,7 @@ pub(super) async fn tasks(
 
 #[derive(FromRow)]
 struct Process {
-    process: Vec<u8>,
+    uuid: Vec<u8>,
     host: String,
     pid: i64,
     pid_birth: String,
@@ -183,7 +183,7 @@ struct Process {
 
 pub(super) async fn processes(pool: &SqlitePool) -> Result<Vec<ProcessRecord>, Fault> {
     let rows: Vec<Process> = sqlx::query_as(
-        "SELECT p.process, p.host, p.pid, p.pid_birth, p.callables, p.only_task,
+        "SELECT p.process AS uuid, p.host, p.pid, p.pid_birth, p.callables, p.only_task,
                 CAST(round(unixepoch('subsec') * 1000) AS INTEGER) - p.heard_at AS silent,
                 (SELECT count(*) FROM postroom_steps s
                  WHERE s.state = 'running' AND s.owner = p.process) AS leases
@@ -195,7 +195,7 @@ pub(super) async fn processes(pool: &SqlitePool) -> Result<Vec<ProcessRecord>, F
         .map(|row| {
             Ok(ProcessRecord {
                 registration: ProcessRegistration {
-                    process: uuid(&row.process)?,
+                    process: uuid(&row.uuid)?,
                     host: row.host,
                     pid: number(row.pid)?,
                     pid_birth: row.pid_birth,
