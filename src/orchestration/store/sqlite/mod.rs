@@ -23,6 +23,8 @@ mod location;
 mod migrate;
 mod operate;
 mod options;
+#[cfg(test)]
+mod plans;
 mod process;
 mod read;
 mod step_row;

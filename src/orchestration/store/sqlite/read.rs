@@ -185,7 +185,7 @@ pub(super) async fn processes(pool: &SqlitePool) -> Result<Vec<ProcessRecord>, F
     let rows: Vec<Process> = sqlx::query_as(
         "SELECT p.process AS uuid, p.host, p.pid, p.pid_birth, p.callables, p.only_task,
                 CAST(round(unixepoch('subsec') * 1000) AS INTEGER) - p.heard_at AS silent,
-                (SELECT count(*) FROM postroom_steps s
+                (SELECT count(*) FROM postroom_steps s INDEXED BY postroom_steps_running
                  WHERE s.state = 'running' AND s.owner = p.process) AS leases
          FROM postroom_processes p ORDER BY p.process",
     )

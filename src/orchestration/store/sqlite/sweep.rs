@@ -42,7 +42,8 @@ async fn take_back(
     // Only what is running is looked through.
     let lost: Vec<Lost> = sqlx::query_as(
         "SELECT s.task_id, s.idx, t.uuid AS task_uuid, s.owner, s.attempts, s.epoch, s.lost_leases AS times
-         FROM postroom_steps s CROSS JOIN postroom_tasks t ON t.id = s.task_id
+         FROM postroom_steps s INDEXED BY postroom_steps_running
+         CROSS JOIN postroom_tasks t ON t.id = s.task_id
          WHERE s.state = 'running'
             AND (s.lease_until <= ?1 OR s.owner IN (SELECT unhex(value) FROM json_each(?2)))
          ORDER BY s.task_id, s.idx LIMIT ?3",
