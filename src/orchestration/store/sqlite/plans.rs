@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, Connection, Row};
 use super::connect::Place;
 use super::migrate::migrate;
 use super::options::SqliteOptions;
+use super::read::list;
 
 const SOURCES: &[&str] = &[
     include_str!("audit.rs"),
@@ -47,6 +48,10 @@ fn statements() -> Vec<&'static str> {
     let mut found = Vec::new();
     for source in SOURCES {
         for literal in source.split('"') {
+            // Put together from parts, and looked at by itself.
+            if literal.ends_with("WHERE ") {
+                continue;
+            }
             let word = literal.split_whitespace().next().unwrap_or("");
             if ["SELECT", "UPDATE", "INSERT", "DELETE", "WITH"].contains(&word) {
                 found.push(literal);
@@ -54,6 +59,11 @@ fn statements() -> Vec<&'static str> {
         }
     }
     found
+}
+
+/// Lists of tasks by template or content must not depend on how many others there are.
+fn lists() -> [&'static str; 2] {
+    [list!("content = ?4"), list!("namespace = ?2 AND name = ?3")]
 }
 
 #[tokio::test]
@@ -69,15 +79,14 @@ async fn no_statement_looks_through_everything() {
     let statements = statements();
     assert!(statements.len() > 35, "{} found", statements.len());
     let mut bad = Vec::new();
-    for statement in statements {
+    for statement in statements.into_iter().chain(lists()) {
         let explain = format!("EXPLAIN QUERY PLAN {statement}");
         let plan = sqlx::raw_sql(AssertSqlSafe(explain));
         let rows = plan.fetch_all(&mut conn).await.unwrap();
         for row in rows {
             let step: String = row.get("detail");
             let scans = step.starts_with("SCAN") && !step.contains("VIRTUAL TABLE");
-            let list = statement.contains("ORDER BY id DESC LIMIT");
-            if scans && !list && !MAY_BE_SCANNED.iter().any(|part| step.contains(part)) {
+            if scans && !MAY_BE_SCANNED.iter().any(|part| step.contains(part)) {
                 bad.push(format!("{step}\n    in {statement}"));
             }
         }

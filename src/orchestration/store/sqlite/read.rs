@@ -147,25 +147,41 @@ fn history_kind(name: &str) -> Result<HistoryKind, Fault> {
     }
 }
 
+/// A list of tasks; the first condition decides which index is used.
+macro_rules! list {
+    ($first:literal) => {
+        concat!(
+            "SELECT * FROM postroom_tasks WHERE ",
+            $first,
+            " AND (?1 = '[]' OR state IN (SELECT value FROM json_each(?1)))
+              AND (?2 IS NULL OR +namespace = ?2) AND (?3 IS NULL OR +name = ?3)
+              AND (?4 IS NULL OR +content = ?4)
+              ORDER BY id DESC LIMIT ?5"
+        )
+    };
+}
+
+#[cfg(test)]
+pub(super) use list;
+
 pub(super) async fn tasks(
     pool: &SqlitePool,
     filter: &TaskFilter,
 ) -> Result<Vec<TaskRecord>, Fault> {
     let (namespace, name) = filter.template.clone().unzip();
-    let rows = sqlx::query(
-        "SELECT * FROM postroom_tasks
-         WHERE (?1 = '[]' OR state IN (SELECT value FROM json_each(?1)))
-            AND (?2 IS NULL OR namespace = ?2) AND (?3 IS NULL OR name = ?3)
-            AND (?4 IS NULL OR content = ?4)
-         ORDER BY id DESC LIMIT ?5",
-    )
-    .bind(json(&filter.states)?)
-    .bind(namespace)
-    .bind(name)
-    .bind(filter.content.map(|content| content.to_vec()))
-    .bind(filter.limit)
-    .fetch_all(pool)
-    .await?;
+    let list = match (&filter.content, &filter.template) {
+        (Some(_), _) => list!("content = ?4"),
+        (None, Some(_)) => list!("namespace = ?2 AND name = ?3"),
+        (None, None) => list!("true"),
+    };
+    let rows = sqlx::query(list)
+        .bind(json(&filter.states)?)
+        .bind(namespace)
+        .bind(name)
+        .bind(filter.content.map(|content| content.to_vec()))
+        .bind(filter.limit)
+        .fetch_all(pool)
+        .await?;
     rows.iter().map(task_record).collect()
 }
 
