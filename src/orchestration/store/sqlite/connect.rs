@@ -31,6 +31,8 @@ impl Place {
             .filename(&self.path)
             .create_if_missing(false)
             .foreign_keys(true)
+            // Whole answers are taken at once: the two threads need not meet for every few rows.
+            .row_buffer_size(1_024)
             .busy_timeout(self.options.busy_timeout)
             .disable_statement_logging()
     }

@@ -6,7 +6,6 @@ use sqlx::{Connection, SqliteConnection};
 
 use super::connect::Place;
 use super::fault::{Fault, is_busy};
-use super::unit::CLOCK;
 use crate::orchestration::store::StoreError;
 
 /// Every change of the schema, in order; the position (from 1) is the version.
@@ -52,12 +51,10 @@ async fn up_to_date(conn: &mut SqliteConnection, place: &Place) -> Result<(), At
     let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::query(TABLE).execute(&mut *tx).await?;
     let done = version(&mut tx, place).await?;
-    let (now,): (i64,) = sqlx::query_as(CLOCK).fetch_one(&mut *tx).await?;
     for (version, &statements) in (1_i64..).zip(MIGRATIONS).skip(done) {
         sqlx::raw_sql(statements).execute(&mut *tx).await?;
-        sqlx::query("INSERT INTO postroom_migrations (version, applied_at) VALUES (?1, ?2)")
+        sqlx::query("INSERT INTO postroom_migrations (version, applied_at) VALUES (?1, CAST(round(unixepoch('subsec') * 1000) AS INTEGER))")
             .bind(version)
-            .bind(now)
             .execute(&mut *tx)
             .await?;
     }

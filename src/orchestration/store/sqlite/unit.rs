@@ -9,9 +9,6 @@ use uuid::Uuid;
 use super::fault::Fault;
 use crate::orchestration::store::HistoryKind;
 
-/// Milliseconds since 1970 by `SQLite`'s clock.
-pub(super) const CLOCK: &str = "SELECT CAST(round(unixepoch('subsec') * 1000) AS INTEGER)";
-
 /// A transaction that holds the write lock.
 pub(super) struct Unit<'c> {
     pub(super) conn: &'c mut SqliteConnection,
@@ -37,14 +34,13 @@ pub(super) struct HistoryRow {
 }
 
 impl<'c> Unit<'c> {
-    /// The transaction has begun; reads the time.
-    pub(super) async fn begin(conn: &'c mut SqliteConnection) -> Result<Self, Fault> {
-        let (now,): (i64,) = sqlx::query_as(CLOCK).fetch_one(&mut *conn).await?;
-        Ok(Self {
+    /// The transaction has begun at this moment.
+    pub(super) fn new(conn: &'c mut SqliteConnection, now: i64) -> Self {
+        Self {
             conn,
             now,
             history: Vec::new(),
-        })
+        }
     }
 
     /// Keeps a row to be written at the end, in order.

@@ -19,6 +19,9 @@ use super::unit::Unit;
 use crate::actor::{Actor, Batch, Context, Receive, StopReason};
 use crate::orchestration::store::StoreError;
 
+/// Takes the lock and reads the time, in one call.
+const BEGIN: &str = "BEGIN IMMEDIATE; SELECT CAST(round(unixepoch('subsec') * 1000) AS INTEGER)";
+
 pub(super) struct SqliteWriter {
     place: Arc<Place>,
     commits: Arc<AtomicU64>,
@@ -130,8 +133,8 @@ impl SqliteWriter {
         connection: &mut SqliteConnection,
         writes: &[&Write],
     ) -> Result<Vec<Answer>, Fault> {
-        self.begin(connection).await?;
-        let mut unit = Unit::begin(connection).await?;
+        let now = self.begin(connection).await?;
+        let mut unit = Unit::new(connection, now);
         let answers = batch::carry_out(&mut unit, writes).await?;
         unit.write_history().await?;
         sqlx::query("COMMIT").execute(connection).await?;
@@ -139,14 +142,13 @@ impl SqliteWriter {
     }
 
     /// Takes the lock at once: a transaction that begins by reading could not wait for it later.
-    async fn begin(&self, connection: &mut SqliteConnection) -> Result<(), Fault> {
+    /// Returns the time by the database's clock.
+    async fn begin(&self, connection: &mut SqliteConnection) -> Result<i64, Fault> {
         let since = Instant::now();
         loop {
-            match sqlx::query("BEGIN IMMEDIATE")
-                .execute(&mut *connection)
-                .await
-            {
-                Ok(_) => return Ok(()),
+            let begun: Result<(i64,), _> = sqlx::query_as(BEGIN).fetch_one(&mut *connection).await;
+            match begun {
+                Ok((now,)) => return Ok(now),
                 Err(error) if is_busy(&error) => {
                     if self.place.wait(since).await.is_err() {
                         let waited = since.elapsed().as_millis();
