@@ -109,7 +109,7 @@ impl Progress {
                     " (attempt {attempt} of {max_attempts}), again in {}: {error}",
                     clock::duration(*delay)
                 );
-                self.line(*index, "failed", Some(Colour::Yellow), &rest);
+                self.line(*index, "retrying", Some(Colour::Yellow), &rest);
             }
             _ => {}
         }
@@ -265,6 +265,8 @@ fn names<'a>(all: impl Iterator<Item = &'a str>) -> Option<String> {
     }
 }
 
+/// An error in one line.
 fn brief(error: &str) -> String {
-    output::shorten(error, 160)
+    let lines: Vec<&str> = error.trim_end().lines().collect();
+    output::shorten(&lines.join(" / "), 160)
 }

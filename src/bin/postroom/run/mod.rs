@@ -199,9 +199,6 @@ impl Run<'_> {
             .map_or_else(String::new, |ended| format!(" on {}", clock::date(ended)));
         output::note(&match record.state {
             TaskState::Complete => format!("It was complete already{ended}; --again runs it anew."),
-            TaskState::Failed if !self.args.retry => {
-                format!("It failed{ended}; --retry continues it, --again runs it anew.")
-            }
             state => format!("It was {state} already{ended}; --again runs it anew."),
         });
         Ok(status)
