@@ -34,7 +34,8 @@ pub(crate) async fn run(args: &RunArgs) -> Result<Status, Failure> {
     let (table, groups) = handlers::for_process(identity.process)?;
     let template = Arc::new(template::load(&args.file, &table)?);
 
-    let signals = Signals::listen(groups).map_err(|error| Failure::trouble(&error))?;
+    let signals =
+        Signals::listen(identity.process, groups).map_err(|error| Failure::trouble(&error))?;
     let store = database::open(&args.database).await?;
     let config = OrchestrationConfig::default();
     let config = OrchestrationConfig {
