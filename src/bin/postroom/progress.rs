@@ -172,10 +172,19 @@ impl Progress {
 
     /// Says something besides.
     pub(crate) fn note(&self, text: &str) {
+        self.aside(|| output::note(text));
+    }
+
+    /// Says something because of a key that was pressed.
+    pub(crate) fn note_after_key(&self, text: &str) {
+        self.aside(|| output::note_after_key(text));
+    }
+
+    fn aside(&self, say: impl FnOnce()) {
         match &self.bar {
             // Suspended, not printed by the bar: a bar that is not drawn would swallow it.
-            Some(bar) => bar.suspend(|| output::note(text)),
-            None => output::note(text),
+            Some(bar) => bar.suspend(say),
+            None => say(),
         }
     }
 

@@ -166,8 +166,8 @@ impl<'a> Drive<'a> {
     async fn let_go(&self, events: &mut Receiver<OrchestrationEvent>, progress: &mut Progress) {
         if let Some(running) = progress.running() {
             let patience = crate::clock::duration(self.core.context().config().drain);
-            progress.note(&format!(
-                "\nInterrupted. Waiting up to {patience} for {running}; Ctrl-C again stops at once."
+            progress.note_after_key(&format!(
+                "Interrupted. Waiting up to {patience} for {running}; Ctrl-C again stops at once."
             ));
         }
         let mut shutdown = pin!(self.core.shutdown());

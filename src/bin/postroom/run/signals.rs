@@ -42,7 +42,7 @@ impl Signals {
             groups.kill_all();
             // What left its group can still be told by its mark.
             end_orphans(process);
-            output::note("\nStopped at once; the same command resumes.");
+            output::note_after_key("Stopped at once; the same command resumes.");
             std::process::exit(Status::Interrupted as i32);
         });
         Ok(Self {
