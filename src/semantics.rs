@@ -38,6 +38,7 @@
 //! | R1 | `r01_an_answer_and_an_error_keep_their_types` | `tests/messages.rs` |
 //! | R1 | `r01_one_handler_at_a_time_across_awaits` | `tests/messages.rs` |
 //! | R1 | `r01_actors_that_ask_each_other_compile` | `tests/messages.rs` |
+//! | R1 | `r01_the_public_types_are_as_free_as_their_messages` | `tests/messages.rs` |
 //! | R2 | `r02_each_sender_is_handled_in_its_own_order` | `tests/backpressure.rs` |
 //! | R2 | `r02_order_holds_across_types_senders_and_handles` | `tests/messages.rs` |
 //! | R3 | `r03_capacity_is_exact_and_the_running_message_takes_no_slot` | `tests/backpressure.rs` |
@@ -124,6 +125,7 @@
 //! | R15 | `r15_a_circle_of_sends_is_named` | `src/registry/order.rs` |
 //! | R15 | `r15_a_registry_that_is_dropped_warns_and_one_that_is_shut_down_does_not` | `tests/logs.rs` |
 //! | R15 | `r15_a_duplicate_name_or_route_and_capacity_zero_are_build_errors` | `tests/registry.rs` |
+//! | R15 | `r15_a_refused_registration_leaves_no_trace` | `tests/registry.rs` |
 //! | R15 | `r15_declared_sends_are_checked_before_anything_starts` | `tests/registry.rs` |
 //! | R15 | `r15_handles_exist_before_their_actors` | `tests/registry.rs` |
 //! | R15 | `r15_a_builder_that_never_starts_gives_everything_back` | `tests/registry.rs` |
@@ -133,6 +135,7 @@
 //! | R15 | `r15_outside_a_runtime_is_an_error` | `tests/registry.rs` |
 //! | R15 | `r15_routes_lead_to_whoever_declared_the_message` | `tests/registry.rs` |
 //! | R15 | `r15_a_registry_that_is_dropped_stops_its_actors` | `tests/registry.rs` |
+//! | R16 | `r16_an_orchestration_shut_down_under_load_accounts_for_every_message` | `tests/orchestration.rs` |
 //! | R16 | `r16_a_kill_goes_before_a_handler_that_could_go_on` | `tests/asks.rs` |
 //! | R16 | `r16_drain_handles_what_was_accepted_and_closes_to_the_rest` | `tests/backpressure.rs` |
 //! | R16 | `r16_stop_gives_back_what_is_queued` | `tests/backpressure.rs` |
@@ -141,6 +144,7 @@
 //! | R16 | `r16_a_stop_before_the_start_starts_nothing` | `tests/life.rs` |
 //! | R16 | `r16_levels_only_rise_and_may_be_asked_for_again` | `tests/life.rs` |
 //! | R16 | `r16_an_actor_may_stop_itself` | `tests/life.rs` |
+//! | R16 | `r16_an_actor_that_stops_itself_is_closed_before_its_stopped_runs` | `tests/life.rs` |
 //! | R16 | `r16_tasks_of_an_actor_can_wait_for_its_end` | `tests/life.rs` |
 //! | R16 | `r16_a_shutdown_under_load_accounts_for_every_message` | `tests/registry.rs` |
 //! | R16 | `r16_routes_close_at_once_and_mailboxes_in_their_turn` | `tests/registry.rs` |

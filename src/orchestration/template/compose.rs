@@ -9,14 +9,12 @@ use std::rc::Rc;
 use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle, Tag, options};
 
 use super::MAX_DOCUMENT_BYTES;
-use super::document::{Located, Node};
+use super::document::{Entry, Located, Node};
 use super::errors::{Place, Problem, TemplateError, short};
 use super::scalar;
 
 /// The most lists and maps that may lie within one another.
 pub(super) const MAX_DEPTH: usize = 64;
-
-type Entry = (Located<Rc<str>>, Located<Node>);
 
 pub(super) fn compose(text: &str) -> Result<Located<Node>, TemplateError> {
     let options = options! { emit_comments: false };
