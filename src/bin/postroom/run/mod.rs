@@ -79,7 +79,10 @@ impl Run<'_> {
     async fn to_the_end(&self) -> Result<Status, Failure> {
         let task = match self.choose().await? {
             Choice::Show(record) => return self.show(&record).await,
-            Choice::Submit(options) => self.submit(options).await?,
+            Choice::Submit(identity) => {
+                self.mention_others().await?;
+                self.submit(identity).await?
+            }
             Choice::Resume(record) => {
                 output::note(&format!(
                     "Resuming task {}: {} of {} steps are complete.",
@@ -146,7 +149,6 @@ impl Run<'_> {
             self.template.steps().len(),
             self.core.context().config().concurrency
         ));
-        self.mention_others().await?;
         Ok(task)
     }
 
