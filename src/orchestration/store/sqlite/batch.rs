@@ -39,7 +39,7 @@ pub(super) async fn carry_out(
                 }
             }
             Write::Claim(request) => {
-                answers.push(Answer::Claim(claim::claim(unit, request).await?))
+                answers.push(Answer::Claim(claim::claim(unit, request).await?));
             }
             Write::Heartbeat(process, lease) => {
                 let held = lease::heartbeat(unit, *process, *lease).await?;
@@ -50,7 +50,7 @@ pub(super) async fn carry_out(
                 answers.push(Answer::Release(released));
             }
             Write::Sweep(request) => {
-                answers.push(Answer::Sweep(sweep::sweep(unit, request).await?))
+                answers.push(Answer::Sweep(sweep::sweep(unit, request).await?));
             }
             Write::Operate(operations) => {
                 let mut outcomes = Vec::with_capacity(operations.len());

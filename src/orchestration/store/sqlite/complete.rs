@@ -20,6 +20,18 @@ use crate::orchestration::store::{
 /// Longer results are bound by themselves: taking apart a set costs as much as the set is long.
 const LARGE: usize = 16 * 1024;
 
+/// A step as it is written: task, position, epoch, state, due time, result, error.
+#[derive(Serialize)]
+struct Written<'a>(
+    i64,
+    u32,
+    u64,
+    StepState,
+    Option<i64>,
+    Option<&'a str>,
+    Option<&'a str>,
+);
+
 /// A completion that is recorded.
 struct Recorded<'a> {
     /// Its place among all completions.
@@ -176,24 +188,13 @@ async fn write_steps(unit: &mut Unit<'_>, recorded: &[Recorded<'_>]) -> Result<(
     if recorded.is_empty() {
         return Ok(());
     }
-    #[derive(Serialize)]
-    struct Row<'a>(
-        i64,
-        u32,
-        u64,
-        StepState,
-        Option<i64>,
-        Option<&'a str>,
-        Option<&'a str>,
-    );
-
-    let rows: Vec<Row<'_>> = recorded
+    let rows: Vec<Written<'_>> = recorded
         .iter()
         .map(|one| {
             let result = one.result().filter(|result| result.len() <= LARGE);
             let step = &one.step;
             let error = one.error.as_deref();
-            Row(
+            Written(
                 step.task_id,
                 step.index,
                 step.epoch,

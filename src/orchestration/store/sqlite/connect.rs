@@ -85,7 +85,7 @@ impl Place {
         }
     }
 
-    /// Makes the file if there is none, readable by its owner alone. SQLite gives the same rights to the files
+    /// Makes the file if there is none, readable by its owner alone. `SQLite` gives the same rights to the files
     /// it puts beside it.
     pub(super) async fn create(&self) -> Result<(), StoreError> {
         let folder = self.path.parent().unwrap_or(Path::new("."));

@@ -48,7 +48,7 @@ impl Fault {
     }
 }
 
-/// Whether SQLite says that somebody else holds a lock.
+/// Whether `SQLite` says that somebody else holds a lock.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     const BUSY: i32 = 5;
     const LOCKED: i32 = 6;

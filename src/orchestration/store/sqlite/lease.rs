@@ -23,7 +23,8 @@ pub(super) async fn heartbeat(
         .await?;
     let held: Vec<(Vec<u8>, i64, i64)> = sqlx::query_as(
         "SELECT t.uuid, s.idx, s.epoch
-         FROM postroom_steps s CROSS JOIN postroom_tasks t ON t.id = s.task_id
+         FROM postroom_steps s INDEXED BY postroom_steps_running
+         CROSS JOIN postroom_tasks t ON t.id = s.task_id
          WHERE s.state = 'running' AND s.owner = ?1
          ORDER BY s.task_id, s.idx",
     )
@@ -32,7 +33,7 @@ pub(super) async fn heartbeat(
     .await?;
     if !held.is_empty() {
         sqlx::query(
-            "UPDATE postroom_steps SET lease_until = ?2 WHERE state = 'running' AND owner = ?1",
+            "UPDATE postroom_steps INDEXED BY postroom_steps_running SET lease_until = ?2 WHERE state = 'running' AND owner = ?1",
         )
         .bind(owner)
         .bind(unit.now + settle::millis(lease))
@@ -74,7 +75,8 @@ pub(super) async fn release(
 /// Gives back every lease of a process.
 pub(super) async fn release_all(unit: &mut Unit<'_>, process: Uuid) -> Result<(), Fault> {
     let held: Vec<(i64, i64)> = sqlx::query_as(
-        "SELECT task_id, idx FROM postroom_steps WHERE state = 'running' AND owner = ?1",
+        "SELECT task_id, idx FROM postroom_steps INDEXED BY postroom_steps_running
+         WHERE state = 'running' AND owner = ?1",
     )
     .bind(process.as_bytes().as_slice())
     .fetch_all(&mut *unit.conn)

@@ -1,4 +1,4 @@
-//! Workflows in one SQLite file.
+//! Workflows in one `SQLite` file.
 //!
 //! ```text
 //!   callers ── Write ──▶ mailbox ──▶ SqliteWriter ── BEGIN IMMEDIATE … COMMIT ──▶ file
@@ -23,6 +23,8 @@ mod location;
 mod migrate;
 mod operate;
 mod options;
+#[cfg(test)]
+mod plans;
 mod process;
 mod read;
 mod step_row;
@@ -55,7 +57,7 @@ use intent::{Answer, Write};
 pub use options::SqliteOptions;
 use writer::SqliteWriter;
 
-/// A store in an SQLite file.
+/// A store in an `SQLite` file.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

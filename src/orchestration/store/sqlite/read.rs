@@ -147,31 +147,47 @@ fn history_kind(name: &str) -> Result<HistoryKind, Fault> {
     }
 }
 
+/// A list of tasks; the first condition decides which index is used.
+macro_rules! list {
+    ($first:literal) => {
+        concat!(
+            "SELECT * FROM postroom_tasks WHERE ",
+            $first,
+            " AND (?1 = '[]' OR state IN (SELECT value FROM json_each(?1)))
+              AND (?2 IS NULL OR +namespace = ?2) AND (?3 IS NULL OR +name = ?3)
+              AND (?4 IS NULL OR +content = ?4)
+              ORDER BY id DESC LIMIT ?5"
+        )
+    };
+}
+
+#[cfg(test)]
+pub(super) use list;
+
 pub(super) async fn tasks(
     pool: &SqlitePool,
     filter: &TaskFilter,
 ) -> Result<Vec<TaskRecord>, Fault> {
     let (namespace, name) = filter.template.clone().unzip();
-    let rows = sqlx::query(
-        "SELECT * FROM postroom_tasks
-         WHERE (?1 = '[]' OR state IN (SELECT value FROM json_each(?1)))
-            AND (?2 IS NULL OR namespace = ?2) AND (?3 IS NULL OR name = ?3)
-            AND (?4 IS NULL OR content = ?4)
-         ORDER BY id DESC LIMIT ?5",
-    )
-    .bind(json(&filter.states)?)
-    .bind(namespace)
-    .bind(name)
-    .bind(filter.content.map(|content| content.to_vec()))
-    .bind(filter.limit)
-    .fetch_all(pool)
-    .await?;
+    let list = match (&filter.content, &filter.template) {
+        (Some(_), _) => list!("content = ?4"),
+        (None, Some(_)) => list!("namespace = ?2 AND name = ?3"),
+        (None, None) => list!("true"),
+    };
+    let rows = sqlx::query(list)
+        .bind(json(&filter.states)?)
+        .bind(namespace)
+        .bind(name)
+        .bind(filter.content.map(|content| content.to_vec()))
+        .bind(filter.limit)
+        .fetch_all(pool)
+        .await?;
     rows.iter().map(task_record).collect()
 }
 
 #[derive(FromRow)]
 struct Process {
-    process: Vec<u8>,
+    uuid: Vec<u8>,
     host: String,
     pid: i64,
     pid_birth: String,
@@ -183,9 +199,9 @@ struct Process {
 
 pub(super) async fn processes(pool: &SqlitePool) -> Result<Vec<ProcessRecord>, Fault> {
     let rows: Vec<Process> = sqlx::query_as(
-        "SELECT p.process, p.host, p.pid, p.pid_birth, p.callables, p.only_task,
+        "SELECT p.process AS uuid, p.host, p.pid, p.pid_birth, p.callables, p.only_task,
                 CAST(round(unixepoch('subsec') * 1000) AS INTEGER) - p.heard_at AS silent,
-                (SELECT count(*) FROM postroom_steps s
+                (SELECT count(*) FROM postroom_steps s INDEXED BY postroom_steps_running
                  WHERE s.state = 'running' AND s.owner = p.process) AS leases
          FROM postroom_processes p ORDER BY p.process",
     )
@@ -195,7 +211,7 @@ pub(super) async fn processes(pool: &SqlitePool) -> Result<Vec<ProcessRecord>, F
         .map(|row| {
             Ok(ProcessRecord {
                 registration: ProcessRegistration {
-                    process: uuid(&row.process)?,
+                    process: uuid(&row.uuid)?,
                     host: row.host,
                     pid: number(row.pid)?,
                     pid_birth: row.pid_birth,

@@ -59,12 +59,15 @@ pub(super) async fn submit(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<Ve
     Ok(answers)
 }
 
+/// Identity, id, content, state.
+type Found = (Vec<u8>, Vec<u8>, Vec<u8>, String);
+
 async fn find_holders(
     unit: &mut Unit<'_>,
     tasks: &[&NewTask],
 ) -> Result<HashMap<Vec<u8>, Holder>, Fault> {
     let identities: Vec<String> = tasks.iter().map(|task| hex(&task.identity)).collect();
-    let found: Vec<(Vec<u8>, Vec<u8>, Vec<u8>, String)> = sqlx::query_as(
+    let found: Vec<Found> = sqlx::query_as(
         "SELECT t.identity, t.uuid, t.content, t.state
          FROM json_each(?1) j CROSS JOIN postroom_tasks t ON t.identity = unhex(j.value)",
     )

@@ -12,11 +12,11 @@ use crate::orchestration::store::{HistoryKind, StepId, SweepReport, SweepRequest
 struct Lost {
     task_id: i64,
     idx: i64,
-    uuid: Vec<u8>,
+    task_uuid: Vec<u8>,
     owner: Option<Vec<u8>>,
     attempts: i64,
     epoch: i64,
-    lost_leases: i64,
+    times: i64,
 }
 
 pub(super) async fn sweep(
@@ -41,8 +41,9 @@ async fn take_back(
         .collect();
     // Only what is running is looked through.
     let lost: Vec<Lost> = sqlx::query_as(
-        "SELECT s.task_id, s.idx, t.uuid, s.owner, s.attempts, s.epoch, s.lost_leases
-         FROM postroom_steps s CROSS JOIN postroom_tasks t ON t.id = s.task_id
+        "SELECT s.task_id, s.idx, t.uuid AS task_uuid, s.owner, s.attempts, s.epoch, s.lost_leases AS times
+         FROM postroom_steps s INDEXED BY postroom_steps_running
+         CROSS JOIN postroom_tasks t ON t.id = s.task_id
          WHERE s.state = 'running'
             AND (s.lease_until <= ?1 OR s.owner IN (SELECT unhex(value) FROM json_each(?2)))
          ORDER BY s.task_id, s.idx LIMIT ?3",
@@ -60,10 +61,10 @@ async fn take_back(
     let mut rows = Vec::with_capacity(lost.len());
     for step in lost {
         let id = StepId {
-            task_uuid: uuid(&step.uuid)?,
+            task_uuid: uuid(&step.task_uuid)?,
             index: number(step.idx)?,
         };
-        let lost_leases: u32 = number(step.lost_leases + 1)?;
+        let lost_leases: u32 = number(step.times + 1)?;
         let (to, error) = if lost_leases > request.max_lost_leases {
             report.failed.push(id);
             (

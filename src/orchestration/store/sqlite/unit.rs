@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::fault::Fault;
 use crate::orchestration::store::HistoryKind;
 
-/// Milliseconds since 1970 by SQLite's clock.
+/// Milliseconds since 1970 by `SQLite`'s clock.
 pub(super) const CLOCK: &str = "SELECT CAST(round(unixepoch('subsec') * 1000) AS INTEGER)";
 
 /// A transaction that holds the write lock.
@@ -79,7 +79,7 @@ pub(super) fn json(rows: &(impl Serialize + ?Sized)) -> Result<String, Fault> {
     Ok(serde_json::to_string(rows)?)
 }
 
-/// Bytes as SQLite's `unhex` takes them: JSON has no bytes.
+/// Bytes as `SQLite`'s `unhex` takes them: JSON has no bytes.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()

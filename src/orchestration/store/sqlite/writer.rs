@@ -43,9 +43,10 @@ impl Receive<Write> for SqliteWriter {
     const MAX_BATCH: usize = 256;
 
     async fn receive(&mut self, batch: Batch<Write>, _: &Context<Self>) {
-        let (writes, replies): (Vec<Write>, Vec<_>) = batch.unzip();
+        let (writes, mut replies): (Vec<Write>, Vec<_>) = batch.unzip();
         let all: Vec<&Write> = writes.iter().collect();
-        match self.commit(&all).await {
+        let committed = self.commit(&all).await;
+        match committed {
             Ok(answers) => {
                 for (reply, answer) in replies.into_iter().zip(answers) {
                     reply.ok(answer);
@@ -64,9 +65,8 @@ impl Receive<Write> for SqliteWriter {
                 }
             }
             Err(error) if writes.len() == 1 => {
-                for reply in replies {
+                if let Some(reply) = replies.pop() {
                     reply.err(error);
-                    break;
                 }
             }
             Err(error) => {
