@@ -57,7 +57,7 @@ async fn o12_intents_of_all_kinds_share_a_commit() {
             store.submit(vec![chain(2)]),
             store.complete(vec![success(step, process)]),
             store.claim(super::kit::request(process, 1)),
-            store.heartbeat(process, Duration::from_secs(60)),
+            store.heartbeat(process, Duration::from_mins(1)),
         );
         submitted.unwrap().remove(0).unwrap();
         assert!(matches!(
@@ -108,7 +108,14 @@ async fn o02_only_the_intent_at_fault_gets_the_error() {
             assert!(stored.is_some());
         }
     }
-    assert_eq!(store.tasks(Default::default()).await.unwrap().len(), 19);
+    assert_eq!(
+        store
+            .tasks(postroom::orchestration::store::TaskFilter::default())
+            .await
+            .unwrap()
+            .len(),
+        19
+    );
     assert_sound(&store).await;
     store.close().await;
 }

@@ -110,7 +110,7 @@ async fn finish(store: &postroom::orchestration::store::sqlite::SqliteStore) {
         process,
         dead,
         max_lost_leases: 3,
-        process_ttl: std::time::Duration::from_secs(60),
+        process_ttl: std::time::Duration::from_mins(1),
         limit: 10_000,
     };
     store.sweep(request).await.unwrap();

@@ -90,7 +90,7 @@ pub(crate) fn request(process: Uuid, limit: u32) -> ClaimRequest {
         scope: ClaimScope::Any,
         callables: vec!["work".into()],
         limit,
-        lease: Duration::from_secs(60),
+        lease: Duration::from_mins(1),
     }
 }
 

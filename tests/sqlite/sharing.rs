@@ -92,7 +92,14 @@ async fn o12_a_lock_held_too_long_is_a_typed_error_and_readers_go_on() {
 
     sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
     submit(&store, chain(1)).await;
-    assert_eq!(store.tasks(Default::default()).await.unwrap().len(), 2);
+    assert_eq!(
+        store
+            .tasks(postroom::orchestration::store::TaskFilter::default())
+            .await
+            .unwrap()
+            .len(),
+        2
+    );
     store.close().await;
 }
 
