@@ -304,32 +304,38 @@ impl<'b, A: Actor> Registration<'b, A> {
             (slot.seat, slot.name, slot.duplicate)
         } else {
             let name = self.name.unwrap_or_else(|| self.mould.name());
-            let duplicate = !builder.names.insert(Arc::clone(&name));
+            let duplicate = builder.names.contains(&name);
             (
                 Seat::new(Arc::clone(&name), DEFAULT_CAPACITY),
                 name,
                 duplicate,
             )
         };
+        // Everything is checked before anything is changed, so that a refusal leaves nothing behind.
         if duplicate {
             return Err(BuildError::DuplicateName { name });
         }
-        match self.capacity {
-            Some(0) => return Err(BuildError::ZeroCapacity { actor: name }),
-            Some(capacity) => seat.set_capacity(capacity),
-            None => {}
+        if self.capacity == Some(0) {
+            return Err(BuildError::ZeroCapacity { actor: name });
         }
+        let mut own = HashSet::new();
         for (message, text, _) in &self.handles {
-            if let Some(first) = builder.routed.insert(*message, Arc::clone(&name)) {
+            let taken = builder.routed.get(message);
+            if let Some(first) = taken.or((!own.insert(*message)).then_some(&name)) {
                 return Err(BuildError::DuplicateRoute {
                     message: text,
-                    first,
+                    first: Arc::clone(first),
                     second: name,
                 });
             }
         }
+        if let Some(capacity) = self.capacity {
+            seat.set_capacity(capacity);
+        }
+        builder.names.insert(Arc::clone(&name));
         let handle = seat.handle();
         for (message, _, recipient) in self.handles {
+            builder.routed.insert(message, Arc::clone(&name));
             builder.table.insert(message, recipient(&handle));
         }
         let actor: Arc<dyn Managed> = seat.managed();
