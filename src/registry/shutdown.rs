@@ -26,7 +26,7 @@ async fn end(member: &Member, level: Level, deadline: Instant) -> ActorReport {
     }
     tracing::warn!(
         actor = &**actor.name(),
-        "the actor has not drained in time and is stopped"
+        "the actor has not ended in time and is stopped"
     );
     actor.raise(Level::Stop);
     if let Ok(exit) = timeout(GRACE, actor.life().ended()).await {
@@ -52,16 +52,19 @@ pub(super) async fn end_all(
 ) -> Vec<ActorReport> {
     let last = after(settings.total);
     let mut reports = Vec::with_capacity(members.len());
+    let mut levels = vec![level; members.len()];
     for (at, member) in members.iter().enumerate().rev() {
         if Instant::now() >= last {
             // No time is left for anyone: the rest stop side by side.
-            members[..=at]
-                .iter()
-                .rev()
-                .for_each(|member| member.actor.raise(Level::Stop));
+            for (member, level) in members[..=at].iter().zip(&mut levels).rev() {
+                if member.actor.life().exit().is_none() {
+                    *level = Level::Stop;
+                    member.actor.raise(Level::Stop);
+                }
+            }
         }
         let own = after(member.drain.unwrap_or(settings.drain));
-        reports.push(end(member, level, own.min(last)).await);
+        reports.push(end(member, levels[at], own.min(last)).await);
     }
     reports.sort_by_key(|report| report.exit.sequence);
     reports
