@@ -70,6 +70,8 @@
 //! | R7 | `r07_a_message_may_insist_on_being_handled` | `tests/asks.rs` |
 //! | R7 | `r07_a_running_handler_is_never_cancelled_by_its_asker` | `tests/asks.rs` |
 //! | R7 | `r07_a_wait_that_panics_leaves_no_place_in_the_line` | `tests/endings.rs` |
+//! | R7 | `r07_an_ask_that_is_polled_again_panics_and_does_not_hang` | `tests/endings.rs` |
+//! | R7 | `r07_a_waker_may_use_the_actor_when_it_is_dropped` | `tests/endings.rs` |
 //! | R8 | `r08_waiting_for_oneself_is_an_error` | `tests/asks.rs` |
 //! | R8 | `r08_asking_another_actor_is_no_deadlock` | `tests/asks.rs` |
 //! | R8 | `r08_asking_oneself_through_a_route_is_an_error` | `tests/registry.rs` |
@@ -90,6 +92,7 @@
 //! | R11 | `r11_a_start_that_fails_in_any_way_ends_the_actor_without_stopped` | `tests/life.rs` |
 //! | R11 | `r11_trouble_in_stopped_is_reported_and_hangs_nothing` | `tests/life.rs` |
 //! | R11 | `r11_stopped_runs_after_a_panic_and_after_a_kill` | `tests/life.rs` |
+//! | R11 | `r11_a_hook_that_waits_without_a_clock_says_so` | `tests/endings.rs` |
 //! | R11 | `r11_incarnations_never_overlap` | `tests/restarts.rs` |
 //! | R12 | `r12_a_panic_while_dropping_the_state_is_reported` | `tests/life.rs` |
 //! | R12 | `r12_a_panic_while_dropping_a_queued_message_loses_no_other` | `tests/life.rs` |

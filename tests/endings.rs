@@ -234,18 +234,19 @@ async fn r16_the_report_says_who_had_to_be_stopped() {
     let mut builder = ActorRegistry::builder();
     builder.shutdown_deadline(Duration::from_secs(1));
     let mut handles = Vec::new();
-    for name in ["early", "queued", "stuck"] {
+    for name in ["early", "idle", "idle too", "stuck"] {
         let probe = Probe::named(name, &log, &gate);
         handles.push(builder.add(probe).register().unwrap());
     }
     let registry = builder.start().await.unwrap();
     handles[0].drain();
     handles[0].closed().await;
-    occupy(&handles[2], &gate).await;
+    occupy(&handles[3], &gate).await;
     let report = registry.shutdown().await;
     let level = |name| report.actor(name).unwrap().level;
     assert_eq!(level("stuck"), postroom::actor::Level::Kill);
-    assert_eq!(level("queued"), postroom::actor::Level::Stop);
+    assert_eq!(level("idle too"), postroom::actor::Level::Stop);
+    assert_eq!(level("idle"), postroom::actor::Level::Stop);
     assert_eq!(level("early"), postroom::actor::Level::Drain);
 }
 
@@ -271,4 +272,68 @@ fn r07_a_wait_that_panics_leaves_no_place_in_the_line() {
         probe.ask(Note(3)).await.unwrap();
     });
     assert_eq!(log.entries()[1..], ["0", "1", "3"]);
+}
+
+#[test]
+fn r11_a_hook_that_waits_without_a_clock_says_so() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let gate = Gate::default();
+        let actor = SlowEnd(gate.clone()).spawn();
+        actor.ready().await.unwrap();
+        actor.stop();
+        let exit = actor.closed().await;
+        assert!(
+            exit.problems[0].to_string().contains("enable_time"),
+            "{exit}"
+        );
+        assert!(matches!(exit.reason, StopReason::Stopped), "{exit}");
+    });
+}
+
+/// A task that looks at an actor when it is dropped.
+struct Onlooker(postroom::actor::Handle<Probe>);
+
+impl std::task::Wake for Onlooker {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Onlooker {
+    fn drop(&mut self) {
+        let _ = self.0.stats();
+    }
+}
+
+#[tokio::test]
+async fn r07_a_waker_may_use_the_actor_when_it_is_dropped() {
+    let (log, gate) = (Log::default(), Gate::default());
+    let probe = Builder::new(Probe::new(&log, &gate))
+        .capacity(1)
+        .spawn()
+        .unwrap();
+    occupy(&probe, &gate).await;
+    probe.try_tell(Note(1)).unwrap();
+    let mut waits = probe.tell(Note(2));
+    for _ in 0..2 {
+        let waker = std::task::Waker::from(Arc::new(Onlooker(probe.clone())));
+        let mut cx = std::task::Context::from_waker(&waker);
+        assert!(std::pin::Pin::new(&mut waits).poll(&mut cx).is_pending());
+    }
+    drop(waits);
+    assert_eq!(probe.stats().waiting, 0);
+    gate.open();
+}
+
+#[tokio::test]
+async fn r07_an_ask_that_is_polled_again_panics_and_does_not_hang() {
+    let (log, gate) = (Log::default(), Gate::default());
+    let probe = Probe::new(&log, &gate).spawn();
+    let again = tokio::spawn(async move {
+        let mut ask = probe.ask(Note(1));
+        (&mut ask).await.unwrap();
+        let _ = poll_once(&mut ask).await;
+    });
+    assert!(again.await.unwrap_err().is_panic());
 }
