@@ -101,6 +101,8 @@
 //! | R12 | `r12_a_handlers_error_stops_nothing` | `tests/messages.rs` |
 //! | R12 | `r12_a_panic_is_the_askers_answer_and_ends_no_other_actor` | `tests/messages.rs` |
 //! | R12 | `r12_any_panic_payload_is_survived` | `tests/messages.rs` |
+//! | R12 | `r12_a_panic_is_an_outcome` | `src/orchestration/worker/executor_tests.rs` |
+//! | R12 | `r12_a_panic_while_being_dropped_is_held` | `src/orchestration/worker/executor_tests.rs` |
 //! | R13 | `r13_backoff_doubles_up_to_its_cap` | `src/supervision/backoff.rs` |
 //! | R13 | `r13_backoff_draws_spread_below_the_ceiling` | `src/supervision/backoff.rs` |
 //! | R13 | `r13_intensity_counts_inside_a_sliding_window` | `src/supervision/intensity.rs` |
@@ -156,6 +158,7 @@
 //! | R16 | `r16_levels_only_rise_and_may_be_asked_for_again` | `tests/life.rs` |
 //! | R16 | `r16_an_actor_may_stop_itself` | `tests/life.rs` |
 //! | R16 | `r16_tasks_of_an_actor_can_wait_for_its_end` | `tests/life.rs` |
+//! | R16 | `r16_shut_down_under_load_every_actor_accounts_for_every_message` | `tests/orchestration.rs` |
 //! | R16 | `r16_a_shutdown_under_load_accounts_for_every_message` | `tests/registry.rs` |
 //! | R16 | `r16_routes_close_at_once_and_mailboxes_in_their_turn` | `tests/registry.rs` |
 //! | R16 | `r16_every_caller_gets_the_same_report_and_may_go_away` | `tests/registry.rs` |
@@ -166,6 +169,7 @@
 //! | R17 | `r17_handles_know_who_they_reach` | `tests/life.rs` |
 //! | R17 | `r17_closed_is_repeatable_and_may_be_dropped` | `tests/life.rs` |
 //! | R17 | `r17_a_runtime_that_goes_away_gives_everything_back` | `tests/life.rs` |
+//! | R17 | `r17_a_runtime_that_goes_away_survives_a_state_that_panics` | `tests/endings.rs` |
 //! | R17 | `r17_the_registry_holds_its_actors` | `tests/registry.rs` |
 //! | R18 | `r18_a_flood_starves_nothing_on_a_current_thread_runtime` | `tests/fairness.rs` |
 //! | R18 | `r18_a_flood_starves_nothing_on_a_multi_thread_runtime` | `tests/fairness.rs` |

@@ -3,7 +3,9 @@
 mod common;
 
 use common::{Crash, Gate, Held, Log, Note, Probe, occupy, poll_once};
-use postroom::actor::{Actor, AskError, Builder, Context, Handler, Message, SendError, StopReason};
+use postroom::actor::{
+    Actor, AskError, Batch, Builder, Context, Handler, Message, Receive, SendError, StopReason,
+};
 use postroom::registry::ActorRegistry;
 use postroom::supervision::{Backoff, RestartPolicy};
 use std::convert::Infallible;
@@ -336,4 +338,49 @@ async fn r07_an_ask_that_is_polled_again_panics_and_does_not_hang() {
         let _ = poll_once(&mut ask).await;
     });
     assert!(again.await.unwrap_err().is_panic());
+}
+
+/// Panics when it is dropped.
+struct Brittle(Option<postroom::actor::Reply<Note>>);
+
+impl Actor for Brittle {
+    type Error = Infallible;
+}
+
+impl Receive<Note> for Brittle {
+    async fn receive(&mut self, batch: Batch<Note>, _: &Context<Self>) {
+        self.0 = batch.map(|(_, reply)| reply).last();
+    }
+}
+
+impl Drop for Brittle {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "brittle");
+    }
+}
+
+#[test]
+fn r17_a_runtime_that_goes_away_survives_a_state_that_panics() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let brittle = runtime.block_on(async { Brittle(None).spawn() });
+    let asker = brittle.clone();
+    let mut ask = Box::pin(async move { asker.ask(Note(1)).await });
+    runtime.block_on(async {
+        assert!(poll_once(&mut ask).await.is_pending());
+        while brittle.stats().account.forwarded == 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+    drop(runtime);
+    let other = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    other.block_on(async {
+        assert!(matches!(ask.await, Err(AskError::NoReply { .. })));
+        let exit = brittle.closed().await;
+        assert!(matches!(exit.reason, StopReason::RuntimeGone));
+        assert!(exit.is_balanced());
+    });
 }

@@ -62,7 +62,7 @@ impl<A: Actor> Context<A> {
 
     /// Waits until someone outside asks the actor to drain, stop or die, or until it has ended by
     /// itself: for handlers that take long, and for tasks that work for the actor. The future does not
-    /// keep the actor alive.
+    /// keep the actor alive. A restart does not end the wait.
     ///
     /// # Cancel safety
     /// Nothing is lost by dropping it.
