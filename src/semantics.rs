@@ -1,4 +1,4 @@
-//! What the runtime promises, and which tests prove it.
+//! What is promised, and which tests prove it.
 //!
 //! The tests of a clause carry its number in their names. A test of its own checks that every test
 //! named here exists, and that every test with a clause's number is named here.
@@ -38,6 +38,7 @@
 //! | R1 | `r01_an_answer_and_an_error_keep_their_types` | `tests/messages.rs` |
 //! | R1 | `r01_one_handler_at_a_time_across_awaits` | `tests/messages.rs` |
 //! | R1 | `r01_actors_that_ask_each_other_compile` | `tests/messages.rs` |
+//! | R1 | `r01_the_public_types_are_as_free_as_their_messages` | `tests/messages.rs` |
 //! | R2 | `r02_each_sender_is_handled_in_its_own_order` | `tests/backpressure.rs` |
 //! | R2 | `r02_order_holds_across_types_senders_and_handles` | `tests/messages.rs` |
 //! | R3 | `r03_capacity_is_exact_and_the_running_message_takes_no_slot` | `tests/backpressure.rs` |
@@ -101,8 +102,6 @@
 //! | R12 | `r12_a_handlers_error_stops_nothing` | `tests/messages.rs` |
 //! | R12 | `r12_a_panic_is_the_askers_answer_and_ends_no_other_actor` | `tests/messages.rs` |
 //! | R12 | `r12_any_panic_payload_is_survived` | `tests/messages.rs` |
-//! | R12 | `r12_a_panic_is_an_outcome` | `src/orchestration/worker/executor_tests.rs` |
-//! | R12 | `r12_a_panic_while_being_dropped_is_held` | `src/orchestration/worker/executor_tests.rs` |
 //! | R13 | `r13_backoff_doubles_up_to_its_cap` | `src/supervision/backoff.rs` |
 //! | R13 | `r13_backoff_draws_spread_below_the_ceiling` | `src/supervision/backoff.rs` |
 //! | R13 | `r13_intensity_counts_inside_a_sliding_window` | `src/supervision/intensity.rs` |
@@ -133,6 +132,7 @@
 //! | R15 | `r15_a_circle_of_sends_is_named` | `src/registry/order.rs` |
 //! | R15 | `r15_a_registry_that_is_dropped_warns_and_one_that_is_shut_down_does_not` | `tests/logs.rs` |
 //! | R15 | `r15_a_duplicate_name_or_route_and_capacity_zero_are_build_errors` | `tests/registry.rs` |
+//! | R15 | `r15_a_refused_registration_leaves_no_trace` | `tests/registry.rs` |
 //! | R15 | `r15_declared_sends_are_checked_before_anything_starts` | `tests/registry.rs` |
 //! | R15 | `r15_handles_exist_before_their_actors` | `tests/registry.rs` |
 //! | R15 | `r15_a_builder_that_never_starts_gives_everything_back` | `tests/registry.rs` |
@@ -145,6 +145,7 @@
 //! | R15 | `r15_a_rollback_that_is_dropped_stops_what_has_started` | `tests/rollback.rs` |
 //! | R15 | `r15_a_rollback_does_not_wait_for_actors_that_never_start` | `tests/rollback.rs` |
 //! | R15 | `r15_a_refused_registration_leaves_nothing_behind` | `tests/rollback.rs` |
+//! | R16 | `r16_an_orchestration_shut_down_under_load_accounts_for_every_message` | `tests/orchestration.rs` |
 //! | R16 | `r16_a_kill_goes_before_a_handler_that_could_go_on` | `tests/asks.rs` |
 //! | R16 | `r16_drain_handles_what_was_accepted_and_closes_to_the_rest` | `tests/backpressure.rs` |
 //! | R16 | `r16_stop_gives_back_what_is_queued` | `tests/backpressure.rs` |
@@ -157,8 +158,8 @@
 //! | R16 | `r16_a_stop_before_the_start_starts_nothing` | `tests/life.rs` |
 //! | R16 | `r16_levels_only_rise_and_may_be_asked_for_again` | `tests/life.rs` |
 //! | R16 | `r16_an_actor_may_stop_itself` | `tests/life.rs` |
+//! | R16 | `r16_an_actor_that_stops_itself_is_closed_before_its_stopped_runs` | `tests/life.rs` |
 //! | R16 | `r16_tasks_of_an_actor_can_wait_for_its_end` | `tests/life.rs` |
-//! | R16 | `r16_shut_down_under_load_every_actor_accounts_for_every_message` | `tests/orchestration.rs` |
 //! | R16 | `r16_a_shutdown_under_load_accounts_for_every_message` | `tests/registry.rs` |
 //! | R16 | `r16_routes_close_at_once_and_mailboxes_in_their_turn` | `tests/registry.rs` |
 //! | R16 | `r16_every_caller_gets_the_same_report_and_may_go_away` | `tests/registry.rs` |
@@ -175,3 +176,105 @@
 //! | R18 | `r18_a_flood_starves_nothing_on_a_multi_thread_runtime` | `tests/fairness.rs` |
 //! | R18 | `r18_a_sender_in_a_loop_gives_way` | `tests/fairness.rs` |
 //! | R19 | `r19_counts_are_exact_at_every_instant` | `tests/messages.rs` |
+//!
+//! # The orchestration
+//!
+//! Clauses whose tests have other names are proved by the conformance suite, which runs against every store.
+//!
+//! | Clause | Proved | Promise |
+//! |---|---|---|
+//! | O1 | yes | The database is the truth; mailboxes only carry work. A submission is acknowledged after the durable commit of task, steps and edges; a result when its completion has committed. Losing every process loses nothing acknowledged. Handlers run at least once; results, counters and finalisation happen once. |
+//! | O2 | in part | Each intent is atomic, by compare-and-swap on state and epoch; the loser gets a graceful answer. One commit may carry many intents, and one that fails harms no neighbour. Proved by the conformance suite, on every store. Not yet: re-reading after a lost connection to a server. |
+//! | O3 | yes | A claimed step carries a lease and an epoch that rises at every claim and is given to the handler. Heartbeats renew; only the store's clock decides. A stale completion is answered as stale and leaves one history row. Lost leases count apart from attempts. |
+//! | O4 | yes | A task is finalised once per run, by compare-and-swap, however many processes see the last step finish. Proved by the conformance suite. |
+//! | O5 | in part | No unfinished task is without an owner: `Store::audit` checks it, and tests end with it. Not yet: a command for operators. |
+//! | O6 | yes | One intent records result, attempt, the children's counters and readiness, and finalises when nothing remains. Proved by the conformance suite with joins of 1,100. |
+//! | O7 | in part | Retries, backoff, permanent errors and timeouts as declared; what is not known is refused at load. Not yet: hints such as `Retry-After`. |
+//! | O8 | in part | `failure_policy: continue`; a failed task names its first failed step, and can be retried; cancelling. Not yet: `fail_fast`, pausing, resolving, rerunning from a step. |
+//! | O9 | not yet | Steps that are decided at run time. |
+//! | O10 | yes | Identity by template and input, by the caller's key, or none; a duplicate is answered and never run twice; a task keeps its own copy of its template. |
+//! | O11 | not yet | Submitting and completing inside the caller's own transaction. |
+//! | O12 | in part | One conformance suite over all stores. Not yet: PostgreSQL. |
+//! | O13 | in part | Every queue is bounded and a full one makes its callers wait; a claim takes no more than there is room for. Not yet: shedding by load, a circuit breaker. |
+//! | O14 | yes | Bad input gets an error that names the place, and nothing is stored; a worker claims only what it has a handler for; a step that nobody can run leaves its task `blocked` with the reason. |
+//! | O15 | yes | Rows, spans and log lines carry the correlation id; payloads do not show in debug output. |
+//!
+//! # Tests of the orchestration
+//!
+//! | Clause | Test | File |
+//! |---|---|---|
+//! | O1 | `o01_a_killed_run_is_resumed_and_finished_steps_are_not_repeated` | `tests/cli/resume.rs` |
+//! | O1 | `o01_killed_again_and_again_it_ends_complete` | `tests/cli/resume.rs` |
+//! | O1 | `o01_a_diamond_runs_each_step_once_parents_before_children` | `tests/orchestration.rs` |
+//! | O1 | `o01_lost_answers_of_the_store_lose_no_task_and_record_no_result_twice` | `tests/orchestration_faults.rs` |
+//! | O1 | `o01_a_killed_process_loses_nothing_that_was_acknowledged` | `tests/sqlite/crash.rs` |
+//! | O2 | `refusals_do_not_harm_their_neighbours` | `src/orchestration/store/conformance/completions.rs` |
+//! | O2 | `operations_on_the_same_task_in_one_batch_see_each_other` | `src/orchestration/store/conformance/operations.rs` |
+//! | O2 | `concurrent_claims_never_share_a_step` | `src/orchestration/store/conformance/races.rs` |
+//! | O2 | `o02_only_the_intent_at_fault_gets_the_error` | `tests/sqlite/commits.rs` |
+//! | O2 | `o02_abandoned_callers_leave_nothing_half_done` | `tests/sqlite/commits.rs` |
+//! | O3 | `a_renewed_lease_is_left_alone` | `src/orchestration/store/conformance/sweeps.rs` |
+//! | O3 | `a_lease_that_ran_out_is_taken_back` | `src/orchestration/store/conformance/sweeps.rs` |
+//! | O3 | `who_lost_a_lease_completes_in_vain` | `src/orchestration/store/conformance/sweeps.rs` |
+//! | O3 | `a_lost_lease_uses_up_no_attempt` | `src/orchestration/store/conformance/sweeps.rs` |
+//! | O3 | `o03_death_is_seen_in_spite_of_zombies_and_reused_ids` | `src/orchestration/worker/process/identity.rs` |
+//! | O3 | `o03_children_of_a_dead_process_and_theirs_are_ended` | `src/orchestration/worker/process/orphans.rs` |
+//! | O3 | `o03_a_follower_takes_over_from_a_dead_process_within_two_seconds` | `tests/cli/follow.rs` |
+//! | O3 | `o03_two_processes_on_one_store_run_each_step_once` | `tests/orchestration.rs` |
+//! | O3 | `o03_the_steps_of_a_process_that_is_gone_are_taken_over_and_its_late_result_is_stale` | `tests/orchestration_faults.rs` |
+//! | O3 | `o03_two_processes_share_the_work_and_never_a_step` | `tests/sqlite/sharing.rs` |
+//! | O4 | `there_is_nothing_to_finalise_twice` | `src/orchestration/store/conformance/operations.rs` |
+//! | O4 | `a_task_ends_once_however_it_is_ended` | `src/orchestration/store/conformance/races.rs` |
+//! | O4 | `many_workers_run_every_step_once` | `src/orchestration/store/conformance/races.rs` |
+//! | O5 | `a_process_that_leaves_gives_everything_back` | `src/orchestration/store/conformance/leases.rs` |
+//! | O5 | `too_many_lost_leases_fail_the_step` | `src/orchestration/store/conformance/sweeps.rs` |
+//! | O5 | `o05_the_audit_finds_damage_and_the_finaliser_mends_it` | `tests/sqlite/commits.rs` |
+//! | O6 | `a_join_of_many_gets_all_their_results` | `src/orchestration/store/conformance/claims.rs` |
+//! | O6 | `parents_completing_at_once_ready_their_join_once` | `src/orchestration/store/conformance/races.rs` |
+//! | O7 | `o07_unknown_keys_are_refused` | `src/orchestration/worker/builtin/noop.rs` |
+//! | O7 | `o07_failures_say_why` | `src/orchestration/worker/builtin/shell/tests.rs` |
+//! | O7 | `o07_a_timeout_ends_the_whole_group` | `src/orchestration/worker/builtin/shell/tests.rs` |
+//! | O7 | `o07_a_bad_configuration_is_refused` | `src/orchestration/worker/builtin/shell/tests.rs` |
+//! | O7 | `o07_what_cannot_be_slept_is_refused` | `src/orchestration/worker/builtin/sleep.rs` |
+//! | O7 | `o07_an_error_becomes_retryable_with_its_causes_once` | `src/orchestration/worker/error.rs` |
+//! | O7 | `o07_a_failure_is_stored_as_the_handler_said_it` | `src/orchestration/worker/error.rs` |
+//! | O7 | `o07_values_and_errors_come_through` | `src/orchestration/worker/executor_tests.rs` |
+//! | O7 | `o07_a_panic_is_an_outcome` | `src/orchestration/worker/executor_tests.rs` |
+//! | O7 | `o07_a_panic_while_being_dropped_is_held` | `src/orchestration/worker/executor_tests.rs` |
+//! | O7 | `o07_time_is_up` | `src/orchestration/worker/executor_tests.rs` |
+//! | O7 | `o07_a_handler_may_end_by_itself_within_its_grace` | `src/orchestration/worker/executor_tests.rs` |
+//! | O7 | `o07_a_blocking_handler_keeps_its_slot_until_it_ends` | `src/orchestration/worker/executor_tests.rs` |
+//! | O7 | `o07_dropping_the_attempt_tells_what_the_handler_left_behind` | `src/orchestration/worker/executor_tests.rs` |
+//! | O7 | `o07_a_failing_step_is_retried_and_then_the_task_fails_until_its_cause_is_gone` | `tests/cli/run.rs` |
+//! | O7 | `o07_a_failing_step_is_retried_as_declared_then_the_task_fails` | `tests/orchestration.rs` |
+//! | O7 | `o07_a_permanent_error_is_not_retried` | `tests/orchestration.rs` |
+//! | O8 | `the_first_failed_step_in_template_order_is_named` | `src/orchestration/store/conformance/failures.rs` |
+//! | O8 | `a_retried_task_keeps_what_is_complete` | `src/orchestration/store/conformance/operations.rs` |
+//! | O8 | `o08_cancelling_asks_the_group_to_end` | `src/orchestration/worker/builtin/shell/tests.rs` |
+//! | O8 | `o08_a_command_that_will_not_end_is_ended` | `src/orchestration/worker/builtin/shell/tests.rs` |
+//! | O8 | `o08_cancelled_from_outside_while_it_runs` | `src/orchestration/worker/executor_tests.rs` |
+//! | O8 | `o08_independent_branches_go_on_and_a_failed_task_can_be_continued` | `tests/orchestration.rs` |
+//! | O10 | `o10_every_combination` | `src/bin/postroom/run/choice.rs` |
+//! | O10 | `a_hundred_submissions_of_one_task_make_one` | `src/orchestration/store/conformance/races.rs` |
+//! | O10 | `o10_another_input_is_another_task_and_the_same_one_is_not` | `tests/cli/run.rs` |
+//! | O10 | `o10_the_same_template_and_input_is_the_same_task` | `tests/orchestration.rs` |
+//! | O12 | `large_results_are_kept` | `src/orchestration/store/conformance/completions.rs` |
+//! | O12 | `odd_text_comes_back_unchanged` | `src/orchestration/store/conformance/submission.rs` |
+//! | O12 | `o12_a_hundred_completions_at_once_share_their_commits` | `tests/sqlite/commits.rs` |
+//! | O12 | `o12_intents_of_all_kinds_share_a_commit` | `tests/sqlite/commits.rs` |
+//! | O12 | `o12_a_newer_schema_is_refused_and_left_alone` | `tests/sqlite/opening.rs` |
+//! | O12 | `o12_a_lock_held_too_long_is_a_typed_error_and_readers_go_on` | `tests/sqlite/sharing.rs` |
+//! | O12 | `o12_a_lock_held_briefly_is_waited_for` | `tests/sqlite/sharing.rs` |
+//! | O13 | `the_limit_is_kept` | `src/orchestration/store/conformance/claims.rs` |
+//! | O13 | `a_sweep_keeps_its_limit` | `src/orchestration/store/conformance/sweeps.rs` |
+//! | O14 | `o14_an_output_that_is_too_large_is_refused_with_its_tail` | `src/orchestration/worker/builtin/shell/tests.rs` |
+//! | O14 | `o14_input_and_config_errors_name_their_place` | `src/orchestration/worker/context.rs` |
+//! | O14 | `o14_what_cannot_run_says_so_without_running` | `src/orchestration/worker/executor_tests.rs` |
+//! | O14 | `o14_a_result_that_is_too_large_is_refused` | `src/orchestration/worker/executor_tests.rs` |
+//! | O14 | `o14_duplicate_and_empty_names_are_all_reported` | `src/orchestration/worker/table.rs` |
+//! | O14 | `o14_a_table_knows_its_names_and_refuses_others` | `src/orchestration/worker/table.rs` |
+//! | O14 | `o14_a_bad_template_is_refused_with_its_place_and_nothing_is_stored` | `tests/cli/templates.rs` |
+//! | O14 | `o14_every_problem_is_said_at_once` | `tests/cli/templates.rs` |
+//! | O14 | `o14_an_unknown_handler_is_refused_by_name_and_nothing_is_stored` | `tests/orchestration.rs` |
+//! | O14 | `o14_a_task_that_no_live_worker_can_run_is_blocked_and_says_so` | `tests/orchestration_faults.rs` |
+//! | O15 | `o15_payloads_do_not_show_in_debug_output` | `src/orchestration/worker/context.rs` |

@@ -4,8 +4,8 @@ mod common;
 
 use common::{Crash, Gate, Held, Log, Note, Probe, occupy, poll_once};
 use postroom::actor::{
-    Actor, AskError, Builder, Context, Exit, Handler, Hook, Message, StopReason, Trouble,
-    WeakHandle,
+    Actor, AskError, Builder, Context, Exit, Handler, Hook, Message, SendError, StopReason,
+    Trouble, WeakHandle,
 };
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -313,6 +313,28 @@ async fn r16_an_actor_may_stop_itself() {
     let probe = Builder::new(Probe::default()).capacity(1).spawn().unwrap();
     assert!(probe.ask(StopYourself).await.unwrap());
     assert!(matches!(probe.closed().await.reason, StopReason::Stopped));
+}
+
+impl Handler<StopYourself> for Moody {
+    async fn handle(&mut self, _: StopYourself, ctx: &Context<Self>) -> Result<bool, Infallible> {
+        ctx.stop();
+        Ok(true)
+    }
+}
+
+#[tokio::test]
+async fn r16_an_actor_that_stops_itself_is_closed_before_its_stopped_runs() {
+    let moody = Moody::new(Does::Nothing, Does::Wait);
+    let gate = moody.gate.clone();
+    let moody = moody.spawn();
+    moody.tell(StopYourself).await.unwrap();
+    gate.wait_entered().await;
+    assert!(matches!(
+        moody.try_tell(Note(1)),
+        Err(SendError::Closed(Note(1)))
+    ));
+    gate.open();
+    moody.closed().await;
 }
 
 struct Background(tokio::sync::oneshot::Sender<()>);

@@ -136,6 +136,24 @@ async fn r01_actors_that_ask_each_other_compile() {
     assert_eq!(first.ask(Down(5)).await.unwrap(), 2);
 }
 
+#[test]
+fn r01_the_public_types_are_as_free_as_their_messages() {
+    fn shared<T: Send + Sync + 'static>() {}
+    fn moved<T: Send + Unpin>() {}
+    // `Alone` is not `Sync`, and everything around it is.
+    shared::<Handle<Alone>>();
+    shared::<postroom::actor::WeakHandle<Alone>>();
+    shared::<Context<Alone>>();
+    shared::<postroom::actor::Recipient<Enter>>();
+    shared::<postroom::registry::Routes>();
+    shared::<postroom::registry::ActorRegistry>();
+    shared::<postroom::actor::Reply<Enter>>();
+    moved::<postroom::actor::Ask<'static, Enter>>();
+    moved::<postroom::actor::Tell<'static, Enter>>();
+    moved::<postroom::actor::Batch<Enter>>();
+    moved::<postroom::actor::Permit<'static, Alone>>();
+}
+
 #[tokio::test]
 async fn r02_order_holds_across_types_senders_and_handles() {
     let (log, gate) = (Log::default(), Gate::default());

@@ -373,7 +373,7 @@ async fn nothing_is_claimed_while_claims_are_paused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r16_shut_down_under_load_every_actor_accounts_for_every_message() {
+async fn r16_an_orchestration_shut_down_under_load_accounts_for_every_message() {
     let (store, ledger) = (MemoryStore::new(), Ledger::default());
     let core = Arc::new(core(&store, noting(&ledger)).await);
     let submitters: Vec<_> = (0..64)

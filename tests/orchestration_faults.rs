@@ -19,7 +19,7 @@ use postroom::orchestration::store::{
 };
 use postroom::orchestration::template::{RetryPolicy, TaskTemplate};
 use postroom::orchestration::worker::{StepContext, StepError, StepHandlers};
-use postroom::orchestration::{ClaimMode, OrchestrationConfig, OrchestrationCore};
+use postroom::orchestration::{ClaimMode, OrchestrationConfig, OrchestrationCore, TaskHandle};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -191,7 +191,7 @@ impl Unreliable {
             intent: "do what the test asked",
             source: "the connection is gone".into(),
         };
-        if fails && call % 2 == 0 {
+        if fails && call.is_multiple_of(2) {
             return Err(failure());
         }
         let answer = action.await?;
@@ -290,7 +290,7 @@ async fn o01_lost_answers_of_the_store_lose_no_task_and_record_no_result_twice()
         };
         tasks.push(task);
     }
-    let mut distinct: Vec<_> = tasks.iter().map(|task| task.uuid()).collect();
+    let mut distinct: Vec<_> = tasks.iter().map(TaskHandle::uuid).collect();
     distinct.dedup();
     assert_eq!(distinct.len(), 40);
     for task in &tasks {

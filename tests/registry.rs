@@ -68,6 +68,35 @@ async fn r15_a_duplicate_name_or_route_and_capacity_zero_are_build_errors() {
 }
 
 #[tokio::test]
+async fn r15_a_refused_registration_leaves_no_trace() {
+    let log = Log::default();
+    let mut builder = ActorRegistry::builder();
+    let twice = builder
+        .add(probe("one", &log))
+        .handles::<Note>()
+        .handles::<Note>()
+        .register();
+    assert!(
+        matches!(twice, Err(BuildError::DuplicateRoute { first, second, .. }) if first == second)
+    );
+    builder
+        .add(probe("one", &log))
+        .capacity(0)
+        .handles::<Note>()
+        .register()
+        .unwrap_err();
+    builder
+        .add(probe("one", &log))
+        .handles::<Note>()
+        .register()
+        .unwrap();
+    let registry = builder.start().await.unwrap();
+    assert_eq!(registry.stats().len(), 1);
+    assert_eq!(registry.ask(Note(1)).await.unwrap(), 1);
+    registry.shutdown().await;
+}
+
+#[tokio::test]
 async fn r15_declared_sends_are_checked_before_anything_starts() {
     let log = Log::default();
 
@@ -546,13 +575,17 @@ async fn r16_an_actor_that_does_not_drain_in_time_is_stopped_and_then_killed() {
 
 #[tokio::test(start_paused = true)]
 async fn r16_when_the_total_is_spent_the_rest_are_stopped() {
-    let (log, gate) = (Log::default(), Gate::default());
+    let (log, gate, last_gate) = (Log::default(), Gate::default(), Gate::default());
     let mut builder = ActorRegistry::builder();
     builder
         .shutdown_deadline(Duration::from_secs(12))
         .drain_deadline(Duration::from_secs(10));
+    let last = builder
+        .add(Probe::named("last", &log, &last_gate))
+        .register()
+        .unwrap();
     let mut handles = Vec::new();
-    for name in ["one", "two", "three", "four"] {
+    for name in ["one", "two", "three"] {
         handles.push(
             builder
                 .add(Probe::named(name, &log, &gate))
@@ -564,19 +597,27 @@ async fn r16_when_the_total_is_spent_the_rest_are_stopped() {
     for handle in &handles {
         occupy(handle, &gate).await;
     }
+    occupy(&last, &last_gate).await;
+    last.tell(Note(1)).await.unwrap();
     let before = Instant::now();
-    let report = registry.shutdown().await;
+    // Half a second after the total is spent, the last one's handler comes to its end.
+    let let_through = async {
+        tokio::time::sleep(Duration::from_millis(12_500)).await;
+        last_gate.open();
+    };
+    let (report, ()) = tokio::join!(registry.shutdown(), let_through);
     assert!(report.is_balanced(), "{report}");
+    assert_eq!(before.elapsed().as_secs(), 13, "they share one grace");
+    let account = |name| report.actor(name).unwrap().exit.account;
     assert!(
-        before.elapsed() < Duration::from_secs(20),
-        "{:?}",
-        before.elapsed()
-    );
-    assert!(
-        report
-            .actors
+        ["one", "two", "three"]
             .iter()
-            .all(|actor| actor.exit.account.cancelled == 1)
+            .all(|name| account(name).cancelled == 1)
+    );
+    assert_eq!(
+        (account("last").ok, account("last").undelivered),
+        (1, 1),
+        "stopped, and no longer drained"
     );
 }
 

@@ -10,6 +10,7 @@
 //!
 //! How it behaves is written down, clause by clause with the tests that prove it, in
 //! [`semantics`](crate::semantics).
+#![doc = include_str!("writing_an_actor.md")]
 
 mod ask;
 mod builder;

@@ -312,7 +312,7 @@ impl<'b, A: Actor> Registration<'b, A> {
                 duplicate,
             )
         };
-        // Everything is checked before anything is changed, so that a refusal leaves nothing behind.
+        // Everything is checked before anything is entered, so that a refusal leaves no trace.
         if duplicate {
             return Err(BuildError::DuplicateName { name });
         }
@@ -321,24 +321,26 @@ impl<'b, A: Actor> Registration<'b, A> {
         }
         let mut own = HashSet::new();
         for (message, text, _) in &self.handles {
-            let taken = builder.routed.get(message);
-            if let Some(first) = taken.or((!own.insert(*message)).then_some(&name)) {
+            let first = builder.routed.get(message);
+            let twice = (!own.insert(*message)).then_some(&name);
+            if let Some(first) = first.or(twice) {
+                let (first, second) = (Arc::clone(first), Arc::clone(&name));
                 return Err(BuildError::DuplicateRoute {
                     message: text,
-                    first: Arc::clone(first),
-                    second: name,
+                    first,
+                    second,
                 });
             }
         }
         if let Some(capacity) = self.capacity {
             seat.set_capacity(capacity);
         }
-        builder.names.insert(Arc::clone(&name));
         let handle = seat.handle();
         for (message, _, recipient) in self.handles {
             builder.routed.insert(message, Arc::clone(&name));
             builder.table.insert(message, recipient(&handle));
         }
+        builder.names.insert(name);
         let actor: Arc<dyn Managed> = seat.managed();
         let runner = seat.runner(self.mould, self.limits);
         builder.planned.push(Planned {

@@ -172,8 +172,8 @@ impl ActorRegistry {
     /// deadline and that of the whole; an actor that is not done by then is stopped, and at last
     /// killed. The work is done by a task of its own, and every caller gets the same report.
     ///
-    /// A handler of one of its actors that awaited this would wait for itself until it is killed: let a
-    /// task call it.
+    /// A handler that awaits the shutdown of its own registry waits for itself, and is killed when its
+    /// deadline has passed: have a task do it.
     ///
     /// # Cancel safety
     /// Once polled, the shutdown goes on whether or not anyone waits for it.

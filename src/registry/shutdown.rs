@@ -7,12 +7,42 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// How long an actor has after each step of insisting.
+/// How long an actor that has been stopped may take to finish its handler.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// Ends actors in reverse order of their start, and reports them in the order in which they ended.
+pub(super) async fn end_all(
+    members: &[Member],
+    settings: &Settings,
+    level: Level,
+) -> Vec<ActorReport> {
+    let last = after(settings.total);
+    let mut reports = Vec::with_capacity(members.len());
+    // How far each has been pushed when its turn comes.
+    let mut levels = vec![level; members.len()];
+    let mut rest = members;
+    while let Some((member, before)) = rest.split_last() {
+        let level = levels[before.len()];
+        let deadline = after(member.drain.unwrap_or(settings.drain)).min(last);
+        let stop = || {
+            let nobody_has_time = Instant::now() >= last;
+            let first = if nobody_has_time { 0 } else { before.len() };
+            let stopped = rest.iter().zip(&mut levels).skip(first).rev();
+            for (member, level) in stopped.filter(|(it, _)| it.actor.life().exit().is_none()) {
+                *level = Level::Stop;
+                member.actor.raise(Level::Stop);
+            }
+        };
+        reports.push(end(member, level, deadline, stop).await);
+        rest = before;
+    }
+    reports.sort_by_key(|report| report.exit.sequence);
+    reports
+}
 
 /// Ends one actor: it may take its time at the first level until `deadline`; then it is stopped, and a
 /// little later killed. An actor whose handler never yields is reported and left behind.
-async fn end(member: &Member, level: Level, deadline: Instant) -> ActorReport {
+async fn end(member: &Member, level: Level, deadline: Instant, stop: impl FnOnce()) -> ActorReport {
     let actor = &member.actor;
     let begun = Instant::now();
     actor.raise(level);
@@ -28,13 +58,15 @@ async fn end(member: &Member, level: Level, deadline: Instant) -> ActorReport {
         actor = &**actor.name(),
         "the actor has not ended in time and is stopped"
     );
-    actor.raise(Level::Stop);
-    if let Ok(exit) = timeout(GRACE, actor.life().ended()).await {
+    stop();
+    // Counted from the deadline: when the total is spent, all that are left share one grace.
+    if let Ok(exit) = timeout_at(deadline + GRACE, actor.life().ended()).await {
         return done(exit, Level::Stop);
     }
     actor.raise(Level::Kill);
     // `stopped` runs even now, under its own deadline.
-    if let Ok(exit) = timeout(member.stop.saturating_add(GRACE), actor.life().ended()).await {
+    let hook = member.stop.saturating_add(GRACE);
+    if let Ok(exit) = timeout(hook, actor.life().ended()).await {
         return done(exit, Level::Kill);
     }
     tracing::error!(
@@ -42,32 +74,6 @@ async fn end(member: &Member, level: Level, deadline: Instant) -> ActorReport {
         "the actor's handler does not yield; going on without it"
     );
     done(Arc::new(actor.give_up()), Level::Kill)
-}
-
-/// Ends actors in reverse order of their start, and reports them in the order in which they ended.
-pub(super) async fn end_all(
-    members: &[Member],
-    settings: &Settings,
-    level: Level,
-) -> Vec<ActorReport> {
-    let last = after(settings.total);
-    let mut reports = Vec::with_capacity(members.len());
-    let mut levels = vec![level; members.len()];
-    for (at, member) in members.iter().enumerate().rev() {
-        if Instant::now() >= last {
-            // No time is left for anyone: the rest stop side by side.
-            for (member, level) in members[..=at].iter().zip(&mut levels).rev() {
-                if member.actor.life().exit().is_none() {
-                    *level = Level::Stop;
-                    member.actor.raise(Level::Stop);
-                }
-            }
-        }
-        let own = after(member.drain.unwrap_or(settings.drain));
-        reports.push(end(member, levels[at], own.min(last)).await);
-    }
-    reports.sort_by_key(|report| report.exit.sequence);
-    reports
 }
 
 fn after(limit: Duration) -> Instant {

@@ -27,6 +27,15 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a template to its end, or resume it.
+    ///
+    /// The task is found again by the template's content and the input. If it is unfinished, it is resumed:
+    /// finished steps are not run again. If it is complete, its result is shown. If it has failed, that is shown,
+    /// and --retry continues it. An edited file is a new task. If another process runs the task, this one follows
+    /// it, and takes over when that process is gone.
+    ///
+    /// Ctrl-C lets running steps end within ten seconds and stops; a second Ctrl-C stops at once. The same command
+    /// resumes.
+    #[command(verbatim_doc_comment)]
     Run(RunArgs),
     /// Check or draw a template.
     #[command(subcommand, arg_required_else_help = true)]
@@ -36,17 +45,8 @@ pub(crate) enum Command {
     Task(TaskCommand),
 }
 
-/// Run a template to its end, or resume it.
-///
-/// The task is found again by the template's content and the input. If it is unfinished, it is resumed:
-/// finished steps are not run again. If it is complete, its result is shown. If it has failed, that is shown,
-/// and --retry continues it. An edited file is a new task. If another process runs the task, this one follows
-/// it, and takes over when that process is gone.
-///
-/// Ctrl-C lets running steps end within ten seconds and stops; a second Ctrl-C stops at once. The same command
-/// resumes.
+/// What `run` is asked for.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub(crate) struct RunArgs {
     /// The template, YAML or JSON.
     pub(crate) file: PathBuf,

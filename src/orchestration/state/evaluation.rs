@@ -61,7 +61,8 @@ impl StepCounts {
     }
 
     /// What follows for the task (O8): independent branches go on after a failure, and only when nothing can
-    /// run any more does the task fail.
+    /// run any more does the task fail. No steps at all are [`Evaluation::Stuck`], since no template has none:
+    /// counters that were not found must not complete a task.
     pub fn evaluate(&self) -> Evaluation {
         if self.ready + self.running > 0 {
             Evaluation::Active
@@ -71,7 +72,7 @@ impl StepCounts {
             Evaluation::Failed
         } else if self.cancelled > 0 {
             Evaluation::Cancelled
-        } else if self.pending > 0 {
+        } else if self.pending > 0 || self.satisfied == 0 {
             Evaluation::Stuck
         } else {
             Evaluation::Complete
@@ -140,6 +141,16 @@ mod tests {
                 assert_eq!(evaluation, Evaluation::Failed, "{counts:?}");
             }
         }
+    }
+
+    #[test]
+    fn counters_that_were_not_found_complete_nothing() {
+        assert_eq!(StepCounts::default().evaluate(), Evaluation::Stuck);
+        let done = StepCounts {
+            satisfied: 1,
+            ..StepCounts::default()
+        };
+        assert_eq!(done.evaluate(), Evaluation::Complete);
     }
 
     #[test]

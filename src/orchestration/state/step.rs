@@ -191,6 +191,9 @@ mod tests {
     fn names_are_read_back() {
         for &state in StepState::ALL {
             assert_eq!(state.as_str().parse(), Ok(state));
+            let json = serde_json::to_string(&state).unwrap();
+            assert_eq!(json, format!("\"{state}\""));
+            assert_eq!(serde_json::from_str::<StepState>(&json).unwrap(), state);
         }
     }
 }

@@ -149,8 +149,8 @@ mod tests {
         use TaskEvent as E;
         use TaskState as S;
         let target = match event {
-            E::Wait => S::Waiting,
             E::Start | E::Wake | E::Unblock | E::Resume => S::Running,
+            E::Wait => S::Waiting,
             E::Block => S::Blocked,
             E::Pause => S::Paused,
             E::Complete => S::Complete,
@@ -207,7 +207,11 @@ mod tests {
     fn names_are_read_back() {
         for &state in TaskState::ALL {
             assert_eq!(state.as_str().parse(), Ok(state));
+            let json = serde_json::to_string(&state).unwrap();
+            assert_eq!(json, format!("\"{state}\""));
+            assert_eq!(serde_json::from_str::<TaskState>(&json).unwrap(), state);
         }
+        assert!(serde_json::from_str::<TaskState>("\"done\"").is_err());
         let unknown = "done".parse::<TaskState>().unwrap_err().to_string();
         assert!(
             unknown.contains("done") && unknown.contains("waiting"),

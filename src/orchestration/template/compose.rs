@@ -9,14 +9,12 @@ use std::rc::Rc;
 use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle, Tag, options};
 
 use super::MAX_DOCUMENT_BYTES;
-use super::document::{Located, Node};
+use super::document::{Entry, Located, Node};
 use super::errors::{Place, Problem, TemplateError, short};
 use super::scalar;
 
 /// The most lists and maps that may lie within one another.
 pub(super) const MAX_DEPTH: usize = 64;
-
-type Entry = (Located<Rc<str>>, Located<Node>);
 
 pub(super) fn compose(text: &str) -> Result<Located<Node>, TemplateError> {
     let options = options! { emit_comments: false };
@@ -94,7 +92,8 @@ impl Composer {
                 place,
             )),
             Event::Scalar(text, style, anchor, tag) => {
-                self.grow(text.len() + 1, place)?;
+                let size = text.len() + 1;
+                self.grow(size, place)?;
                 let plain = style == ScalarStyle::Plain;
                 let as_text = !plain || is_text(tag.as_deref(), place)?;
                 refuse_tag(tag.as_deref().filter(|_| !plain), place)?;
@@ -110,7 +109,6 @@ impl Composer {
                     value,
                     place: Some(place),
                 };
-                let size = 1;
                 self.finish(
                     Finished {
                         node,

@@ -16,6 +16,9 @@ pub(super) struct Located<T> {
     pub(super) place: Option<Place>,
 }
 
+/// An entry of a map.
+pub(super) type Entry = (Located<Rc<str>>, Located<Node>);
+
 /// A node of a document. Keys are unique. What an alias refers to is shared and not copied, so that a tree is
 /// never larger than its document.
 #[derive(Debug, Clone)]
@@ -25,7 +28,7 @@ pub(super) enum Node {
     Number(Number),
     Text(Rc<str>),
     List(Rc<Vec<Located<Node>>>),
-    Map(Rc<Vec<(Located<Rc<str>>, Located<Node>)>>),
+    Map(Rc<Vec<Entry>>),
 }
 
 impl Node {

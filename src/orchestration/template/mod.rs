@@ -25,6 +25,9 @@
 //! # Ok::<(), postroom::orchestration::template::TemplateErrors>(())
 //! ```
 //!
+//! YAML is that of version 1.2: `no` and `on` are texts. Anchors, aliases and `<<` mean what they stand for;
+//! a tag, a second document or a key that stands twice is refused.
+//!
 //! # Fields
 //!
 //! | field | |
@@ -85,7 +88,7 @@ pub const MAX_NAME_BYTES: usize = 128;
 /// The most problems of one template that are kept for its report; more are counted.
 pub const MAX_PROBLEMS: usize = 100;
 /// The longest timeout of an attempt: a year. Beyond it, a number is a mistake.
-pub const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub const MAX_TIMEOUT: Duration = Duration::from_hours(365 * 24);
 
 /// A validated graph of steps. See the [module documentation](self).
 #[derive(Debug, Clone, PartialEq)]

@@ -1,12 +1,11 @@
 //! Reads a template out of a document, and says of everything in it that it does not know.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::TaskTemplate;
-use super::document::{Located, Node};
+use super::document::{Entry, Located, Node};
 use super::errors::{Place, Problem, Problems, TemplateErrors, closest, short};
 use super::retry::{Backoff, RetryPolicy};
 use super::step::StepTemplate;
@@ -62,7 +61,7 @@ pub(super) fn read(document: &Located<Node>) -> Result<TaskTemplate, TemplateErr
 struct Fields<'a> {
     within: String,
     place: Option<Place>,
-    entries: Vec<Option<&'a (Located<Rc<str>>, Located<Node>)>>,
+    entries: Vec<Option<&'a Entry>>,
 }
 
 impl<'a> Fields<'a> {
@@ -82,7 +81,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn take(&mut self, key: &str) -> Option<&'a (Located<Rc<str>>, Located<Node>)> {
+    fn take(&mut self, key: &str) -> Option<&'a Entry> {
         self.entries
             .iter_mut()
             .find(|entry| entry.is_some_and(|(name, _)| *name.value == *key))?

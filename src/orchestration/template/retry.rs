@@ -100,15 +100,19 @@ impl RetryPolicy {
     /// from coming back together ("equal jitter", M. Brooker, "Exponential Backoff And Jitter", AWS
     /// Architecture Blog, 2015).
     ///
-    /// `random` is a number from 0 up to and without 1; anything else counts as the nearest of these.
+    /// `random` is a number from 0 up to and without 1; what is outside counts as its nearer end, and NaN as 0.
     pub fn delay(&self, failed_attempts: u32, random: f64) -> Duration {
         let full = self
             .backoff
             .factor(failed_attempts)
             .saturating_mul(self.backoff_base_ms)
             .min(self.max_backoff_ms);
-        // `max` and `min` pass over NaN, which `clamp` would hand on to a multiplication that panics.
-        let random = random.max(0.0).min(1.0);
+        // NaN would pass through `clamp` to a multiplication that panics.
+        let random = if random.is_nan() {
+            0.0
+        } else {
+            random.clamp(0.0, 1.0)
+        };
         Duration::from_millis(full).mul_f64(0.5 + random / 2.0)
     }
 }

@@ -1,6 +1,5 @@
 //! Templates from every source, and what is said of bad ones.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -213,10 +212,13 @@ fn broken_documents_are_refused_with_the_place() {
     assert!(problems("just a text")[0].contains("must be a map"));
     let deep = format!("a: {}{}", "[".repeat(2_000), "]".repeat(2_000));
     assert!(TaskTemplate::from_yaml(&deep).is_err());
-    let mut bomb = String::from("a0: &a0 [x]\n");
-    for n in 1..30 {
-        writeln!(bomb, "a{n}: &a{n} [*a{m}, *a{m}]", m = n - 1).unwrap();
-    }
+    let bomb = format!(
+        "a0: &a0 [x]\n{}",
+        (1..30)
+            .map(|n| format!("a{n}: &a{n} [*a{m}, *a{m}]\n", m = n - 1))
+            .collect::<Vec<_>>()
+            .concat()
+    );
     assert!(TaskTemplate::from_yaml(&bomb).is_err());
     assert!(TaskTemplate::from_yaml(&"#".repeat(MAX_DOCUMENT_BYTES + 1)).is_err());
 }

@@ -64,7 +64,7 @@ async fn o14_what_cannot_run_says_so_without_running() {
 }
 
 #[tokio::test]
-async fn r12_a_panic_is_an_outcome() {
+async fn o07_a_panic_is_an_outcome() {
     let table = StepHandlers::new()
         .register("async", |(), step: StepContext| async move {
             assert!(step.attempt() == 0, "wheel {} fell off", 3);
@@ -91,7 +91,7 @@ async fn r12_a_panic_is_an_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r12_a_panic_while_being_dropped_is_held() {
+async fn o07_a_panic_while_being_dropped_is_held() {
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {

@@ -179,12 +179,12 @@ pub async fn a_join_of_many_gets_all_their_results(subject: Subject) {
 pub async fn many_handlers_keep_the_order_of_turns(subject: Subject) {
     let callables: Vec<String> = (0..20).map(|number| format!("handler {number}")).collect();
     let mut uuids = Vec::new();
-    for number in 0..40_i16 {
+    for number in 0..40_u8 {
         let mut new = task(&[("one", &[]), ("two", &[])]);
-        new.priority = number % 3;
+        new.priority = i16::from(number % 3);
         for (position, step) in new.steps.iter_mut().enumerate() {
             step.callable
-                .clone_from(&callables[(position * 7 + number as usize) % 20]);
+                .clone_from(&callables[(position * 7 + usize::from(number)) % 20]);
         }
         uuids.push((-new.priority, subject.submit_task(new).await));
     }

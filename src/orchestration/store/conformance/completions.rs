@@ -104,11 +104,11 @@ async fn expect_stale(subject: &Subject, completion: Completion, state: StepStat
     let rows = subject.rows(uuid, HistoryKind::Stale).await.len();
     let (process, stale_epoch) = (completion.process, completion.lease.epoch);
     let outcome = subject.complete(completion).await;
-    let stale = CompletionOutcome::Stale {
+    let refused = CompletionOutcome::Stale {
         step_state: state,
         epoch,
     };
-    assert_eq!(outcome, stale);
+    assert_eq!(outcome, refused);
     assert_eq!(subject.task(uuid).await, task, "nothing may change");
     assert_eq!(subject.steps(uuid).await, steps, "nothing may change");
     let after = subject.rows(uuid, HistoryKind::Stale).await;

@@ -67,13 +67,11 @@ pub async fn a_retry_falls_due_by_itself(subject: Subject) {
     subject.fail(&first, Some(Duration::from_millis(30))).await;
     loop {
         let claims = subject.claims(10).await;
-        match claims.next_due {
-            Some(next_due) => tokio::time::sleep(next_due + Duration::from_millis(1)).await,
-            None => {
-                assert_eq!(claims.steps.len(), 1);
-                break;
-            }
-        }
+        let Some(next_due) = claims.next_due else {
+            assert_eq!(claims.steps.len(), 1);
+            break;
+        };
+        tokio::time::sleep(next_due + Duration::from_millis(1)).await;
     }
 }
 

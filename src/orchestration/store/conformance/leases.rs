@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::subject::{DIAMOND, LONG, Subject, WORK};
 use crate::orchestration::state::{StepState, TaskState};
-use crate::orchestration::store::Lease;
+use crate::orchestration::store::{ClaimedStep, Lease};
 
 /// All leases of the process, and only they.
 pub async fn a_heartbeat_renews_and_lists_what_is_held(subject: Subject) {
@@ -21,7 +21,7 @@ pub async fn a_heartbeat_renews_and_lists_what_is_held(subject: Subject) {
         .await
         .unwrap();
     held.sort_by_key(|lease| lease.id);
-    let expected: Vec<Lease> = mine.iter().map(|step| step.lease()).collect();
+    let expected: Vec<Lease> = mine.iter().map(ClaimedStep::lease).collect();
     assert_eq!(held, expected);
     let after = subject.steps(uuid).await;
     assert_eq!(after[0], before[0], "another's lease is left alone");

@@ -459,7 +459,8 @@ impl Run {
             if self.claimed.len() == before {
                 break;
             }
-            for (who, step) in self.claimed[before..].to_vec() {
+            for number in before..self.claimed.len() {
+                let (who, step) = self.claimed[number].clone();
                 let process = self.processes[who].process;
                 let completion = self.processes[who].success(&step);
                 let answer = self.processes[who].complete(completion.clone()).await;

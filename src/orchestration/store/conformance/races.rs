@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use super::subject::{DIAMOND, Subject, task};
 use crate::orchestration::state::{StepState, TaskState};
-use crate::orchestration::store::{CompletionOutcome, NewTask, OperationKind, StepId, Submission};
+use crate::orchestration::store::{
+    CompletionOutcome, NewTask, OperationKind, StepId, Submission, TaskFilter,
+};
 
 /// And the others are told of it.
 pub async fn a_hundred_submissions_of_one_task_make_one(subject: Subject) {
@@ -34,7 +36,12 @@ pub async fn a_hundred_submissions_of_one_task_make_one(subject: Subject) {
     assert_eq!(created.len(), 1);
     assert_eq!(duplicates, HashSet::from([created[0]]));
     assert_eq!(
-        subject.store.tasks(Default::default()).await.unwrap().len(),
+        subject
+            .store
+            .tasks(TaskFilter::default())
+            .await
+            .unwrap()
+            .len(),
         1
     );
 }
@@ -50,13 +57,13 @@ pub async fn concurrent_claims_never_share_a_step(subject: Subject) {
     for _ in 0..32 {
         let claimer = Subject::new(subject.store.clone());
         claiming.spawn(async move {
-            let mut claimed = Vec::new();
+            let mut own = Vec::new();
             loop {
                 let steps = claimer.claim(7).await;
                 if steps.is_empty() {
-                    return claimed;
+                    return own;
                 }
-                claimed.extend(steps.into_iter().map(|step| (step.id, step.epoch)));
+                own.extend(steps.into_iter().map(|step| (step.id, step.epoch)));
             }
         });
     }
@@ -125,7 +132,7 @@ pub async fn a_task_ends_once_however_it_is_ended(subject: Subject) {
             let (subject, step) = (subject.clone(), step.clone());
             ending.spawn(async move {
                 if number % 2 == 0 {
-                    drop(subject.complete(subject.success(&step)).await);
+                    subject.complete(subject.success(&step)).await;
                 } else {
                     subject.cancel(uuid).await;
                 }

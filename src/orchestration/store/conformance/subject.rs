@@ -15,7 +15,7 @@ use crate::orchestration::store::{
 };
 
 /// Longer than any test.
-pub(super) const LONG: Duration = Duration::from_secs(3600);
+pub(super) const LONG: Duration = Duration::from_hours(1);
 
 /// The handler of all steps that are not given another.
 pub(super) const WORK: &str = "work";

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::subject::{DIAMOND, Subject, task};
 use crate::orchestration::state::{StepState, TaskState};
-use crate::orchestration::store::{NewTask, StoreError, Submission};
+use crate::orchestration::store::{NewTask, StoreError, Submission, TaskFilter};
 
 /// What goes in comes back.
 pub async fn a_new_task_is_stored_as_it_was_given(subject: Subject) {
@@ -83,7 +83,12 @@ pub async fn the_same_identity_is_a_duplicate(subject: Subject) {
         assert_eq!(answer, duplicate);
     }
     assert_eq!(
-        subject.store.tasks(Default::default()).await.unwrap().len(),
+        subject
+            .store
+            .tasks(TaskFilter::default())
+            .await
+            .unwrap()
+            .len(),
         1
     );
 }
@@ -151,7 +156,12 @@ pub async fn duplicates_in_one_batch_are_found(subject: Subject) {
         ]
     );
     assert_eq!(
-        subject.store.tasks(Default::default()).await.unwrap().len(),
+        subject
+            .store
+            .tasks(TaskFilter::default())
+            .await
+            .unwrap()
+            .len(),
         2
     );
 }

@@ -1,0 +1,225 @@
+//! Claiming steps.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use super::fault::Fault;
+use super::task_row::Tasks;
+use super::unit::{Unit, json, number};
+use crate::orchestration::state::{StepState, TaskState};
+use crate::orchestration::store::{
+    ClaimRequest, ClaimScope, ClaimedStep, Claims, ParentResult, StepId, settle,
+};
+
+/// The first runnable steps of any task. For each handler the index brings its first few, so that the cost
+/// does not depend on how much is waiting.
+const RUNNABLE: &str = "
+    SELECT r.value ->> 0 AS priority, r.value ->> 1 AS task_id, r.value ->> 2 AS idx, 'ready' AS state
+    FROM json_each(?1) c, json_each((
+        SELECT json_group_array(json_array(priority, task_id, idx)) FROM (
+            SELECT s.priority, s.task_id, s.idx
+            FROM postroom_steps s CROSS JOIN postroom_tasks t ON t.id = s.task_id
+            WHERE s.state = 'ready' AND s.callable = c.value
+                AND t.state IN ('pending', 'running', 'waiting', 'blocked')
+            ORDER BY s.priority DESC, s.task_id, s.idx LIMIT ?2))) r
+    UNION ALL
+    SELECT s.priority, s.task_id, s.idx, 'retry_wait'
+    FROM json_each(?1) c CROSS JOIN postroom_steps s
+        ON s.state = 'retry_wait' AND s.callable = c.value AND s.due_at <= ?3
+    CROSS JOIN postroom_tasks t
+        ON t.id = s.task_id AND t.state IN ('pending', 'running', 'waiting', 'blocked')
+    ORDER BY 1 DESC, 2, 3 LIMIT ?2";
+
+/// The first runnable steps of one task.
+const RUNNABLE_OF_TASK: &str = "
+    SELECT s.priority, s.task_id, s.idx, s.state
+    FROM postroom_tasks t CROSS JOIN json_each(?1) c CROSS JOIN postroom_steps s
+        ON s.state = 'ready' AND s.callable = c.value AND s.priority = t.priority
+        AND s.task_id = t.id
+    WHERE t.uuid = ?4 AND t.state IN ('pending', 'running', 'waiting', 'blocked')
+    UNION ALL
+    SELECT s.priority, s.task_id, s.idx, s.state
+    FROM postroom_tasks t CROSS JOIN json_each(?1) c CROSS JOIN postroom_steps s
+        ON s.state = 'retry_wait' AND s.callable = c.value AND s.due_at <= ?3
+        AND s.task_id = t.id
+    WHERE t.uuid = ?4 AND t.state IN ('pending', 'running', 'waiting', 'blocked')
+    ORDER BY 1 DESC, 2, 3 LIMIT ?2";
+
+/// When the next retry falls due.
+const NEXT_DUE: &str = "
+    SELECT min((
+        SELECT s.due_at FROM postroom_steps s CROSS JOIN postroom_tasks t ON t.id = s.task_id
+        WHERE s.state = 'retry_wait' AND s.callable = c.value
+            AND t.state IN ('pending', 'running', 'waiting', 'blocked')
+            AND (?2 IS NULL OR t.uuid = ?2)
+        ORDER BY s.due_at LIMIT 1))
+    FROM json_each(?1) c";
+
+pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result<Claims, Fault> {
+    let callables: BTreeSet<&str> = request.callables.iter().map(String::as_str).collect();
+    let callables = json(&callables)?;
+    let runnable = find(unit, request, &callables).await?;
+    let steps = if runnable.is_empty() {
+        Vec::new()
+    } else {
+        take(unit, request, &runnable).await?
+    };
+    let task = match request.scope {
+        ClaimScope::Any => None,
+        ClaimScope::Task(task) => Some(task.as_bytes().to_vec()),
+    };
+    let (next_due,): (Option<i64>,) = sqlx::query_as(NEXT_DUE)
+        .bind(callables)
+        .bind(task)
+        .fetch_one(&mut *unit.conn)
+        .await?;
+    let left = |due: i64| Duration::from_millis(u64::try_from(due - unit.now).unwrap_or(0));
+    Ok(Claims {
+        steps,
+        next_due: next_due.map(left),
+    })
+}
+
+/// A step that can be claimed: its place, and the state it is in.
+type Runnable = (i64, i64, String);
+
+async fn find(
+    unit: &mut Unit<'_>,
+    request: &ClaimRequest,
+    callables: &str,
+) -> Result<Vec<Runnable>, Fault> {
+    let query = match request.scope {
+        ClaimScope::Any => sqlx::query_as(RUNNABLE),
+        ClaimScope::Task(_) => sqlx::query_as(RUNNABLE_OF_TASK),
+    };
+    let query = query
+        .bind(callables)
+        .bind(i64::from(request.limit))
+        .bind(unit.now);
+    let query = match request.scope {
+        ClaimScope::Any => query,
+        ClaimScope::Task(task) => query.bind(task.as_bytes().to_vec()),
+    };
+    let found: Vec<(i64, i64, i64, String)> = query.fetch_all(&mut *unit.conn).await?;
+    Ok(found
+        .into_iter()
+        .map(|(_, task_id, index, state)| (task_id, index, state))
+        .collect())
+}
+
+#[derive(sqlx::FromRow)]
+struct Taken {
+    task_id: i64,
+    idx: i64,
+    name: String,
+    callable: String,
+    epoch: i64,
+    attempts: i64,
+    max_attempts: i64,
+    parents: i64,
+}
+
+async fn take(
+    unit: &mut Unit<'_>,
+    request: &ClaimRequest,
+    runnable: &[Runnable],
+) -> Result<Vec<ClaimedStep>, Fault> {
+    let places = json(runnable)?;
+    let mut taken: Vec<Taken> = sqlx::query_as(
+        "UPDATE postroom_steps SET
+            state = 'running', epoch = epoch + 1, attempts = attempts + 1, owner = ?2,
+            lease_until = ?3, due_at = NULL, started_at = ?4, ended_at = NULL
+         FROM json_each(?1) j
+         WHERE postroom_steps.task_id = j.value ->> 0 AND postroom_steps.idx = j.value ->> 1
+            AND postroom_steps.state = j.value ->> 2
+         RETURNING task_id, idx, name, callable, epoch, attempts, max_attempts, parents",
+    )
+    .bind(&places)
+    .bind(request.process.as_bytes().as_slice())
+    .bind(unit.now + settle::millis(request.lease))
+    .bind(unit.now)
+    .fetch_all(&mut *unit.conn)
+    .await?;
+    let place: HashMap<(i64, i64), usize> = (0..)
+        .zip(runnable)
+        .map(|(place, (task_id, index, _))| ((*task_id, *index), place))
+        .collect();
+    taken.sort_by_key(|taken| place.get(&(taken.task_id, taken.idx)).copied());
+
+    let mut tasks = unit
+        .load_tasks(&taken.iter().map(|taken| taken.task_id).collect())
+        .await?;
+    for (task_id, _, state) in runnable {
+        if let Some(task) = tasks.get_mut(task_id) {
+            settle::recount(&mut task.counts, state.parse()?, StepState::Running);
+            task.started_at.get_or_insert(unit.now);
+        }
+    }
+    for task in tasks.values_mut() {
+        unit.move_task(task, TaskState::Running, None, request.process);
+    }
+    unit.save_tasks(tasks.values()).await?;
+    let mut parents = if taken.iter().any(|taken| taken.parents > 0) {
+        results_of_parents(unit, &places).await?
+    } else {
+        HashMap::new()
+    };
+    taken
+        .into_iter()
+        .map(|taken| {
+            let results = parents.remove(&(taken.task_id, taken.idx));
+            claimed_step(taken, &tasks, results.unwrap_or_default())
+        })
+        .collect()
+}
+
+/// Of each claimed step, the results of its parents in template order.
+async fn results_of_parents(
+    unit: &mut Unit<'_>,
+    places: &str,
+) -> Result<HashMap<(i64, i64), Vec<ParentResult>>, Fault> {
+    let found: Vec<(i64, i64, String, Option<String>)> = sqlx::query_as(
+        "SELECT e.task_id, e.child, p.name, p.result
+         FROM json_each(?1) j
+         CROSS JOIN postroom_edges e ON e.task_id = j.value ->> 0 AND e.child = j.value ->> 1
+         CROSS JOIN postroom_steps p ON p.task_id = e.task_id AND p.idx = e.parent
+         ORDER BY j.key, e.parent",
+    )
+    .bind(places)
+    .fetch_all(&mut *unit.conn)
+    .await?;
+    let mut parents: HashMap<_, Vec<_>> = HashMap::new();
+    for (task_id, child, name, result) in found {
+        parents
+            .entry((task_id, child))
+            .or_default()
+            .push(ParentResult {
+                name,
+                result_json: result.unwrap_or_else(|| "null".to_owned()),
+            });
+    }
+    Ok(parents)
+}
+
+fn claimed_step(
+    taken: Taken,
+    tasks: &Tasks,
+    parents: Vec<ParentResult>,
+) -> Result<ClaimedStep, Fault> {
+    let task = tasks
+        .get(&taken.task_id)
+        .ok_or_else(|| Fault::Corrupt(format!("step {} has no task", taken.name)))?;
+    Ok(ClaimedStep {
+        id: StepId {
+            task_uuid: task.uuid,
+            index: number(taken.idx)?,
+        },
+        name: taken.name,
+        callable: taken.callable,
+        epoch: number(taken.epoch)?,
+        attempt: number(taken.attempts)?,
+        max_attempts: number(taken.max_attempts)?,
+        correlation_id: task.correlation_id,
+        parents,
+    })
+}

@@ -1,0 +1,60 @@
+//! What the writer is asked to do, and what it answers.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::actor::Message;
+use crate::orchestration::store::{
+    ClaimRequest, Claims, Completion, CompletionOutcome, Lease, NewTask, Operation,
+    OperationOutcome, ProcessRegistration, StoreError, Submission, SweepReport, SweepRequest,
+};
+
+/// One intent of one caller.
+#[derive(Debug)]
+pub(super) enum Write {
+    Submit(Vec<NewTask>),
+    Claim(ClaimRequest),
+    Complete(Vec<Completion>),
+    Heartbeat(Uuid, Duration),
+    Release(Uuid, Vec<Lease>),
+    Sweep(SweepRequest),
+    Operate(Vec<Operation>),
+    Register(ProcessRegistration),
+    Unregister(Uuid),
+}
+
+impl Write {
+    /// Completes the sentence "the database failed while it should ...".
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Submit(_) => "store new tasks",
+            Self::Claim(_) => "claim steps",
+            Self::Complete(_) => "record results",
+            Self::Heartbeat(..) => "renew leases",
+            Self::Release(..) => "release leases",
+            Self::Sweep(_) => "sweep",
+            Self::Operate(_) => "operate on tasks",
+            Self::Register(_) => "register a process",
+            Self::Unregister(_) => "unregister a process",
+        }
+    }
+}
+
+/// The answer to an intent, of the same name.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Submit(Vec<Result<Submission, StoreError>>),
+    Claim(Claims),
+    Complete(Vec<CompletionOutcome>),
+    Heartbeat(Vec<Lease>),
+    Release(u32),
+    Sweep(SweepReport),
+    Operate(Vec<OperationOutcome>),
+    Done,
+}
+
+impl Message for Write {
+    type Response = Answer;
+    type Error = StoreError;
+}

@@ -1,0 +1,76 @@
+//! The rows of steps inside a transaction.
+
+use uuid::Uuid;
+
+use super::fault::Fault;
+use super::unit::{Unit, hex, json, number, uuid};
+use crate::orchestration::state::StepState;
+use crate::orchestration::store::StepId;
+
+/// A step as it is before something happens to it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StepRow {
+    pub(super) task_id: i64,
+    pub(super) index: u32,
+    pub(super) state: StepState,
+    pub(super) epoch: u64,
+    pub(super) owner: Option<Uuid>,
+    pub(super) attempts: u32,
+    pub(super) max_attempts: u32,
+}
+
+impl StepRow {
+    /// Whether a process holds the lease, as of that epoch.
+    pub(super) fn is_held(&self, process: Uuid, epoch: u64) -> bool {
+        self.state == StepState::Running && self.epoch == epoch && self.owner == Some(process)
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Stored {
+    place: i64,
+    task_id: i64,
+    idx: i64,
+    state: String,
+    epoch: i64,
+    owner: Option<Vec<u8>>,
+    attempts: i64,
+    max_attempts: i64,
+}
+
+impl Unit<'_> {
+    /// Reads steps; `None` where there is none. In the order of the ids.
+    pub(super) async fn load_steps(
+        &mut self,
+        ids: impl ExactSizeIterator<Item = StepId>,
+    ) -> Result<Vec<Option<StepRow>>, Fault> {
+        let mut rows = vec![None; ids.len()];
+        let places: Vec<(String, u32)> = ids
+            .map(|id| (hex(id.task_uuid.as_bytes()), id.index))
+            .collect();
+        let found: Vec<Stored> = sqlx::query_as(
+            "SELECT j.key AS place, s.task_id, s.idx, s.state, s.epoch, s.owner, s.attempts, s.max_attempts
+             FROM json_each(?1) j
+             CROSS JOIN postroom_tasks t ON t.uuid = unhex(j.value ->> 0)
+             CROSS JOIN postroom_steps s ON s.task_id = t.id AND s.idx = j.value ->> 1",
+        )
+        .bind(json(&places)?)
+        .fetch_all(&mut *self.conn)
+        .await?;
+        for stored in found {
+            let place: usize = number(stored.place)?;
+            if let Some(row) = rows.get_mut(place) {
+                *row = Some(StepRow {
+                    task_id: stored.task_id,
+                    index: number(stored.idx)?,
+                    state: stored.state.parse()?,
+                    epoch: number(stored.epoch)?,
+                    owner: stored.owner.as_deref().map(uuid).transpose()?,
+                    attempts: number(stored.attempts)?,
+                    max_attempts: number(stored.max_attempts)?,
+                });
+            }
+        }
+        Ok(rows)
+    }
+}

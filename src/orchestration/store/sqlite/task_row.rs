@@ -1,0 +1,236 @@
+//! The rows of tasks inside a transaction: read as a set, changed here, written back as a set.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::fault::Fault;
+use super::unit::{HistoryRow, Unit, hex, json, number, uuid};
+use crate::orchestration::state::{StepCounts, TaskState};
+use crate::orchestration::store::{HistoryKind, settle};
+
+/// What can change of a task, and what is needed with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TaskRow {
+    pub(super) id: i64,
+    pub(super) uuid: Uuid,
+    pub(super) correlation_id: Uuid,
+    pub(super) state: TaskState,
+    pub(super) reason: Option<String>,
+    pub(super) run: u32,
+    pub(super) counts: StepCounts,
+    pub(super) started_at: Option<i64>,
+    pub(super) ended_at: Option<i64>,
+    /// The process that moved it in this transaction.
+    owner: Option<Uuid>,
+}
+
+#[derive(FromRow)]
+struct Stored {
+    id: i64,
+    uuid: Vec<u8>,
+    correlation_id: Vec<u8>,
+    state: String,
+    reason: Option<String>,
+    run: i64,
+    steps_pending: i64,
+    steps_ready: i64,
+    steps_running: i64,
+    steps_retry_wait: i64,
+    steps_satisfied: i64,
+    steps_failed: i64,
+    steps_cancelled: i64,
+    started_at: Option<i64>,
+    ended_at: Option<i64>,
+}
+
+impl TryFrom<Stored> for TaskRow {
+    type Error = Fault;
+
+    fn try_from(stored: Stored) -> Result<Self, Fault> {
+        Ok(Self {
+            id: stored.id,
+            uuid: uuid(&stored.uuid)?,
+            correlation_id: uuid(&stored.correlation_id)?,
+            state: stored.state.parse()?,
+            reason: stored.reason,
+            run: number(stored.run)?,
+            counts: StepCounts {
+                pending: number(stored.steps_pending)?,
+                ready: number(stored.steps_ready)?,
+                running: number(stored.steps_running)?,
+                retry_wait: number(stored.steps_retry_wait)?,
+                satisfied: number(stored.steps_satisfied)?,
+                failed: number(stored.steps_failed)?,
+                cancelled: number(stored.steps_cancelled)?,
+            },
+            started_at: stored.started_at,
+            ended_at: stored.ended_at,
+            owner: None,
+        })
+    }
+}
+
+/// Tasks that were read, by id.
+pub(super) type Tasks = BTreeMap<i64, TaskRow>;
+
+impl Unit<'_> {
+    /// Reads the rows of these tasks.
+    pub(super) async fn load_tasks(&mut self, ids: &BTreeSet<i64>) -> Result<Tasks, Fault> {
+        if ids.is_empty() {
+            return Ok(Tasks::new());
+        }
+        let stored: Vec<Stored> = sqlx::query_as(
+            "SELECT t.id, t.uuid, t.correlation_id, t.state, t.reason, t.run, t.steps_pending,
+                    t.steps_ready, t.steps_running, t.steps_retry_wait, t.steps_satisfied,
+                    t.steps_failed, t.steps_cancelled, t.started_at, t.ended_at
+             FROM json_each(?1) j CROSS JOIN postroom_tasks t ON t.id = j.value",
+        )
+        .bind(json(ids)?)
+        .fetch_all(&mut *self.conn)
+        .await?;
+        let rows = stored.into_iter().map(|stored| {
+            let row = TaskRow::try_from(stored)?;
+            Ok((row.id, row))
+        });
+        rows.collect()
+    }
+
+    /// The number of the task with this id.
+    pub(super) async fn task_number(&mut self, task: Uuid) -> Result<Option<i64>, Fault> {
+        let found: Option<(i64,)> = sqlx::query_as("SELECT id FROM postroom_tasks WHERE uuid = ?1")
+            .bind(task.as_bytes().as_slice())
+            .fetch_optional(&mut *self.conn)
+            .await?;
+        Ok(found.map(|(id,)| id))
+    }
+
+    /// Writes the rows back.
+    pub(super) async fn save_tasks(
+        &mut self,
+        tasks: impl Iterator<Item = &TaskRow>,
+    ) -> Result<(), Fault> {
+        let rows: Vec<_> = tasks
+            .map(|task| {
+                let counts = &task.counts;
+                let counts = (
+                    counts.pending,
+                    counts.ready,
+                    counts.running,
+                    counts.retry_wait,
+                    counts.satisfied,
+                    counts.failed,
+                    counts.cancelled,
+                );
+                let times = (task.started_at, task.ended_at);
+                let owner = task.owner.map(|owner| hex(owner.as_bytes()));
+                (
+                    task.id,
+                    task.state,
+                    &task.reason,
+                    task.run,
+                    times,
+                    counts,
+                    owner,
+                )
+            })
+            .collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
+            "UPDATE postroom_tasks SET
+                state = j.value ->> 1, reason = j.value ->> 2, run = j.value ->> 3,
+                started_at = j.value ->> '$[4][0]', ended_at = j.value ->> '$[4][1]',
+                steps_pending = j.value ->> '$[5][0]', steps_ready = j.value ->> '$[5][1]',
+                steps_running = j.value ->> '$[5][2]', steps_retry_wait = j.value ->> '$[5][3]',
+                steps_satisfied = j.value ->> '$[5][4]', steps_failed = j.value ->> '$[5][5]',
+                steps_cancelled = j.value ->> '$[5][6]',
+                owner = coalesce(unhex(j.value ->> 6), owner)
+             FROM json_each(?1) j WHERE postroom_tasks.id = j.value ->> 0",
+        )
+        .bind(json(&rows)?)
+        .execute(&mut *self.conn)
+        .await?;
+        Ok(())
+    }
+
+    /// Brings a task to another state, with its row of history; does nothing if it is there already.
+    pub(super) fn move_task(
+        &mut self,
+        task: &mut TaskRow,
+        to: TaskState,
+        reason: Option<String>,
+        process: Uuid,
+    ) -> bool {
+        if task.state == to {
+            return false;
+        }
+        self.note(HistoryRow {
+            task_id: task.id,
+            run: task.run,
+            kind: HistoryKind::TaskState,
+            step: None,
+            attempt: None,
+            epoch: None,
+            from: Some(task.state.as_str()),
+            to: Some(to.as_str()),
+            process,
+            detail: reason.clone(),
+        });
+        task.state = to;
+        task.owner = Some(process);
+        task.reason = reason;
+        task.ended_at = to.is_terminal().then_some(self.now);
+        true
+    }
+
+    /// Moves tasks where their steps, already written, say. `process_of` names the process that caused it.
+    /// Returns those that came to their end by it.
+    pub(super) async fn settle(
+        &mut self,
+        tasks: &mut Tasks,
+        process_of: impl Fn(i64) -> Uuid,
+    ) -> Result<BTreeMap<i64, TaskState>, Fault> {
+        let failing: BTreeSet<i64> = tasks
+            .values()
+            .filter(|task| !task.state.is_terminal())
+            .filter(|task| settle::settled(task.state, &task.counts) == TaskState::Failed)
+            .map(|task| task.id)
+            .collect();
+        let mut reasons = self.first_failures(&failing).await?;
+        let mut ended = BTreeMap::new();
+        for task in tasks.values_mut() {
+            let to = settle::settled(task.state, &task.counts);
+            let reason = reasons.remove(&task.id);
+            if self.move_task(task, to, reason, process_of(task.id)) && to.is_terminal() {
+                ended.insert(task.id, to);
+            }
+        }
+        Ok(ended)
+    }
+
+    /// For each task, the words on its first failed step in template order.
+    async fn first_failures(
+        &mut self,
+        ids: &BTreeSet<i64>,
+    ) -> Result<BTreeMap<i64, String>, Fault> {
+        if ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let found: Vec<(i64, String, Option<String>)> = sqlx::query_as(
+            "SELECT s.task_id, s.name, s.error
+             FROM json_each(?1) j CROSS JOIN postroom_steps s ON s.task_id = j.value
+                AND s.idx = (SELECT min(f.idx) FROM postroom_steps f
+                             WHERE f.task_id = j.value AND f.state = 'failed')",
+        )
+        .bind(json(ids)?)
+        .fetch_all(&mut *self.conn)
+        .await?;
+        Ok(found
+            .into_iter()
+            .map(|(id, name, error)| (id, settle::failed_reason(&name, error.as_deref())))
+            .collect())
+    }
+}
