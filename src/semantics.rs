@@ -70,6 +70,9 @@
 //! | R7 | `r07_a_revoked_message_is_dropped_at_once` | `tests/asks.rs` |
 //! | R7 | `r07_a_message_may_insist_on_being_handled` | `tests/asks.rs` |
 //! | R7 | `r07_a_running_handler_is_never_cancelled_by_its_asker` | `tests/asks.rs` |
+//! | R7 | `r07_a_wait_that_panics_leaves_no_place_in_the_line` | `tests/endings.rs` |
+//! | R7 | `r07_an_ask_that_is_polled_again_panics_and_does_not_hang` | `tests/endings.rs` |
+//! | R7 | `r07_a_waker_may_use_the_actor_when_it_is_dropped` | `tests/endings.rs` |
 //! | R8 | `r08_waiting_for_oneself_is_an_error` | `tests/asks.rs` |
 //! | R8 | `r08_asking_another_actor_is_no_deadlock` | `tests/asks.rs` |
 //! | R8 | `r08_asking_oneself_through_a_route_is_an_error` | `tests/registry.rs` |
@@ -90,9 +93,11 @@
 //! | R11 | `r11_a_start_that_fails_in_any_way_ends_the_actor_without_stopped` | `tests/life.rs` |
 //! | R11 | `r11_trouble_in_stopped_is_reported_and_hangs_nothing` | `tests/life.rs` |
 //! | R11 | `r11_stopped_runs_after_a_panic_and_after_a_kill` | `tests/life.rs` |
+//! | R11 | `r11_a_hook_that_waits_without_a_clock_says_so` | `tests/endings.rs` |
 //! | R11 | `r11_incarnations_never_overlap` | `tests/restarts.rs` |
 //! | R12 | `r12_a_panic_while_dropping_the_state_is_reported` | `tests/life.rs` |
 //! | R12 | `r12_a_panic_while_dropping_a_queued_message_loses_no_other` | `tests/life.rs` |
+//! | R12 | `r12_a_report_that_cannot_be_logged_is_published_all_the_same` | `tests/endings.rs` |
 //! | R12 | `r12_a_told_messages_error_is_counted_and_logged_once` | `tests/logs.rs` |
 //! | R12 | `r12_a_handlers_error_stops_nothing` | `tests/messages.rs` |
 //! | R12 | `r12_a_panic_is_the_askers_answer_and_ends_no_other_actor` | `tests/messages.rs` |
@@ -103,6 +108,7 @@
 //! | R13 | `r13_slow_failures_never_exceed_the_intensity` | `src/supervision/intensity.rs` |
 //! | R13 | `r13_intensity_zero_allows_no_restart` | `src/supervision/intensity.rs` |
 //! | R13 | `r13_a_critical_actor_that_fails_for_good_shuts_the_registry_down` | `tests/registry.rs` |
+//! | R13 | `r13_a_restart_that_a_stop_prevents_is_not_counted` | `tests/endings.rs` |
 //! | R13 | `r13_any_other_actor_stays_down_and_the_registry_goes_on` | `tests/registry.rs` |
 //! | R13 | `r13_a_failed_actor_comes_back` | `tests/restarts.rs` |
 //! | R13 | `r13_a_plain_value_is_temporary` | `tests/restarts.rs` |
@@ -116,6 +122,7 @@
 //! | R13 | `r13_the_first_start_that_fails_is_final` | `tests/restarts.rs` |
 //! | R13 | `r13_a_kill_mid_way_is_final_and_cancels` | `tests/restarts.rs` |
 //! | R14 | `r14_what_is_queued_behind_a_panic_of_a_temporary_actor_is_given_back` | `tests/messages.rs` |
+//! | R14 | `r14_a_drain_ends_the_backoff_of_an_actor_with_nothing_left` | `tests/endings.rs` |
 //! | R14 | `r14_mailbox_messages_and_handles_survive_a_restart` | `tests/restarts.rs` |
 //! | R14 | `r14_senders_that_wait_for_room_survive_a_restart` | `tests/restarts.rs` |
 //! | R14 | `r14_a_drain_goes_on_across_restarts` | `tests/restarts.rs` |
@@ -135,10 +142,17 @@
 //! | R15 | `r15_outside_a_runtime_is_an_error` | `tests/registry.rs` |
 //! | R15 | `r15_routes_lead_to_whoever_declared_the_message` | `tests/registry.rs` |
 //! | R15 | `r15_a_registry_that_is_dropped_stops_its_actors` | `tests/registry.rs` |
+//! | R15 | `r15_a_rollback_that_is_dropped_stops_what_has_started` | `tests/rollback.rs` |
+//! | R15 | `r15_a_rollback_does_not_wait_for_actors_that_never_start` | `tests/rollback.rs` |
+//! | R15 | `r15_a_refused_registration_leaves_nothing_behind` | `tests/rollback.rs` |
 //! | R16 | `r16_an_orchestration_shut_down_under_load_accounts_for_every_message` | `tests/orchestration.rs` |
 //! | R16 | `r16_a_kill_goes_before_a_handler_that_could_go_on` | `tests/asks.rs` |
 //! | R16 | `r16_drain_handles_what_was_accepted_and_closes_to_the_rest` | `tests/backpressure.rs` |
 //! | R16 | `r16_stop_gives_back_what_is_queued` | `tests/backpressure.rs` |
+//! | R16 | `r16_an_actor_that_failed_for_good_accepts_nothing_while_it_stops` | `tests/endings.rs` |
+//! | R16 | `r16_messages_behind_a_handler_that_never_yields_are_given_back` | `tests/endings.rs` |
+//! | R16 | `r16_the_report_says_who_had_to_be_stopped` | `tests/endings.rs` |
+//! | R16 | `r16_tasks_of_an_actor_end_after_it_has_failed` | `tests/endings.rs` |
 //! | R16 | `r16_a_stop_during_started_lets_it_finish` | `tests/life.rs` |
 //! | R16 | `r16_a_kill_during_started_drops_it` | `tests/life.rs` |
 //! | R16 | `r16_a_stop_before_the_start_starts_nothing` | `tests/life.rs` |
@@ -156,6 +170,7 @@
 //! | R17 | `r17_handles_know_who_they_reach` | `tests/life.rs` |
 //! | R17 | `r17_closed_is_repeatable_and_may_be_dropped` | `tests/life.rs` |
 //! | R17 | `r17_a_runtime_that_goes_away_gives_everything_back` | `tests/life.rs` |
+//! | R17 | `r17_a_runtime_that_goes_away_survives_a_state_that_panics` | `tests/endings.rs` |
 //! | R17 | `r17_the_registry_holds_its_actors` | `tests/registry.rs` |
 //! | R18 | `r18_a_flood_starves_nothing_on_a_current_thread_runtime` | `tests/fairness.rs` |
 //! | R18 | `r18_a_flood_starves_nothing_on_a_multi_thread_runtime` | `tests/fairness.rs` |
