@@ -209,6 +209,8 @@ impl Run<'_> {
 
     /// Stops, looks at what came of it, and says so.
     async fn end(&self, task: &TaskHandle, ending: Ending) -> Result<Status, Failure> {
+        // Reading it back is not the task's time.
+        let elapsed = self.started.elapsed();
         // After an interruption the core has been shut down, and its store with it: only a new look at the
         // database tells what the steps made of the time they were given.
         let own = match ending {
@@ -221,7 +223,7 @@ impl Run<'_> {
             own.close().await;
         }
         let (record, steps) = looked?;
-        ending.report(self.args, &record, &steps, self.started.elapsed())
+        ending.report(self.args, &record, &steps, elapsed)
     }
 
     fn store(&self) -> &Arc<dyn Store> {
