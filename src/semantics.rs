@@ -1,4 +1,4 @@
-//! What the runtime promises, and which tests prove it.
+//! What is promised, and which tests prove it.
 //!
 //! The tests of a clause carry its number in their names. A test of its own checks that every test
 //! named here exists, and that every test with a clause's number is named here.
@@ -70,6 +70,9 @@
 //! | R7 | `r07_a_revoked_message_is_dropped_at_once` | `tests/asks.rs` |
 //! | R7 | `r07_a_message_may_insist_on_being_handled` | `tests/asks.rs` |
 //! | R7 | `r07_a_running_handler_is_never_cancelled_by_its_asker` | `tests/asks.rs` |
+//! | R7 | `r07_a_wait_that_panics_leaves_no_place_in_the_line` | `tests/endings.rs` |
+//! | R7 | `r07_an_ask_that_is_polled_again_panics_and_does_not_hang` | `tests/endings.rs` |
+//! | R7 | `r07_a_waker_may_use_the_actor_when_it_is_dropped` | `tests/endings.rs` |
 //! | R8 | `r08_waiting_for_oneself_is_an_error` | `tests/asks.rs` |
 //! | R8 | `r08_asking_another_actor_is_no_deadlock` | `tests/asks.rs` |
 //! | R8 | `r08_asking_oneself_through_a_route_is_an_error` | `tests/registry.rs` |
@@ -90,9 +93,11 @@
 //! | R11 | `r11_a_start_that_fails_in_any_way_ends_the_actor_without_stopped` | `tests/life.rs` |
 //! | R11 | `r11_trouble_in_stopped_is_reported_and_hangs_nothing` | `tests/life.rs` |
 //! | R11 | `r11_stopped_runs_after_a_panic_and_after_a_kill` | `tests/life.rs` |
+//! | R11 | `r11_a_hook_that_waits_without_a_clock_says_so` | `tests/endings.rs` |
 //! | R11 | `r11_incarnations_never_overlap` | `tests/restarts.rs` |
 //! | R12 | `r12_a_panic_while_dropping_the_state_is_reported` | `tests/life.rs` |
 //! | R12 | `r12_a_panic_while_dropping_a_queued_message_loses_no_other` | `tests/life.rs` |
+//! | R12 | `r12_a_report_that_cannot_be_logged_is_published_all_the_same` | `tests/endings.rs` |
 //! | R12 | `r12_a_told_messages_error_is_counted_and_logged_once` | `tests/logs.rs` |
 //! | R12 | `r12_a_handlers_error_stops_nothing` | `tests/messages.rs` |
 //! | R12 | `r12_a_panic_is_the_askers_answer_and_ends_no_other_actor` | `tests/messages.rs` |
@@ -103,6 +108,7 @@
 //! | R13 | `r13_slow_failures_never_exceed_the_intensity` | `src/supervision/intensity.rs` |
 //! | R13 | `r13_intensity_zero_allows_no_restart` | `src/supervision/intensity.rs` |
 //! | R13 | `r13_a_critical_actor_that_fails_for_good_shuts_the_registry_down` | `tests/registry.rs` |
+//! | R13 | `r13_a_restart_that_a_stop_prevents_is_not_counted` | `tests/endings.rs` |
 //! | R13 | `r13_any_other_actor_stays_down_and_the_registry_goes_on` | `tests/registry.rs` |
 //! | R13 | `r13_a_failed_actor_comes_back` | `tests/restarts.rs` |
 //! | R13 | `r13_a_plain_value_is_temporary` | `tests/restarts.rs` |
@@ -116,6 +122,7 @@
 //! | R13 | `r13_the_first_start_that_fails_is_final` | `tests/restarts.rs` |
 //! | R13 | `r13_a_kill_mid_way_is_final_and_cancels` | `tests/restarts.rs` |
 //! | R14 | `r14_what_is_queued_behind_a_panic_of_a_temporary_actor_is_given_back` | `tests/messages.rs` |
+//! | R14 | `r14_a_drain_ends_the_backoff_of_an_actor_with_nothing_left` | `tests/endings.rs` |
 //! | R14 | `r14_mailbox_messages_and_handles_survive_a_restart` | `tests/restarts.rs` |
 //! | R14 | `r14_senders_that_wait_for_room_survive_a_restart` | `tests/restarts.rs` |
 //! | R14 | `r14_a_drain_goes_on_across_restarts` | `tests/restarts.rs` |
@@ -135,10 +142,17 @@
 //! | R15 | `r15_outside_a_runtime_is_an_error` | `tests/registry.rs` |
 //! | R15 | `r15_routes_lead_to_whoever_declared_the_message` | `tests/registry.rs` |
 //! | R15 | `r15_a_registry_that_is_dropped_stops_its_actors` | `tests/registry.rs` |
+//! | R15 | `r15_a_rollback_that_is_dropped_stops_what_has_started` | `tests/rollback.rs` |
+//! | R15 | `r15_a_rollback_does_not_wait_for_actors_that_never_start` | `tests/rollback.rs` |
+//! | R15 | `r15_a_refused_registration_leaves_nothing_behind` | `tests/rollback.rs` |
 //! | R16 | `r16_an_orchestration_shut_down_under_load_accounts_for_every_message` | `tests/orchestration.rs` |
 //! | R16 | `r16_a_kill_goes_before_a_handler_that_could_go_on` | `tests/asks.rs` |
 //! | R16 | `r16_drain_handles_what_was_accepted_and_closes_to_the_rest` | `tests/backpressure.rs` |
 //! | R16 | `r16_stop_gives_back_what_is_queued` | `tests/backpressure.rs` |
+//! | R16 | `r16_an_actor_that_failed_for_good_accepts_nothing_while_it_stops` | `tests/endings.rs` |
+//! | R16 | `r16_messages_behind_a_handler_that_never_yields_are_given_back` | `tests/endings.rs` |
+//! | R16 | `r16_the_report_says_who_had_to_be_stopped` | `tests/endings.rs` |
+//! | R16 | `r16_tasks_of_an_actor_end_after_it_has_failed` | `tests/endings.rs` |
 //! | R16 | `r16_a_stop_during_started_lets_it_finish` | `tests/life.rs` |
 //! | R16 | `r16_a_kill_during_started_drops_it` | `tests/life.rs` |
 //! | R16 | `r16_a_stop_before_the_start_starts_nothing` | `tests/life.rs` |
@@ -156,8 +170,111 @@
 //! | R17 | `r17_handles_know_who_they_reach` | `tests/life.rs` |
 //! | R17 | `r17_closed_is_repeatable_and_may_be_dropped` | `tests/life.rs` |
 //! | R17 | `r17_a_runtime_that_goes_away_gives_everything_back` | `tests/life.rs` |
+//! | R17 | `r17_a_runtime_that_goes_away_survives_a_state_that_panics` | `tests/endings.rs` |
 //! | R17 | `r17_the_registry_holds_its_actors` | `tests/registry.rs` |
 //! | R18 | `r18_a_flood_starves_nothing_on_a_current_thread_runtime` | `tests/fairness.rs` |
 //! | R18 | `r18_a_flood_starves_nothing_on_a_multi_thread_runtime` | `tests/fairness.rs` |
 //! | R18 | `r18_a_sender_in_a_loop_gives_way` | `tests/fairness.rs` |
 //! | R19 | `r19_counts_are_exact_at_every_instant` | `tests/messages.rs` |
+//!
+//! # The orchestration
+//!
+//! Clauses whose tests have other names are proved by the conformance suite, which runs against every store.
+//!
+//! | Clause | Proved | Promise |
+//! |---|---|---|
+//! | O1 | yes | The database is the truth; mailboxes only carry work. A submission is acknowledged after the durable commit of task, steps and edges; a result when its completion has committed. Losing every process loses nothing acknowledged. Handlers run at least once; results, counters and finalisation happen once. |
+//! | O2 | in part | Each intent is atomic, by compare-and-swap on state and epoch; the loser gets a graceful answer. One commit may carry many intents, and one that fails harms no neighbour. Proved by the conformance suite, on every store. Not yet: re-reading after a lost connection to a server. |
+//! | O3 | yes | A claimed step carries a lease and an epoch that rises at every claim and is given to the handler. Heartbeats renew; only the store's clock decides. A stale completion is answered as stale and leaves one history row. Lost leases count apart from attempts. |
+//! | O4 | yes | A task is finalised once per run, by compare-and-swap, however many processes see the last step finish. Proved by the conformance suite. |
+//! | O5 | in part | No unfinished task is without an owner: `Store::audit` checks it, and tests end with it. Not yet: a command for operators. |
+//! | O6 | yes | One intent records result, attempt, the children's counters and readiness, and finalises when nothing remains. Proved by the conformance suite with joins of 1,100. |
+//! | O7 | in part | Retries, backoff, permanent errors and timeouts as declared; what is not known is refused at load. Not yet: hints such as `Retry-After`. |
+//! | O8 | in part | `failure_policy: continue`; a failed task names its first failed step, and can be retried; cancelling. Not yet: `fail_fast`, pausing, resolving, rerunning from a step. |
+//! | O9 | not yet | Steps that are decided at run time. |
+//! | O10 | yes | Identity by template and input, by the caller's key, or none; a duplicate is answered and never run twice; a task keeps its own copy of its template. |
+//! | O11 | not yet | Submitting and completing inside the caller's own transaction. |
+//! | O12 | in part | One conformance suite over all stores. Not yet: PostgreSQL. |
+//! | O13 | in part | Every queue is bounded and a full one makes its callers wait; a claim takes no more than there is room for. Not yet: shedding by load, a circuit breaker. |
+//! | O14 | yes | Bad input gets an error that names the place, and nothing is stored; a worker claims only what it has a handler for; a step that nobody can run leaves its task `blocked` with the reason. |
+//! | O15 | yes | Rows, spans and log lines carry the correlation id; payloads do not show in debug output. |
+//!
+//! # Tests of the orchestration
+//!
+//! | Clause | Test | File |
+//! |---|---|---|
+//! | O1 | `o01_a_killed_run_is_resumed_and_finished_steps_are_not_repeated` | `tests/cli/resume.rs` |
+//! | O1 | `o01_killed_again_and_again_it_ends_complete` | `tests/cli/resume.rs` |
+//! | O1 | `o01_a_diamond_runs_each_step_once_parents_before_children` | `tests/orchestration.rs` |
+//! | O1 | `o01_lost_answers_of_the_store_lose_no_task_and_record_no_result_twice` | `tests/orchestration_faults.rs` |
+//! | O1 | `o01_a_killed_process_loses_nothing_that_was_acknowledged` | `tests/sqlite/crash.rs` |
+//! | O2 | `refusals_do_not_harm_their_neighbours` | `src/orchestration/store/conformance/completions.rs` |
+//! | O2 | `operations_on_the_same_task_in_one_batch_see_each_other` | `src/orchestration/store/conformance/operations.rs` |
+//! | O2 | `concurrent_claims_never_share_a_step` | `src/orchestration/store/conformance/races.rs` |
+//! | O2 | `o02_only_the_intent_at_fault_gets_the_error` | `tests/sqlite/commits.rs` |
+//! | O2 | `o02_abandoned_callers_leave_nothing_half_done` | `tests/sqlite/commits.rs` |
+//! | O3 | `a_renewed_lease_is_left_alone` | `src/orchestration/store/conformance/sweeps.rs` |
+//! | O3 | `a_lease_that_ran_out_is_taken_back` | `src/orchestration/store/conformance/sweeps.rs` |
+//! | O3 | `who_lost_a_lease_completes_in_vain` | `src/orchestration/store/conformance/sweeps.rs` |
+//! | O3 | `a_lost_lease_uses_up_no_attempt` | `src/orchestration/store/conformance/sweeps.rs` |
+//! | O3 | `o03_death_is_seen_in_spite_of_zombies_and_reused_ids` | `src/orchestration/worker/process/identity.rs` |
+//! | O3 | `o03_children_of_a_dead_process_and_theirs_are_ended` | `src/orchestration/worker/process/orphans.rs` |
+//! | O3 | `o03_a_follower_takes_over_from_a_dead_process_within_two_seconds` | `tests/cli/follow.rs` |
+//! | O3 | `o03_two_processes_on_one_store_run_each_step_once` | `tests/orchestration.rs` |
+//! | O3 | `o03_the_steps_of_a_process_that_is_gone_are_taken_over_and_its_late_result_is_stale` | `tests/orchestration_faults.rs` |
+//! | O3 | `o03_two_processes_share_the_work_and_never_a_step` | `tests/sqlite/sharing.rs` |
+//! | O4 | `there_is_nothing_to_finalise_twice` | `src/orchestration/store/conformance/operations.rs` |
+//! | O4 | `a_task_ends_once_however_it_is_ended` | `src/orchestration/store/conformance/races.rs` |
+//! | O4 | `many_workers_run_every_step_once` | `src/orchestration/store/conformance/races.rs` |
+//! | O5 | `a_process_that_leaves_gives_everything_back` | `src/orchestration/store/conformance/leases.rs` |
+//! | O5 | `too_many_lost_leases_fail_the_step` | `src/orchestration/store/conformance/sweeps.rs` |
+//! | O5 | `o05_the_audit_finds_damage_and_the_finaliser_mends_it` | `tests/sqlite/commits.rs` |
+//! | O6 | `a_join_of_many_gets_all_their_results` | `src/orchestration/store/conformance/claims.rs` |
+//! | O6 | `parents_completing_at_once_ready_their_join_once` | `src/orchestration/store/conformance/races.rs` |
+//! | O7 | `o07_unknown_keys_are_refused` | `src/orchestration/worker/builtin/noop.rs` |
+//! | O7 | `o07_failures_say_why` | `src/orchestration/worker/builtin/shell/tests.rs` |
+//! | O7 | `o07_a_timeout_ends_the_whole_group` | `src/orchestration/worker/builtin/shell/tests.rs` |
+//! | O7 | `o07_a_bad_configuration_is_refused` | `src/orchestration/worker/builtin/shell/tests.rs` |
+//! | O7 | `o07_what_cannot_be_slept_is_refused` | `src/orchestration/worker/builtin/sleep.rs` |
+//! | O7 | `o07_an_error_becomes_retryable_with_its_causes_once` | `src/orchestration/worker/error.rs` |
+//! | O7 | `o07_a_failure_is_stored_as_the_handler_said_it` | `src/orchestration/worker/error.rs` |
+//! | O7 | `o07_values_and_errors_come_through` | `src/orchestration/worker/executor_tests.rs` |
+//! | O7 | `o07_a_panic_is_an_outcome` | `src/orchestration/worker/executor_tests.rs` |
+//! | O7 | `o07_a_panic_while_being_dropped_is_held` | `src/orchestration/worker/executor_tests.rs` |
+//! | O7 | `o07_time_is_up` | `src/orchestration/worker/executor_tests.rs` |
+//! | O7 | `o07_a_handler_may_end_by_itself_within_its_grace` | `src/orchestration/worker/executor_tests.rs` |
+//! | O7 | `o07_a_blocking_handler_keeps_its_slot_until_it_ends` | `src/orchestration/worker/executor_tests.rs` |
+//! | O7 | `o07_dropping_the_attempt_tells_what_the_handler_left_behind` | `src/orchestration/worker/executor_tests.rs` |
+//! | O7 | `o07_a_failing_step_is_retried_and_then_the_task_fails_until_its_cause_is_gone` | `tests/cli/run.rs` |
+//! | O7 | `o07_a_failing_step_is_retried_as_declared_then_the_task_fails` | `tests/orchestration.rs` |
+//! | O7 | `o07_a_permanent_error_is_not_retried` | `tests/orchestration.rs` |
+//! | O8 | `the_first_failed_step_in_template_order_is_named` | `src/orchestration/store/conformance/failures.rs` |
+//! | O8 | `a_retried_task_keeps_what_is_complete` | `src/orchestration/store/conformance/operations.rs` |
+//! | O8 | `o08_cancelling_asks_the_group_to_end` | `src/orchestration/worker/builtin/shell/tests.rs` |
+//! | O8 | `o08_a_command_that_will_not_end_is_ended` | `src/orchestration/worker/builtin/shell/tests.rs` |
+//! | O8 | `o08_cancelled_from_outside_while_it_runs` | `src/orchestration/worker/executor_tests.rs` |
+//! | O8 | `o08_independent_branches_go_on_and_a_failed_task_can_be_continued` | `tests/orchestration.rs` |
+//! | O10 | `o10_every_combination` | `src/bin/postroom/run/choice.rs` |
+//! | O10 | `a_hundred_submissions_of_one_task_make_one` | `src/orchestration/store/conformance/races.rs` |
+//! | O10 | `o10_another_input_is_another_task_and_the_same_one_is_not` | `tests/cli/run.rs` |
+//! | O10 | `o10_the_same_template_and_input_is_the_same_task` | `tests/orchestration.rs` |
+//! | O12 | `large_results_are_kept` | `src/orchestration/store/conformance/completions.rs` |
+//! | O12 | `odd_text_comes_back_unchanged` | `src/orchestration/store/conformance/submission.rs` |
+//! | O12 | `o12_a_hundred_completions_at_once_share_their_commits` | `tests/sqlite/commits.rs` |
+//! | O12 | `o12_intents_of_all_kinds_share_a_commit` | `tests/sqlite/commits.rs` |
+//! | O12 | `o12_a_newer_schema_is_refused_and_left_alone` | `tests/sqlite/opening.rs` |
+//! | O12 | `o12_a_lock_held_too_long_is_a_typed_error_and_readers_go_on` | `tests/sqlite/sharing.rs` |
+//! | O12 | `o12_a_lock_held_briefly_is_waited_for` | `tests/sqlite/sharing.rs` |
+//! | O13 | `the_limit_is_kept` | `src/orchestration/store/conformance/claims.rs` |
+//! | O13 | `a_sweep_keeps_its_limit` | `src/orchestration/store/conformance/sweeps.rs` |
+//! | O14 | `o14_an_output_that_is_too_large_is_refused_with_its_tail` | `src/orchestration/worker/builtin/shell/tests.rs` |
+//! | O14 | `o14_input_and_config_errors_name_their_place` | `src/orchestration/worker/context.rs` |
+//! | O14 | `o14_what_cannot_run_says_so_without_running` | `src/orchestration/worker/executor_tests.rs` |
+//! | O14 | `o14_a_result_that_is_too_large_is_refused` | `src/orchestration/worker/executor_tests.rs` |
+//! | O14 | `o14_duplicate_and_empty_names_are_all_reported` | `src/orchestration/worker/table.rs` |
+//! | O14 | `o14_a_table_knows_its_names_and_refuses_others` | `src/orchestration/worker/table.rs` |
+//! | O14 | `o14_a_bad_template_is_refused_with_its_place_and_nothing_is_stored` | `tests/cli/templates.rs` |
+//! | O14 | `o14_every_problem_is_said_at_once` | `tests/cli/templates.rs` |
+//! | O14 | `o14_an_unknown_handler_is_refused_by_name_and_nothing_is_stored` | `tests/orchestration.rs` |
+//! | O14 | `o14_a_task_that_no_live_worker_can_run_is_blocked_and_says_so` | `tests/orchestration_faults.rs` |
+//! | O15 | `o15_payloads_do_not_show_in_debug_output` | `src/orchestration/worker/context.rs` |

@@ -92,18 +92,21 @@ impl<M: Message> Future for Ask<'_, M> {
             Some(cell) => cell,
             None => this.accepted.insert(ready!(this.delivery.poll(cx))?),
         };
-        if let Poll::Ready(answer) = cell.poll_answer(cx) {
-            return Poll::Ready(this.conclude(answer));
-        }
-        ready!(this.delivery.limit.poll_passed(cx));
-        Poll::Ready(match cell.expire() {
-            Expiry::Revoked(message) => Err(AskError::Expired(message)),
-            Expiry::Answered(answer) => this.conclude(answer),
-            Expiry::Running => Err(AskError::TimedOut {
-                actor: this.actor(),
-                message: type_name::<M>(),
-            }),
-        })
+        let result = if let Poll::Ready(answer) = cell.poll_answer(cx) {
+            this.conclude(answer)
+        } else {
+            ready!(this.delivery.limit.poll_passed(cx));
+            match cell.expire() {
+                Expiry::Revoked(message) => Err(AskError::Expired(message)),
+                Expiry::Answered(answer) => this.conclude(answer),
+                Expiry::Running => Err(AskError::TimedOut {
+                    actor: this.actor(),
+                    message: type_name::<M>(),
+                }),
+            }
+        };
+        this.accepted = None;
+        Poll::Ready(result)
     }
 }
 

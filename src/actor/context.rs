@@ -60,8 +60,9 @@ impl<A: Actor> Context<A> {
         self.shared.mailbox.level() > Level::Open || self.shared.leaving.load(Ordering::Acquire)
     }
 
-    /// Waits until someone outside asks the actor to drain, stop or die: for handlers that take long,
-    /// and for tasks that work for the actor. The future does not keep the actor alive.
+    /// Waits until someone outside asks the actor to drain, stop or die, or until it has ended by
+    /// itself: for handlers that take long, and for tasks that work for the actor. The future does not
+    /// keep the actor alive. A restart does not end the wait.
     ///
     /// # Cancel safety
     /// Nothing is lost by dropping it.
@@ -70,7 +71,10 @@ impl<A: Actor> Context<A> {
         async move {
             shared
                 .life
-                .wait_for(|_| (shared.mailbox.level() > Level::Open).then_some(()))
+                .wait_for(|life| {
+                    let over = shared.mailbox.level() > Level::Open || life.exit().is_some();
+                    over.then_some(())
+                })
                 .await;
         }
     }

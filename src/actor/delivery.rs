@@ -163,25 +163,31 @@ impl<'a, M: Message> Delivery<'a, M> {
                 Err(refused) => Err(refuse(&cell, refused)),
             }),
             Poll::Ready(Err(refused)) => Some(Err(refuse(&cell, refused))),
-            Poll::Pending if self.limit.poll_passed(cx).is_ready() => {
-                if let Some(ticket) = ticket {
-                    target.leave(ticket);
+            Poll::Pending => {
+                // Kept before the clock is touched: without one that panics, and the place in the line
+                // must be given up even then.
+                self.stage = Stage::Waiting(Arc::clone(&cell), ticket);
+                if self.limit.poll_passed(cx).is_pending() {
+                    return None;
                 }
+                self.leave();
                 Some(Err(SendError::Expired(take_back(&cell))))
             }
-            Poll::Pending => {
-                self.stage = Stage::Waiting(cell, ticket);
-                None
-            }
+        }
+    }
+
+    /// Gives up waiting.
+    fn leave(&mut self) {
+        let stage = std::mem::replace(&mut self.stage, Stage::Done);
+        if let (Stage::Waiting(_, Some(ticket)), Some(target)) = (stage, self.to.target()) {
+            target.leave(ticket);
         }
     }
 }
 
 impl<M: Message> Drop for Delivery<'_, M> {
     fn drop(&mut self) {
-        if let (Stage::Waiting(_, Some(ticket)), Some(target)) = (&self.stage, self.to.target()) {
-            target.leave(*ticket);
-        }
+        self.leave();
     }
 }
 

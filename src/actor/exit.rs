@@ -74,7 +74,7 @@ impl fmt::Display for StopReason {
                     "failed more than {limit} times in {window:?}; at last it {last}"
                 )
             }
-            Self::RuntimeGone => f.write_str("its runtime was shut down"),
+            Self::RuntimeGone => f.write_str("ended because its runtime was shut down"),
             Self::NeverStarted => f.write_str("was never started"),
         }
     }

@@ -42,11 +42,16 @@ pub(super) async fn run_hook<A: Actor>(
                 if killable && shared.mailbox.watch_level(cx) == Level::Kill {
                     return Poll::Ready(Hooked::Killed);
                 }
-                let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(deadline)));
-                if timer.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
+                // A runtime without a clock says so by a panic.
+                let passed = catch_unwind(AssertUnwindSafe(|| {
+                    let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(deadline)));
+                    timer.as_mut().poll(cx)
+                }));
+                match passed {
+                    Ok(Poll::Pending) => return Poll::Pending,
+                    Ok(Poll::Ready(())) => Trouble::TimedOut(deadline),
+                    Err(payload) => Trouble::Panicked(panic_text(payload)),
                 }
-                Trouble::TimedOut(deadline)
             }
         };
         Poll::Ready(Hooked::Went(HookProblem { hook, trouble }))

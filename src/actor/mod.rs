@@ -5,6 +5,9 @@
 //! message waits in the actor's bounded mailbox, so that a sender which is faster than the actor waits
 //! too.
 //!
+//! Actors run on any tokio runtime. One without a clock (`enable_time`) will do as long as nothing has
+//! to wait for one: no timeout, no backoff, no hook that is not ready at once, no registry's shutdown.
+//!
 //! How it behaves is written down, clause by clause with the tests that prove it, in
 //! [`semantics`](crate::semantics).
 #![doc = include_str!("writing_an_actor.md")]

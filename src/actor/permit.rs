@@ -8,7 +8,7 @@ use crate::mailbox::Ticket;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 /// A slot in a mailbox that belongs to its holder. It counts against the capacity until it is used or
 /// dropped, and keeps the actor alive.
@@ -91,7 +91,12 @@ pub(super) async fn reserve<A: Actor>(anchor: &Anchor<A>) -> Result<Permit<'_, A
         ticket: None,
     };
     poll_fn(|cx| {
+        // A sender in a loop gives way, as with a tell.
+        let budget = ready!(tokio::task::coop::poll_proceed(cx));
         let reserved = anchor.shared.mailbox.poll_reserve(&mut waiting.ticket, cx);
+        if reserved.is_ready() {
+            budget.made_progress();
+        }
         match reserved {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(Permit {
                 anchor: Some(anchor),

@@ -6,7 +6,7 @@ use super::hook::{Hooked, run_hook};
 use super::running::{Ending, guarded};
 use super::shared::Shared;
 use super::{Actor, Context, Level};
-use crate::mailbox::Next;
+use crate::mailbox::{Next, lock};
 use crate::supervision::{Intensity, RestartPolicy};
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
@@ -54,7 +54,7 @@ enum Ended {
 
 enum Decision {
     End(StopReason),
-    Restart { after: Duration },
+    Restart { after: Duration, reason: StopReason },
 }
 
 impl<A: Actor> Runner<A> {
@@ -95,16 +95,24 @@ impl<A: Actor> Runner<A> {
             if self.shared().mailbox.level() >= Level::Stop {
                 return self.asked();
             }
-            let ended = match self.next_incarnation() {
+            let decision = match self.next_incarnation() {
                 Ok(actor) => self.incarnation(actor).await,
-                Err(problem) => Ended::StartFailed(problem),
+                Err(problem) => self.decide(&Ended::StartFailed(problem)),
             };
-            match self.decide(&ended) {
+            let (after, reason) = match decision {
                 Decision::End(reason) => return reason,
-                Decision::Restart { after } => {
-                    pause(Arc::clone(self.shared()), after).await;
-                    self.shared().restarts.fetch_add(1, Ordering::Relaxed);
-                }
+                Decision::Restart { after, reason } => (after, reason),
+            };
+            let shared = Arc::clone(self.shared());
+            let _ = guarded(shared.id, || {
+                tracing::warn!(actor = &*shared.name, %reason, ?after, "restarting");
+            });
+            pause(&shared, after).await;
+            if shared.has_nothing_left() {
+                return self.reason(&Ended::Drained);
+            }
+            if shared.mailbox.level() < Level::Stop {
+                shared.restarts.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -127,28 +135,33 @@ impl<A: Actor> Runner<A> {
     }
 
     /// From `started` to the drop of the state.
-    async fn incarnation(&mut self, mut actor: A) -> Ended {
+    async fn incarnation(&mut self, mut actor: A) -> Decision {
         let (start, stop) = (self.limits.start, self.limits.stop);
         let ctx = &self.ctx;
         let starting = async { actor.started(ctx).await };
-        let ended = match run_hook(&*ctx.shared, Hook::Started, start, starting).await {
+        let started = run_hook(&*ctx.shared, Hook::Started, start, starting).await;
+        let has_started = matches!(started, Hooked::Done);
+        let ended = match started {
             Hooked::Killed => Ended::Asked,
             Hooked::Went(problem) => Ended::StartFailed(problem),
             Hooked::Done => {
                 self.shared().life.set_ready();
-                let ended = self.serve(&mut actor).await;
-                let reason = self.reason(&ended);
-                let stopping = async { actor.stopped(&reason).await };
-                if let Hooked::Went(problem) =
-                    run_hook(&*self.ctx.shared, Hook::Stopped, stop, stopping).await
-                {
-                    self.note(problem);
-                }
-                ended
+                self.serve(&mut actor).await
             }
         };
+        // Decided first, so that an actor which will not come back accepts nothing while it stops.
+        let decision = self.decide(&ended);
+        if has_started {
+            let reason = self.reason(&ended);
+            let stopping = async { actor.stopped(&reason).await };
+            if let Hooked::Went(problem) =
+                run_hook(&*self.ctx.shared, Hook::Stopped, stop, stopping).await
+            {
+                self.note(problem);
+            }
+        }
         self.discard(actor);
-        ended
+        decision
     }
 
     /// Handles messages until something ends the incarnation.
@@ -157,13 +170,6 @@ impl<A: Actor> Runner<A> {
         let mailbox = &shared.mailbox;
         loop {
             if shared.leaving.load(Ordering::Acquire) {
-                if !self
-                    .again
-                    .as_ref()
-                    .is_some_and(|again| again.policy.restarts_after_own_stop())
-                {
-                    shared.raise(Level::Stop);
-                }
                 return Ended::Left;
             }
             // A flooded mailbox gives way to other tasks like any tokio resource.
@@ -233,14 +239,23 @@ impl<A: Actor> Runner<A> {
         }
     }
 
+    /// Whether the actor comes back. If not, its mailbox closes now.
     fn decide(&mut self, ended: &Ended) -> Decision {
+        let decision = self.judge(ended);
+        let shared = self.shared();
+        if matches!(decision, Decision::End(_)) && shared.mailbox.level() == Level::Open {
+            shared.raise(Level::Stop);
+        }
+        decision
+    }
+
+    fn judge(&mut self, ended: &Ended) -> Decision {
         let reason = self.reason(ended);
-        let shared = Arc::clone(self.shared());
+        let shared = &self.ctx.shared;
         shared.leaving.store(false, Ordering::Release);
-        let level = shared.mailbox.level();
         // A start that failed before any has worked is the answer to whoever waits for the actor.
         let first_start = matches!(ended, Ended::StartFailed(_)) && !shared.life.is_ready();
-        let nothing_left = level == Level::Drain && shared.mailbox.account().queued == 0;
+        let over = shared.mailbox.level() >= Level::Stop || shared.has_nothing_left();
         let Some(again) = &mut self.again else {
             return Decision::End(reason);
         };
@@ -249,15 +264,14 @@ impl<A: Actor> Runner<A> {
             Ended::Left => again.policy.restarts_after_own_stop(),
             Ended::Panicked { .. } | Ended::StartFailed(_) => !first_start,
         };
-        if !restarts || level >= Level::Stop || nothing_left {
+        if !restarts || over {
             return Decision::End(reason);
         }
         match again.failures.record(tokio::time::Instant::now()) {
-            Ok(n) => {
-                let after = again.policy.pause(n);
-                tracing::warn!(actor = &*shared.name, %reason, ?after, "restarting");
-                Decision::Restart { after }
-            }
+            Ok(n) => Decision::Restart {
+                after: again.policy.pause(n),
+                reason,
+            },
             Err(()) => Decision::End(StopReason::IntensityExceeded {
                 limit: again.policy.limit(),
                 window: again.policy.window(),
@@ -282,37 +296,33 @@ impl<A: Actor> Runner<A> {
         }
         let shared = Arc::clone(self.shared());
         shared.mailbox.close();
-        let mut undelivered: Vec<(&'static str, u64)> = Vec::new();
-        while let Some(envelope) = shared.mailbox.pop() {
-            let message = envelope.message();
-            let given_back = guarded(shared.id, || envelope.give_back(&*shared));
-            if !matches!(given_back, Ok(false)) {
-                match undelivered.iter_mut().find(|(name, _)| *name == message) {
-                    Some((_, count)) => *count += 1,
-                    None => undelivered.push((message, 1)),
-                }
-            }
-            if let Err(text) = given_back {
-                self.note(HookProblem {
-                    hook: Hook::Drop,
-                    trouble: Trouble::Panicked(text),
-                });
-            }
+        for text in shared.give_back() {
+            self.note(HookProblem {
+                hook: Hook::Drop,
+                trouble: Trouble::Panicked(text),
+            });
         }
-        let mut exit = report(&shared, reason);
-        exit.undelivered = undelivered;
-        exit.problems = std::mem::take(&mut self.problems);
-        exit.further_problems = self.further_problems;
-        if exit.reason.is_failure() || !exit.problems.is_empty() {
-            tracing::error!(actor = &*exit.actor, "{exit}");
-        } else {
-            tracing::debug!(actor = &*exit.actor, "{exit}");
-        }
-        shared.life.set_exit(Arc::new(exit));
+        let exit = Arc::new(Exit {
+            problems: std::mem::take(&mut self.problems),
+            further_problems: self.further_problems,
+            ..report(&shared, reason)
+        });
+        // Published first: whatever a subscriber does with it, nobody waits in vain.
+        shared.life.set_exit(Arc::clone(&exit));
+        let _ = guarded(shared.id, || {
+            if exit.reason.is_failure() || !exit.problems.is_empty() {
+                tracing::error!(actor = &*exit.actor, "{exit}");
+            } else {
+                tracing::debug!(actor = &*exit.actor, "{exit}");
+            }
+        });
     }
 
-    /// The report of an actor whose task does not come to its end.
+    /// The report of an actor whose task does not come to its end. What is queued is given back, for
+    /// nobody else will.
     pub(super) fn give_up(shared: &Shared<A>) -> Exit {
+        shared.mailbox.close();
+        shared.give_back();
         Exit {
             abandoned_handler: true,
             ..report(shared, StopReason::Killed)
@@ -353,14 +363,14 @@ impl<A: Actor> Drop for Runner<A> {
     }
 }
 
-/// Waits before a restart, unless the actor is told to stop.
-async fn pause<A: Actor>(shared: Arc<Shared<A>>, after: Duration) {
+/// Waits before a restart, unless the actor is told to stop or has nothing left to do.
+async fn pause<A: Actor>(shared: &Shared<A>, after: Duration) {
     if after.is_zero() {
         return;
     }
     let mut timer = std::pin::pin!(tokio::time::sleep(after));
     poll_fn(|cx| {
-        if shared.mailbox.watch_level(cx) >= Level::Stop {
+        if shared.mailbox.watch_level(cx) >= Level::Stop || shared.has_nothing_left() {
             Poll::Ready(())
         } else {
             timer.as_mut().poll(cx)
@@ -376,7 +386,7 @@ fn report<A: Actor>(shared: &Shared<A>, reason: StopReason) -> Exit {
         id: shared.id,
         reason,
         account: shared.mailbox.account(),
-        undelivered: Vec::new(),
+        undelivered: lock(&shared.undelivered).clone(),
         problems: Vec::new(),
         further_problems: 0,
         abandoned_handler: false,

@@ -4,11 +4,12 @@ use super::envelope::Envelope;
 use super::exit::Exit;
 use super::identity::ActorId;
 use super::reply::Ledger;
+use super::running::guarded;
 use super::{Actor, Level};
-use crate::mailbox::{Mailbox, MailboxStats, Outcome};
+use crate::mailbox::{Mailbox, MailboxStats, Outcome, lock};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::Notify;
 
 /// One actor, across all its incarnations.
@@ -23,6 +24,8 @@ pub(crate) struct Shared<A: Actor> {
     /// The drain was caused by the last handle's end and not asked for.
     pub(super) handles_dropped: AtomicBool,
     told_error_logged: AtomicBool,
+    /// What has been given back, by message type.
+    pub(super) undelivered: Mutex<Vec<(&'static str, u64)>>,
 }
 
 impl<A: Actor> Shared<A> {
@@ -36,6 +39,7 @@ impl<A: Actor> Shared<A> {
             leaving: AtomicBool::new(false),
             handles_dropped: AtomicBool::new(false),
             told_error_logged: AtomicBool::new(false),
+            undelivered: Mutex::new(Vec::new()),
         }
     }
 
@@ -47,6 +51,29 @@ impl<A: Actor> Shared<A> {
         if self.mailbox.raise(level) {
             self.life.changed.notify_waiters();
         }
+    }
+
+    /// Whether the actor is to drain, and its queue is empty.
+    pub(super) fn has_nothing_left(&self) -> bool {
+        self.mailbox.level() == Level::Drain && self.mailbox.account().queued == 0
+    }
+
+    /// Gives back everything that is queued. Returns what panics in dropping messages said.
+    pub(super) fn give_back(&self) -> Vec<Arc<str>> {
+        let mut panics = Vec::new();
+        while let Some(envelope) = self.mailbox.pop() {
+            let message = envelope.message();
+            let given_back = guarded(self.id, || envelope.give_back(self));
+            if !matches!(given_back, Ok(false)) {
+                let mut undelivered = lock(&self.undelivered);
+                match undelivered.iter_mut().find(|(name, _)| *name == message) {
+                    Some((_, count)) => *count += 1,
+                    None => undelivered.push((message, 1)),
+                }
+            }
+            panics.extend(given_back.err());
+        }
+        panics
     }
 }
 

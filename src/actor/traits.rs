@@ -61,7 +61,10 @@ pub trait Actor: Sized + Send + 'static {
     }
 
     /// Runs once for every [`started`](Self::started) that returned `Ok`, whatever ended the actor,
-    /// also a panic or a kill. It is abandoned at the actor's stop deadline (10 s by default).
+    /// also a panic or a kill. It is abandoned at the actor's stop deadline (10 s by default). Only a
+    /// runtime that is shut down under the actor leaves no time for it.
+    ///
+    /// An actor that will come back keeps its mailbox open meanwhile; any other has closed it.
     ///
     /// # Errors
     /// An error is reported in [`Exit::problems`](super::Exit::problems).

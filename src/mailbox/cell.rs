@@ -8,7 +8,7 @@
 //!   [`Cell::token_dropped`]);
 //! - what is undecided when the handler has ended is decided by the run loop ([`Cell::conclude`]).
 
-use super::lock;
+use super::{lock, renew};
 use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 
@@ -114,8 +114,10 @@ impl<M, R> Cell<M, R> {
     /// The asker's time is up: a queued message comes back and will be skipped. In any case the asker
     /// listens no more.
     pub(crate) fn expire(&self) -> Expiry<M, R> {
+        let _replaced;
         let mut inner = lock(&self.inner);
         inner.listening = false;
+        _replaced = inner.waker.take();
         match std::mem::replace(&mut inner.stage, Stage::Spent) {
             Stage::Queued(message) => {
                 inner.stage = Stage::Revoked(Revocation::Expired);
@@ -131,9 +133,10 @@ impl<M, R> Cell<M, R> {
 
     /// The asker is gone. Returns what it leaves behind, to be dropped outside the lock.
     pub(crate) fn abandon(&self, run_anyway: bool) -> (Option<M>, Option<R>) {
+        let _replaced;
         let mut inner = lock(&self.inner);
         inner.listening = false;
-        inner.waker = None;
+        _replaced = inner.waker.take();
         match std::mem::replace(&mut inner.stage, Stage::Spent) {
             Stage::Queued(message) if !run_anyway => {
                 inner.stage = Stage::Revoked(Revocation::Abandoned);
@@ -149,15 +152,13 @@ impl<M, R> Cell<M, R> {
 
     /// The asker looks for its answer.
     pub(crate) fn poll_answer(&self, cx: &Context<'_>) -> Poll<R> {
+        let _replaced;
         let mut inner = lock(&self.inner);
         match std::mem::replace(&mut inner.stage, Stage::Spent) {
             Stage::Answered(answer) => Poll::Ready(answer),
             other => {
                 inner.stage = other;
-                match &mut inner.waker {
-                    Some(waker) => waker.clone_from(cx.waker()),
-                    none => *none = Some(cx.waker().clone()),
-                }
+                _replaced = renew(&mut inner.waker, cx);
                 Poll::Pending
             }
         }

@@ -22,9 +22,20 @@ pub(crate) use queue::{Mailbox, Next, Refused};
 pub(crate) use waiting::Ticket;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
 
 /// Locks a mutex whether or not a thread panicked while holding it: no user code ever runs under the
 /// locks of this crate, so what they protect is whole even then.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has `waker` wake the task of this context. Returns the waker it replaces, to be dropped outside the
+/// lock: it may be the last to hold a task, whose drop runs user code.
+#[must_use]
+fn renew(waker: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
+    match waker {
+        Some(waker) if waker.will_wake(cx.waker()) => None,
+        _ => waker.replace(cx.waker().clone()),
+    }
 }

@@ -8,7 +8,7 @@
 //!   as anyone waits no slot is free, and nobody can overtake the line.
 
 use super::waiting::Line;
-use super::{Account, Level, MailboxStats, Outcome, Ticket, lock};
+use super::{Account, Level, MailboxStats, Outcome, Ticket, lock, renew};
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -111,6 +111,8 @@ impl<T> Mailbox<T> {
         ticket: &mut Option<Ticket>,
         cx: &Context<'_>,
     ) -> Poll<Result<(), Refused>> {
+        // Declared before the lock is taken, so that it is dropped after.
+        let mut replaced = None;
         let mut state = lock(&self.state);
         if state.closed {
             // Closing dissolved the line and every promise with it.
@@ -126,7 +128,7 @@ impl<T> Mailbox<T> {
                 *ticket = Some(state.line.join(cx));
                 Poll::Pending
             }
-            Some(mine) if state.line.still_waits(mine, cx) => Poll::Pending,
+            Some(mine) if state.line.still_waits(mine, cx, &mut replaced) => Poll::Pending,
             Some(_) => {
                 *ticket = None;
                 Poll::Ready(Ok(()))
@@ -161,9 +163,10 @@ impl<T> Mailbox<T> {
 
     /// Gives up waiting, whether or not a slot was promised meanwhile.
     pub(crate) fn leave(&self, ticket: Ticket) {
+        let mut replaced = None;
         let promised = {
             let mut state = lock(&self.state);
-            !state.closed && !state.line.leave(ticket)
+            !state.closed && !state.line.leave(ticket, &mut replaced)
         };
         if promised {
             self.release();
@@ -172,6 +175,7 @@ impl<T> Mailbox<T> {
 
     /// What to do next: control goes before messages.
     pub(crate) fn poll_next(&self, cx: &Context<'_>) -> Poll<Next<T>> {
+        let _replaced;
         let mut state = lock(&self.state);
         if self.level() >= Level::Stop {
             return Poll::Ready(Next::Stop);
@@ -184,7 +188,7 @@ impl<T> Mailbox<T> {
             }
             None if state.closed => Poll::Ready(Next::Drained),
             None => {
-                state.register(cx);
+                _replaced = renew(&mut state.receiver, cx);
                 state.idle = true;
                 Poll::Pending
             }
@@ -210,8 +214,9 @@ impl<T> Mailbox<T> {
 
     /// Has the receiving task woken when the level rises, and returns the level as it is now.
     pub(crate) fn watch_level(&self, cx: &Context<'_>) -> Level {
+        let _replaced;
         let mut state = lock(&self.state);
-        state.register(cx);
+        _replaced = renew(&mut state.receiver, cx);
         state.idle = false;
         self.level()
     }
@@ -316,13 +321,6 @@ impl<T> State<T> {
             }
         }
         wakers
-    }
-
-    fn register(&mut self, cx: &Context<'_>) {
-        match &mut self.receiver {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
     }
 
     fn account(&self) -> Account {

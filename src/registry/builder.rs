@@ -66,7 +66,8 @@ impl ActorRegistryBuilder {
     }
 
     /// Makes a mailbox for an actor that is registered later with [`fill`](Self::fill), so that others
-    /// can be given its handle first.
+    /// can be given its handle first. Until it is filled it takes as many messages as any mailbox by
+    /// default, 1,024.
     pub fn reserve<A: Actor>(&mut self, name: impl Into<Arc<str>>) -> Slot<A> {
         let name = name.into();
         let duplicate = !self.names.insert(Arc::clone(&name));

@@ -83,9 +83,12 @@ pub(super) async fn start(
         let Some(launch) = launches.next() else { break };
         launch(&inner.runtime);
         if let Err(cause) = member.actor.life().started().await {
-            inner.begun.store(true, Ordering::Release);
             inner.routes.close();
+            // Those that will never start give back what waits for them, so that nobody waits for it.
+            drop(launches);
             let rolled_back = end_all(&inner.members[..at], &inner.settings, Level::Stop).await;
+            // Only now: dropped before, the registry stops those whose turn has not come.
+            inner.begun.store(true, Ordering::Release);
             return Err(StartError::Actor {
                 actor: Arc::clone(member.actor.name()),
                 cause,

@@ -18,20 +18,20 @@ pub(super) async fn end_all(
 ) -> Vec<ActorReport> {
     let last = after(settings.total);
     let mut reports = Vec::with_capacity(members.len());
+    // How far each has been pushed when its turn comes.
+    let mut levels = vec![level; members.len()];
     let mut rest = members;
     while let Some((member, before)) = rest.split_last() {
+        let level = levels[before.len()];
         let deadline = after(member.drain.unwrap_or(settings.drain)).min(last);
         let stop = || {
             let nobody_has_time = Instant::now() >= last;
-            let stopped = if nobody_has_time {
-                rest
-            } else {
-                std::slice::from_ref(member)
-            };
-            stopped
-                .iter()
-                .rev()
-                .for_each(|member| member.actor.raise(Level::Stop));
+            let first = if nobody_has_time { 0 } else { before.len() };
+            let stopped = rest.iter().zip(&mut levels).skip(first).rev();
+            for (member, level) in stopped.filter(|(it, _)| it.actor.life().exit().is_none()) {
+                *level = Level::Stop;
+                member.actor.raise(Level::Stop);
+            }
         };
         reports.push(end(member, level, deadline, stop).await);
         rest = before;
@@ -42,7 +42,7 @@ pub(super) async fn end_all(
 
 /// Ends one actor: it may take its time at the first level until `deadline`; then it is stopped, and a
 /// little later killed. An actor whose handler never yields is reported and left behind.
-async fn end(member: &Member, level: Level, deadline: Instant, stop: impl Fn()) -> ActorReport {
+async fn end(member: &Member, level: Level, deadline: Instant, stop: impl FnOnce()) -> ActorReport {
     let actor = &member.actor;
     let begun = Instant::now();
     actor.raise(level);
@@ -56,7 +56,7 @@ async fn end(member: &Member, level: Level, deadline: Instant, stop: impl Fn()) 
     }
     tracing::warn!(
         actor = &**actor.name(),
-        "the actor has not drained in time and is stopped"
+        "the actor has not ended in time and is stopped"
     );
     stop();
     // Counted from the deadline: when the total is spent, all that are left share one grace.

@@ -39,8 +39,9 @@ fn the_first_signal_lets_running_steps_end_and_the_same_command_resumes() {
 #[test]
 fn the_second_signal_stops_at_once_and_leaves_no_child() {
     let folder = Place::new();
-    // Deaf to being asked, with a grandchild.
-    let deaf = "trap '' TERM; sleep 600 & echo $! > child.pid; echo $$ > shell.pid; echo up >> ledger; wait";
+    // Deaf to being asked, with a grandchild, and one that has left the process group.
+    let deaf = "trap '' TERM; sleep 600 & echo $! > child.pid; setsid sh -c 'echo $$ > left.pid; sleep 600' & \
+                while [ ! -s left.pid ]; do sleep 0.01; done; echo $$ > shell.pid; echo up >> ledger; wait";
     folder.shell_template(&[("deaf", "", deaf)]);
     let running = folder.start(&["run", "t.yaml"]);
     folder.until_noted("up", 1);
@@ -49,7 +50,7 @@ fn the_second_signal_stops_at_once_and_leaves_no_child() {
     running.until_says("Ctrl-C again stops at once");
     running.signal(Signal::INT);
     running.outcome().expect(130).says("Stopped at once");
-    for file in ["shell.pid", "child.pid"] {
+    for file in ["shell.pid", "child.pid", "left.pid"] {
         let pid = fs::read_to_string(folder.path(file)).unwrap();
         crate::place::until("the children to be gone", || !runs(pid.trim()));
     }

@@ -131,17 +131,21 @@ fn trouble_with_the_database_is_told_apart() {
     let folder = Place::new();
     diamond(&folder);
     folder.write("garbage.db", &"this is no database ".repeat(100));
-    for url in [
-        "garbage.db",
-        "missing/folder/x.db",
-        ".",
-        "mysql://root:secret@localhost/x",
-    ] {
-        let outcome = folder
-            .postroom(&["run", "t.yaml", "--database", url])
-            .expect(3);
-        assert!(outcome.stderr.starts_with("error: "), "{outcome:?}");
-        assert!(!outcome.stderr.contains("secret"), "{outcome:?}");
+    let cases = [
+        ("garbage.db", 3),
+        ("missing/folder/x.db", 3),
+        (".", 3),
+        ("mysql://root:secret@localhost/x", 2),
+    ];
+    for (url, code) in cases {
+        for command in [
+            &["run", "t.yaml", "--database", url][..],
+            &["task", "list", "--database", url],
+        ] {
+            let outcome = folder.postroom(command).expect(code);
+            assert!(outcome.stderr.starts_with("error: "), "{outcome:?}");
+            assert!(!outcome.stderr.contains("secret"), "{outcome:?}");
+        }
     }
     assert!(folder.ledger().is_empty());
 }

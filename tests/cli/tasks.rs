@@ -77,7 +77,7 @@ fn a_task_is_shown_with_results_errors_and_what_is_not_reached() {
     );
     assert_eq!(shown["steps"][2]["state"], "pending");
     assert_eq!(shown["steps"][2]["not_reached_because"], "bad");
-    assert_eq!(shown["steps"][2]["depends_on"], json!(["bad", "good"]));
+    assert_eq!(shown["steps"][2]["depends_on"], json!(["good", "bad"]));
 
     let text = folder.postroom(&["task", "show", &uuid]).expect(0).stdout;
     for said in [

@@ -24,7 +24,7 @@ const BAD: [(&str, &str, &str, &str); 10] = [
     (
         "an unknown dependency",
         "name: t\nversion: \"1.0.0\"\nsteps:\n  - name: extract\n    handler: { callable: noop }\n  - name: b\n    dependencies: [extrct]\n    handler: { callable: noop }\n",
-        "t.yaml:6:",
+        "t.yaml:7:20:",
         r#"step "b" depends on unknown step "extrct" (did you mean "extract"?)"#,
     ),
     (

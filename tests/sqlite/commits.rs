@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::kit::join_all;
 use postroom::orchestration::state::{StepState, TaskState};
 use postroom::orchestration::store::{
-    CompletionOutcome, Operation, OperationKind, OperationOutcome, Store, StoreError, TaskFilter,
+    CompletionOutcome, Operation, OperationKind, OperationOutcome, Store, StoreError,
 };
 use uuid::Uuid;
 
@@ -108,7 +108,14 @@ async fn o02_only_the_intent_at_fault_gets_the_error() {
             assert!(stored.is_some());
         }
     }
-    assert_eq!(store.tasks(TaskFilter::default()).await.unwrap().len(), 19);
+    assert_eq!(
+        store
+            .tasks(postroom::orchestration::store::TaskFilter::default())
+            .await
+            .unwrap()
+            .len(),
+        19
+    );
     assert_sound(&store).await;
     store.close().await;
 }

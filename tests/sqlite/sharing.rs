@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use postroom::orchestration::state::TaskState;
 use postroom::orchestration::store::sqlite::SqliteOptions;
-use postroom::orchestration::store::{CompletionOutcome, StepId, Store, StoreError, TaskFilter};
+use postroom::orchestration::store::{CompletionOutcome, StepId, Store, StoreError};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -92,7 +92,14 @@ async fn o12_a_lock_held_too_long_is_a_typed_error_and_readers_go_on() {
 
     sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
     submit(&store, chain(1)).await;
-    assert_eq!(store.tasks(TaskFilter::default()).await.unwrap().len(), 2);
+    assert_eq!(
+        store
+            .tasks(postroom::orchestration::store::TaskFilter::default())
+            .await
+            .unwrap()
+            .len(),
+        2
+    );
     store.close().await;
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0 => format!("{} ms", duration.as_millis()),
-        1..60 => format!("{:.1} s", duration.as_secs_f64()),
+        1..60 => format!("{:.1} s", duration.as_secs_f64()).replace(".0 s", " s"),
         60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
         _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
     }
@@ -72,6 +72,7 @@ mod tests {
         assert_eq!(duration(Duration::from_millis(999)), "999 ms");
         assert_eq!(duration(Duration::from_millis(1_250)), "1.2 s");
         assert_eq!(duration(Duration::from_secs(61)), "1 min 01 s");
+        assert_eq!(duration(Duration::from_secs(10)), "10 s");
         assert_eq!(duration(Duration::from_mins(121)), "2 h 01 min");
         assert_eq!(between(5, 3), Duration::ZERO);
     }

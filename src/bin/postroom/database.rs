@@ -18,9 +18,15 @@ pub(crate) async fn open(args: &DatabaseArgs) -> Result<Arc<dyn Store>, Failure>
 
 /// Opens it to look into; looking creates nothing.
 pub(crate) async fn open_existing(args: &DatabaseArgs) -> Result<Arc<dyn Store>, Failure> {
-    let path = args.url.strip_prefix("sqlite:").unwrap_or(&args.url);
-    let path = path.strip_prefix("//").unwrap_or(path);
-    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    let path = match args.url.strip_prefix("sqlite:") {
+        Some(rest) => {
+            let path = rest.strip_prefix("//").unwrap_or(rest);
+            path.split_once('?').map_or(path, |(path, _)| path)
+        }
+        // The store refuses it, without the password that may be in it.
+        None if args.url.contains("://") => return open(args).await,
+        None => &args.url,
+    };
     // Anything stranger than a missing file is left to the store, which says what is wrong.
     if matches!(Path::new(path).try_exists(), Ok(false)) {
         let problem = NoDatabase(path.to_owned());
@@ -34,6 +40,7 @@ impl From<&StoreError> for Failure {
     fn from(error: &StoreError) -> Self {
         let failure = Self::trouble(error);
         match error {
+            StoreError::BadUrl { .. } => Self::usage(error),
             StoreError::Busy { .. } => {
                 failure.advise("Try again when the other process has finished.")
             }

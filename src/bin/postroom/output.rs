@@ -22,6 +22,12 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// As [`note`], below the `^C` that a terminal shows for the key.
+pub(crate) fn note_after_key(text: &str) {
+    let line_break = if io::stderr().is_terminal() { "\n" } else { "" };
+    note(&format!("{line_break}{text}"));
+}
+
 /// Prints an error to standard error.
 pub(crate) fn error(text: &str) {
     let word = Paint::for_stderr().paint(Colour::Red, "error:");

@@ -109,7 +109,7 @@ impl Progress {
                     " (attempt {attempt} of {max_attempts}), again in {}: {error}",
                     clock::duration(*delay)
                 );
-                self.line(*index, "failed", Some(Colour::Yellow), &rest);
+                self.line(*index, "retrying", Some(Colour::Yellow), &rest);
             }
             _ => {}
         }
@@ -172,10 +172,19 @@ impl Progress {
 
     /// Says something besides.
     pub(crate) fn note(&self, text: &str) {
+        self.aside(|| output::note(text));
+    }
+
+    /// Says something because of a key that was pressed.
+    pub(crate) fn note_after_key(&self, text: &str) {
+        self.aside(|| output::note_after_key(text));
+    }
+
+    fn aside(&self, say: impl FnOnce()) {
         match &self.bar {
             // Suspended, not printed by the bar: a bar that is not drawn would swallow it.
-            Some(bar) => bar.suspend(|| output::note(text)),
-            None => output::note(text),
+            Some(bar) => bar.suspend(say),
+            None => say(),
         }
     }
 
@@ -265,6 +274,8 @@ fn names<'a>(all: impl Iterator<Item = &'a str>) -> Option<String> {
     }
 }
 
+/// An error in one line.
 fn brief(error: &str) -> String {
-    output::shorten(error, 160)
+    let lines: Vec<&str> = error.trim_end().lines().collect();
+    output::shorten(&lines.join(" / "), 160)
 }

@@ -70,7 +70,7 @@ pub struct StepRecord {
     pub epoch: u64,
     /// How many of its parents are not done.
     pub unmet_dependencies: u32,
-    /// Positions of its parents.
+    /// Positions of its parents, in template order.
     pub parents: Vec<u32>,
     /// The process that holds its lease.
     pub owner: Option<Uuid>,

@@ -92,7 +92,8 @@ impl Composer {
                 place,
             )),
             Event::Scalar(text, style, anchor, tag) => {
-                self.grow(text.len() + 1, place)?;
+                let size = text.len() + 1;
+                self.grow(size, place)?;
                 let plain = style == ScalarStyle::Plain;
                 let as_text = !plain || is_text(tag.as_deref(), place)?;
                 refuse_tag(tag.as_deref().filter(|_| !plain), place)?;
@@ -108,7 +109,6 @@ impl Composer {
                     value,
                     place: Some(place),
                 };
-                let size = 1;
                 self.finish(
                     Finished {
                         node,

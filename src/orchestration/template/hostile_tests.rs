@@ -118,6 +118,10 @@ fn aliases_are_counted_as_if_they_were_written_out() {
     assert_eq!(settings(&aliases(10)).unwrap()["b"][9], text);
     let error = settings(&aliases(1_000)).unwrap_err();
     assert_eq!(error.as_slice()[0].problem, Problem::TooLarge);
+    assert!(
+        error.as_slice()[0].place.is_some(),
+        "refused at the alias, before anything is written out"
+    );
 
     let doubled = |levels: usize| {
         let levels = (1..levels).map(|n| format!(", a{n}: &a{n} [*a{m}, *a{m}]", m = n - 1));
@@ -126,6 +130,17 @@ fn aliases_are_counted_as_if_they_were_written_out() {
     assert!(settings(&doubled(5)).is_ok());
     let error = settings(&doubled(55)).unwrap_err();
     assert_eq!(error.as_slice()[0].problem, Problem::TooLarge);
+    // Each list holds the one before it: short to write, and as deep as there are lists.
+    let stacked = |levels: usize| {
+        let lists = (1..levels).map(|n| format!(", a{n}: &a{n} [*a{}]", n - 1));
+        format!("{{ a0: &a0 [x]{} }}", lists.collect::<String>())
+    };
+    assert!(settings(&stacked(59)).is_ok());
+    let error = settings(&stacked(61)).unwrap_err().to_string();
+    assert!(
+        error.starts_with("line 4") && error.contains("64 lists and maps"),
+        "{error}"
+    );
     let error = settings("{ a: &a [*a] }").unwrap_err().to_string();
     assert!(
         error.contains("an alias stands within what it refers to"),

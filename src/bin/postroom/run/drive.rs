@@ -7,7 +7,7 @@ use postroom::orchestration::store::TaskRecord;
 use postroom::orchestration::{ClaimMode, OrchestrationCore, OrchestrationEvent, TaskHandle};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::ending::Ending;
 use super::runner;
@@ -53,6 +53,10 @@ impl<'a> Drive<'a> {
 
     pub(super) async fn run(mut self) -> Result<Ending, Failure> {
         let mut events = self.core.events();
+        // First of all: the sooner the steps are claimed, the sooner they run.
+        if let Some(said) = self.settle().await? {
+            output::note(&said);
+        }
         let steps = self.core.store().steps(self.task.uuid()).await?;
         let mut progress = Progress::new(&steps);
         let ending = self.until_the_end(&mut events, &mut progress).await;
@@ -65,7 +69,7 @@ impl<'a> Drive<'a> {
         events: &mut Receiver<OrchestrationEvent>,
         progress: &mut Progress,
     ) -> Result<Ending, Failure> {
-        let mut look = interval(LOOK);
+        let mut look = interval_at(Instant::now() + LOOK, LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ended = pin!(self.task.wait());
         loop {
@@ -104,21 +108,8 @@ impl<'a> Drive<'a> {
 
     /// Sees who runs the task, and what was done to it elsewhere.
     async fn look(&mut self, progress: &mut Progress) -> Result<(), Failure> {
-        let own = self.core.context().identity();
-        let other = runner::of(self.task.uuid(), &**self.core.store(), own).await?;
-        match (self.role, other) {
-            // Two came at the same moment: the one that started later stands back.
-            (Role::Runs, Some(other)) if other.registration.process < own.process => {
-                self.core.set_claims(ClaimMode::Paused).await?;
-                self.follow(other.registration.pid, progress);
-            }
-            (Role::Arrived, Some(other)) => self.follow(other.registration.pid, progress),
-            (Role::Follows(pid), None) => {
-                progress.note(&format!("Process {pid} is gone; this one takes over."));
-                self.lead().await?;
-            }
-            (Role::Arrived, None) => self.lead().await?,
-            (Role::Runs | Role::Follows(_), _) => {}
+        if let Some(said) = self.settle().await? {
+            progress.note(&said);
         }
         // Reading all steps is dear when their results are large: only when something else was counted.
         let record = self.task.status().await?;
@@ -128,18 +119,39 @@ impl<'a> Drive<'a> {
         Ok(())
     }
 
+    /// Settles who runs the task: this process, unless another one is at it. Returns what there is to say.
+    async fn settle(&mut self) -> Result<Option<String>, Failure> {
+        let own = self.core.context().identity();
+        let other = runner::of(self.task.uuid(), &**self.core.store(), own).await?;
+        Ok(match (self.role, other) {
+            // Two came at the same moment: the one that started later stands back.
+            (Role::Runs, Some(other)) if other.registration.process < own.process => {
+                self.core.set_claims(ClaimMode::Paused).await?;
+                Some(self.follow(other.registration.pid))
+            }
+            (Role::Arrived, Some(other)) => Some(self.follow(other.registration.pid)),
+            (Role::Arrived, None) => {
+                self.lead().await?;
+                None
+            }
+            (Role::Follows(pid), None) => {
+                self.lead().await?;
+                Some(format!("Process {pid} is gone; this one takes over."))
+            }
+            (Role::Runs | Role::Follows(_), _) => None,
+        })
+    }
+
     async fn lead(&mut self) -> Result<(), Failure> {
         self.role = Role::Runs;
         let own = ClaimMode::Only(self.task.uuid());
         Ok(self.core.set_claims(own).await?)
     }
 
-    fn follow(&mut self, pid: u32, progress: &Progress) {
+    fn follow(&mut self, pid: u32) -> String {
         self.role = Role::Follows(pid);
-        progress.note(&format!(
-            "Process {pid} runs task {}; following it. Ctrl-C ends only the following.",
-            self.task.uuid()
-        ));
+        let task = self.task.uuid();
+        format!("Process {pid} runs task {task}; following it. Ctrl-C ends only the following.")
     }
 
     async fn refresh(&self, progress: &mut Progress) -> Result<(), Failure> {
@@ -166,8 +178,8 @@ impl<'a> Drive<'a> {
     async fn let_go(&self, events: &mut Receiver<OrchestrationEvent>, progress: &mut Progress) {
         if let Some(running) = progress.running() {
             let patience = crate::clock::duration(self.core.context().config().drain);
-            progress.note(&format!(
-                "\nInterrupted. Waiting up to {patience} for {running}; Ctrl-C again stops at once."
+            progress.note_after_key(&format!(
+                "Interrupted. Waiting up to {patience} for {running}; Ctrl-C again stops at once."
             ));
         }
         let mut shutdown = pin!(self.core.shutdown());

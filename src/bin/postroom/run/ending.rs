@@ -152,8 +152,12 @@ fn complain(args: &RunArgs, task: &TaskRecord, steps: &[StepRecord]) {
     if failed > 1 {
         output::note(&format!("{failed} steps failed."));
     }
+    let retry = match task.state {
+        TaskState::Failed => " --retry continues it once the cause is gone.",
+        _ => "",
+    };
     output::note(&format!(
-        "`postroom task show {}{}` shows more.",
+        "`postroom task show {}{}` shows more.{retry}",
         task.task_uuid,
         database_flag(args)
     ));

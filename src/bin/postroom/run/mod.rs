@@ -34,7 +34,8 @@ pub(crate) async fn run(args: &RunArgs) -> Result<Status, Failure> {
     let (table, groups) = handlers::for_process(identity.process)?;
     let template = Arc::new(template::load(&args.file, &table)?);
 
-    let signals = Signals::listen(groups).map_err(|error| Failure::trouble(&error))?;
+    let signals =
+        Signals::listen(identity.process, groups).map_err(|error| Failure::trouble(&error))?;
     let store = database::open(&args.database).await?;
     let config = OrchestrationConfig::default();
     let config = OrchestrationConfig {
@@ -78,7 +79,10 @@ impl Run<'_> {
     async fn to_the_end(&self) -> Result<Status, Failure> {
         let task = match self.choose().await? {
             Choice::Show(record) => return self.show(&record).await,
-            Choice::Submit(options) => self.submit(options).await?,
+            Choice::Submit(identity) => {
+                self.mention_others().await?;
+                self.submit(identity).await?
+            }
             Choice::Resume(record) => {
                 output::note(&format!(
                     "Resuming task {}: {} of {} steps are complete.",
@@ -145,7 +149,6 @@ impl Run<'_> {
             self.template.steps().len(),
             self.core.context().config().concurrency
         ));
-        self.mention_others().await?;
         Ok(task)
     }
 
@@ -199,9 +202,6 @@ impl Run<'_> {
             .map_or_else(String::new, |ended| format!(" on {}", clock::date(ended)));
         output::note(&match record.state {
             TaskState::Complete => format!("It was complete already{ended}; --again runs it anew."),
-            TaskState::Failed if !self.args.retry => {
-                format!("It failed{ended}; --retry continues it, --again runs it anew.")
-            }
             state => format!("It was {state} already{ended}; --again runs it anew."),
         });
         Ok(status)
@@ -209,6 +209,8 @@ impl Run<'_> {
 
     /// Stops, looks at what came of it, and says so.
     async fn end(&self, task: &TaskHandle, ending: Ending) -> Result<Status, Failure> {
+        // Reading it back is not the task's time.
+        let elapsed = self.started.elapsed();
         // After an interruption the core has been shut down, and its store with it: only a new look at the
         // database tells what the steps made of the time they were given.
         let own = match ending {
@@ -221,7 +223,7 @@ impl Run<'_> {
             own.close().await;
         }
         let (record, steps) = looked?;
-        ending.report(self.args, &record, &steps, self.started.elapsed())
+        ending.report(self.args, &record, &steps, elapsed)
     }
 
     fn store(&self) -> &Arc<dyn Store> {

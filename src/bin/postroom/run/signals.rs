@@ -3,9 +3,11 @@
 use std::io;
 
 use postroom::orchestration::worker::builtin::ProcessGroups;
+use postroom::orchestration::worker::end_orphans;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
 
 use crate::exit::Status;
 use crate::output;
@@ -19,8 +21,8 @@ pub(super) struct Signals {
 
 impl Signals {
     /// From here on the first signal is reported by [`first`](Self::first) and the second ends the process at
-    /// once, and before that every process group.
-    pub(super) fn listen(groups: ProcessGroups) -> io::Result<Self> {
+    /// once, and before that every child process; `process` is the mark they carry.
+    pub(super) fn listen(process: Uuid, groups: ProcessGroups) -> io::Result<Self> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
@@ -38,7 +40,9 @@ impl Signals {
             told.cancel();
             next().await;
             groups.kill_all();
-            output::note("\nStopped at once; the same command resumes.");
+            // What left its group can still be told by its mark.
+            end_orphans(process);
+            output::note_after_key("Stopped at once; the same command resumes.");
             std::process::exit(Status::Interrupted as i32);
         });
         Ok(Self {

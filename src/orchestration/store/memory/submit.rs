@@ -45,7 +45,11 @@ impl State {
                     StepState::Pending
                 },
                 unmet: u32::try_from(step.parents.len()).unwrap_or(u32::MAX),
-                parents: step.parents,
+                parents: {
+                    let mut parents = step.parents;
+                    parents.sort_unstable();
+                    parents
+                },
                 children,
                 attempts: 0,
                 max_attempts: step.max_attempts,
