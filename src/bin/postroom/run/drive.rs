@@ -71,18 +71,21 @@ impl<'a> Drive<'a> {
     ) -> Result<Ending, Failure> {
         let mut look = interval_at(Instant::now() + LOOK, LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut ended = pin!(self.task.wait());
-        loop {
-            tokio::select! {
-                biased;
-                () = self.signals.first() => break,
-                event = events.recv() => self.take_in(event, progress).await?,
-                record = &mut ended => {
-                    self.catch_up(&record?, events, progress).await?;
-                    return Ok(Ending::Ended);
+        {
+            let mut ended = pin!(self.task.wait());
+            loop {
+                tokio::select! {
+                    biased;
+                    () = self.signals.first() => break,
+                    event = events.recv() => self.take_in(event, progress).await?,
+                    record = &mut ended => {
+                        self.catch_up(&record?, events, progress).await?;
+                        return Ok(Ending::Ended);
+                    }
+                    _ = look.tick() => self.look(progress).await?,
                 }
-                _ = look.tick() => self.look(progress).await?,
             }
+            // The wait ends here: it may hold a connection, for which the shutdown would wait in vain.
         }
         if let Role::Follows(_) = self.role {
             return Ok(Ending::Unfollowed);
