@@ -13,6 +13,8 @@ pub(super) async fn carry_out(
     let mut rest = writes;
     while let [first, after @ ..] = rest {
         rest = after;
+        // What the neighbour before has changed is to be seen.
+        unit.flush().await?;
         match first {
             Write::Submit(tasks) => {
                 let mut sets = vec![tasks];

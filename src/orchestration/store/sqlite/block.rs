@@ -47,6 +47,7 @@ pub(super) async fn block_and_unblock(
     request: &SweepRequest,
     report: &mut SweepReport,
 ) -> Result<(), Fault> {
+    unit.flush().await?;
     let workers = live_workers(unit, request).await?;
     let mut tasks = blocked_tasks(unit).await?;
     let mut runnable = runnable_steps(unit, &tasks).await?;
@@ -79,7 +80,8 @@ pub(super) async fn block_and_unblock(
             left -= 1;
         }
     }
-    unit.save_tasks(changed.values()).await
+    unit.save_tasks(changed.values());
+    Ok(())
 }
 
 async fn live_workers(unit: &mut Unit<'_>, request: &SweepRequest) -> Result<Workers, Fault> {

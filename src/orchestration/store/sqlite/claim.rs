@@ -158,7 +158,7 @@ async fn take(
     for task in tasks.values_mut() {
         unit.move_task(task, TaskState::Running, None, request.process);
     }
-    unit.save_tasks(tasks.values()).await?;
+    unit.save_tasks(tasks.values());
     let mut parents = if taken.iter().any(|taken| taken.parents > 0) {
         results_of_parents(unit, &places).await?
     } else {

@@ -32,6 +32,10 @@ struct Written<'a>(
     Option<&'a str>,
 );
 
+/// A child of completed steps as it is written: task, position, how many of its parents are done, state.
+#[derive(Serialize)]
+struct Child(i64, i64, i64, StepState);
+
 /// A completion that is recorded.
 struct Recorded<'a> {
     /// Its place among all completions.
@@ -66,8 +70,9 @@ pub(super) async fn complete(
     let mut tasks = unit.load_tasks(&ids).await?;
 
     let (mut recorded, mut outcomes) = judge(unit, completions, &steps, &tasks);
-    write_steps(unit, &recorded).await?;
-    ready_children(unit, &mut recorded, &mut tasks).await?;
+    // Children cannot be among the completed: they have waited for their parents.
+    let children = ready_children(unit, &mut recorded, &mut tasks).await?;
+    write_steps(unit, &recorded, &children).await?;
 
     let before: Tasks = tasks.clone();
     let mut last: BTreeMap<i64, usize> = BTreeMap::new();
@@ -82,7 +87,7 @@ pub(super) async fn complete(
     let ended = unit
         .settle(&mut tasks, |id| recorded[last[&id]].completion.process)
         .await?;
-    unit.save_tasks(tasks.values()).await?;
+    unit.save_tasks(tasks.values());
 
     for (number, one) in recorded.iter().enumerate() {
         let id = one.step.task_id;
@@ -184,7 +189,23 @@ fn outcome_of(now: i64, place: usize, completion: &Completion, step: StepRow) ->
     }
 }
 
-async fn write_steps(unit: &mut Unit<'_>, recorded: &[Recorded<'_>]) -> Result<(), Fault> {
+/// The completed steps, then their children, in one call.
+const WRITE_STEPS: &str = "
+    UPDATE postroom_steps SET
+        state = j.value ->> 3, due_at = j.value ->> 4, result = j.value ->> 5,
+        error = j.value ->> 6, owner = NULL, lease_until = NULL, ended_at = ?3
+    FROM json_each(?1) j
+    WHERE postroom_steps.task_id = j.value ->> 0 AND postroom_steps.idx = j.value ->> 1
+        AND postroom_steps.state = 'running' AND postroom_steps.epoch = j.value ->> 2;
+    UPDATE postroom_steps SET unmet = unmet - (j.value ->> 2), state = j.value ->> 3
+    FROM json_each(?2) j
+    WHERE postroom_steps.task_id = j.value ->> 0 AND postroom_steps.idx = j.value ->> 1";
+
+async fn write_steps(
+    unit: &mut Unit<'_>,
+    recorded: &[Recorded<'_>],
+    children: &[Child],
+) -> Result<(), Fault> {
     if recorded.is_empty() {
         return Ok(());
     }
@@ -205,23 +226,18 @@ async fn write_steps(unit: &mut Unit<'_>, recorded: &[Recorded<'_>]) -> Result<(
             )
         })
         .collect();
-    let written = sqlx::query(
-        "UPDATE postroom_steps SET
-            state = j.value ->> 3, due_at = j.value ->> 4, result = j.value ->> 5,
-            error = j.value ->> 6, owner = NULL, lease_until = NULL, ended_at = ?2
-         FROM json_each(?1) j
-         WHERE postroom_steps.task_id = j.value ->> 0 AND postroom_steps.idx = j.value ->> 1
-            AND postroom_steps.state = 'running' AND postroom_steps.epoch = j.value ->> 2",
-    )
-    .bind(json(&rows)?)
-    .bind(unit.now)
-    .execute(&mut *unit.conn)
-    .await?
-    .rows_affected();
-    if written != recorded.len() as u64 {
+    let written = sqlx::query(WRITE_STEPS)
+        .bind(json(&rows)?)
+        .bind(json(children)?)
+        .bind(unit.now)
+        .execute(&mut *unit.conn)
+        .await?
+        .rows_affected();
+    if written != (recorded.len() + children.len()) as u64 {
         let what = format!(
-            "{written} of {} steps that run could be completed",
-            recorded.len()
+            "{written} rows were written for {} completed steps and {} children",
+            recorded.len(),
+            children.len()
         );
         return Err(Fault::Corrupt(what));
     }
@@ -239,13 +255,13 @@ async fn write_steps(unit: &mut Unit<'_>, recorded: &[Recorded<'_>]) -> Result<(
     Ok(())
 }
 
-/// Counts the successes off their children, and readies those that wait for nothing more. Costs each parent
+/// Counts the successes off their children, and says which wait for nothing more. Costs each parent
 /// the same however many others a child has.
 async fn ready_children(
     unit: &mut Unit<'_>,
     recorded: &mut [Recorded<'_>],
     tasks: &mut Tasks,
-) -> Result<(), Fault> {
+) -> Result<Vec<Child>, Fault> {
     let (places, parents): (Vec<usize>, Vec<(i64, u32)>) = recorded
         .iter()
         .enumerate()
@@ -253,7 +269,7 @@ async fn ready_children(
         .map(|(number, one)| (number, (one.step.task_id, one.step.index)))
         .unzip();
     if parents.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let children: Vec<(i64, i64, i64, String, i64, i64)> = sqlx::query_as(
         "SELECT e.task_id, e.child, c.unmet, c.state, count(*), max(j.key)
@@ -278,18 +294,7 @@ async fn ready_children(
         if let Some(task) = tasks.get_mut(&task_id) {
             settle::recount(&mut task.counts, from, to);
         }
-        rows.push((task_id, child, done, to));
+        rows.push(Child(task_id, child, done, to));
     }
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "UPDATE postroom_steps SET unmet = unmet - (j.value ->> 2), state = j.value ->> 3
-         FROM json_each(?1) j
-         WHERE postroom_steps.task_id = j.value ->> 0 AND postroom_steps.idx = j.value ->> 1",
-    )
-    .bind(json(&rows)?)
-    .execute(&mut *unit.conn)
-    .await?;
-    Ok(())
+    Ok(rows)
 }

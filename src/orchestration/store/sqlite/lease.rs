@@ -118,5 +118,6 @@ async fn give_back(
         }
     }
     unit.settle(&mut tasks, |_| process).await?;
-    unit.save_tasks(tasks.values()).await
+    unit.save_tasks(tasks.values());
+    Ok(())
 }

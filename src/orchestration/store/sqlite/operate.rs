@@ -44,7 +44,7 @@ pub(super) async fn operate(
     if !applied {
         return Ok(OperationOutcome::NotApplicable { state: before });
     }
-    unit.save_tasks([&task].into_iter()).await?;
+    unit.save_tasks([&task].into_iter());
     Ok(OperationOutcome::Applied { state: task.state })
 }
 

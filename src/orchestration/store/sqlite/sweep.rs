@@ -106,7 +106,7 @@ async fn take_back(
     .execute(&mut *unit.conn)
     .await?;
     let ended = unit.settle(&mut tasks, |_| request.process).await?;
-    unit.save_tasks(tasks.values()).await?;
+    unit.save_tasks(tasks.values());
     for (id, state) in ended {
         report
             .finalised

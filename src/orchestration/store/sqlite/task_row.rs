@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -72,6 +73,18 @@ impl TryFrom<Stored> for TaskRow {
     }
 }
 
+/// A task's row as it is written: number, state, reason, run, times, counters, owner.
+#[derive(Debug, Serialize)]
+pub(super) struct SavedTask(
+    i64,
+    TaskState,
+    Option<String>,
+    u32,
+    (Option<i64>, Option<i64>),
+    [u32; 7],
+    Option<String>,
+);
+
 /// Tasks that were read, by id.
 pub(super) type Tasks = BTreeMap<i64, TaskRow>;
 
@@ -81,6 +94,7 @@ impl Unit<'_> {
         if ids.is_empty() {
             return Ok(Tasks::new());
         }
+        self.flush().await?;
         let stored: Vec<Stored> = sqlx::query_as(
             "SELECT t.id, t.uuid, t.correlation_id, t.state, t.reason, t.run, t.steps_pending,
                     t.steps_ready, t.steps_running, t.steps_retry_wait, t.steps_satisfied,
@@ -106,15 +120,17 @@ impl Unit<'_> {
         Ok(found.map(|(id,)| id))
     }
 
-    /// Writes the rows back.
-    pub(super) async fn save_tasks(
-        &mut self,
-        tasks: impl Iterator<Item = &TaskRow>,
-    ) -> Result<(), Fault> {
-        let rows: Vec<_> = tasks
-            .map(|task| {
-                let counts = &task.counts;
-                let counts = (
+    /// Writes the rows back, at the latest with the commit.
+    pub(super) fn save_tasks<'t>(&mut self, tasks: impl Iterator<Item = &'t TaskRow>) {
+        for task in tasks {
+            let counts = &task.counts;
+            self.keep_task(SavedTask(
+                task.id,
+                task.state,
+                task.reason.clone(),
+                task.run,
+                (task.started_at, task.ended_at),
+                [
                     counts.pending,
                     counts.ready,
                     counts.running,
@@ -122,38 +138,10 @@ impl Unit<'_> {
                     counts.satisfied,
                     counts.failed,
                     counts.cancelled,
-                );
-                let times = (task.started_at, task.ended_at);
-                let owner = task.owner.map(|owner| hex(owner.as_bytes()));
-                (
-                    task.id,
-                    task.state,
-                    &task.reason,
-                    task.run,
-                    times,
-                    counts,
-                    owner,
-                )
-            })
-            .collect();
-        if rows.is_empty() {
-            return Ok(());
+                ],
+                task.owner.map(|owner| hex(owner.as_bytes())),
+            ));
         }
-        sqlx::query(
-            "UPDATE postroom_tasks SET
-                state = j.value ->> 1, reason = j.value ->> 2, run = j.value ->> 3,
-                started_at = j.value ->> '$[4][0]', ended_at = j.value ->> '$[4][1]',
-                steps_pending = j.value ->> '$[5][0]', steps_ready = j.value ->> '$[5][1]',
-                steps_running = j.value ->> '$[5][2]', steps_retry_wait = j.value ->> '$[5][3]',
-                steps_satisfied = j.value ->> '$[5][4]', steps_failed = j.value ->> '$[5][5]',
-                steps_cancelled = j.value ->> '$[5][6]',
-                owner = coalesce(unhex(j.value ->> 6), owner)
-             FROM json_each(?1) j WHERE postroom_tasks.id = j.value ->> 0",
-        )
-        .bind(json(&rows)?)
-        .execute(&mut *self.conn)
-        .await?;
-        Ok(())
     }
 
     /// Brings a task to another state, with its row of history; does nothing if it is there already.

@@ -7,6 +7,7 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::fault::Fault;
+use super::task_row::SavedTask;
 use crate::orchestration::store::HistoryKind;
 
 /// A transaction that holds the write lock.
@@ -15,6 +16,7 @@ pub(super) struct Unit<'c> {
     /// When it began. Everything in it happens at this moment.
     pub(super) now: i64,
     history: Vec<HistoryRow>,
+    tasks: Vec<SavedTask>,
 }
 
 /// A row of history before it is written.
@@ -40,6 +42,7 @@ impl<'c> Unit<'c> {
             conn,
             now,
             history: Vec::new(),
+            tasks: Vec::new(),
         }
     }
 
@@ -48,27 +51,64 @@ impl<'c> Unit<'c> {
         self.history.push(row);
     }
 
-    /// Writes the rows that were kept.
-    pub(super) async fn write_history(&mut self) -> Result<(), Fault> {
-        if self.history.is_empty() {
-            return Ok(());
+    /// Keeps a task's row to be written at the end, or when rows of tasks are read again.
+    pub(super) fn keep_task(&mut self, task: SavedTask) {
+        self.tasks.push(task);
+    }
+
+    /// Writes the tasks that were kept, so that what is read next finds them.
+    pub(super) async fn flush(&mut self) -> Result<(), Fault> {
+        if !self.tasks.is_empty() {
+            let tasks = json(&std::mem::take(&mut self.tasks))?;
+            sqlx::query(SAVE_TASKS)
+                .bind(tasks)
+                .execute(&mut *self.conn)
+                .await?;
         }
-        let rows = json(&std::mem::take(&mut self.history))?;
-        sqlx::query(
-            "INSERT INTO postroom_history
-                (task_id, at, run, kind, step, attempt, epoch, from_state, to_state, process, detail)
-             SELECT value ->> 'task_id', ?2, value ->> 'run', value ->> 'kind', value ->> 'step',
-                    value ->> 'attempt', value ->> 'epoch', value ->> 'from', value ->> 'to',
-                    unhex(value ->> 'process'), value ->> 'detail'
-             FROM json_each(?1) ORDER BY key",
-        )
-        .bind(rows)
-        .bind(self.now)
-        .execute(&mut *self.conn)
-        .await?;
+        Ok(())
+    }
+
+    /// Writes all that was kept and commits, in one call: each call is a hand-over to the connection's thread
+    /// and back.
+    pub(super) async fn commit(self) -> Result<(), Fault> {
+        sqlx::query(FINISH)
+            .bind(json(&self.tasks)?)
+            .bind(json(&self.history)?)
+            .bind(self.now)
+            .execute(&mut *self.conn)
+            .await?;
         Ok(())
     }
 }
+
+macro_rules! save_tasks {
+    () => {
+        "UPDATE postroom_tasks SET
+            state = j.value ->> 1, reason = j.value ->> 2, run = j.value ->> 3,
+            started_at = j.value ->> '$[4][0]', ended_at = j.value ->> '$[4][1]',
+            steps_pending = j.value ->> '$[5][0]', steps_ready = j.value ->> '$[5][1]',
+            steps_running = j.value ->> '$[5][2]', steps_retry_wait = j.value ->> '$[5][3]',
+            steps_satisfied = j.value ->> '$[5][4]', steps_failed = j.value ->> '$[5][5]',
+            steps_cancelled = j.value ->> '$[5][6]',
+            owner = coalesce(unhex(j.value ->> 6), owner)
+         FROM json_each(?1) j WHERE postroom_tasks.id = j.value ->> 0"
+    };
+}
+
+const SAVE_TASKS: &str = save_tasks!();
+
+/// With empty sets the first two do nothing.
+const FINISH: &str = concat!(
+    save_tasks!(),
+    ";
+    INSERT INTO postroom_history
+        (task_id, at, run, kind, step, attempt, epoch, from_state, to_state, process, detail)
+    SELECT value ->> 'task_id', ?3, value ->> 'run', value ->> 'kind', value ->> 'step',
+           value ->> 'attempt', value ->> 'epoch', value ->> 'from', value ->> 'to',
+           unhex(value ->> 'process'), value ->> 'detail'
+    FROM json_each(?2) ORDER BY key;
+    COMMIT"
+);
 
 /// A set of rows as one parameter.
 pub(super) fn json(rows: &(impl Serialize + ?Sized)) -> Result<String, Fault> {

@@ -136,8 +136,7 @@ impl SqliteWriter {
         let now = self.begin(connection).await?;
         let mut unit = Unit::new(connection, now);
         let answers = batch::carry_out(&mut unit, writes).await?;
-        unit.write_history().await?;
-        sqlx::query("COMMIT").execute(connection).await?;
+        unit.commit().await?;
         Ok(answers)
     }
 
