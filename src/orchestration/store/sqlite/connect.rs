@@ -58,6 +58,7 @@ impl Place {
     pub(super) fn readers(&self) -> SqlitePool {
         SqlitePoolOptions::new()
             .max_connections(self.options.readers)
+            .acquire_timeout(self.options.busy_timeout)
             .connect_lazy_with(self.connect_options().read_only(true))
     }
 

@@ -172,6 +172,9 @@ macro_rules! expect {
     };
 }
 
+/// How long closing waits for reads that are under way.
+const CLOSE_READERS: Duration = Duration::from_secs(5);
+
 #[async_trait]
 impl Store for SqliteStore {
     async fn submit(
@@ -261,7 +264,11 @@ impl Store for SqliteStore {
 
     /// The readers first: the last connection to close is one that can write, and folds the log into the file.
     async fn close(&self) -> Vec<Arc<Exit>> {
-        self.readers.close().await;
+        // Waits for reads under way; one that its caller keeps and never polls is not waited for without end.
+        let reads_end = self.readers.close();
+        if tokio::time::timeout(CLOSE_READERS, reads_end).await.is_err() {
+            tracing::warn!("reads of the database were still open when it was closed");
+        }
         self.writer.drain();
         vec![self.writer.closed().await]
     }
