@@ -291,6 +291,9 @@ impl OrchestrationCore {
     ///
     /// If the future is dropped, the mode may have been announced and not taken. Call it again.
     pub async fn set_claims(&self, mode: ClaimMode) -> Result<(), StoreError> {
+        if self.context.claim_mode() == mode {
+            return Ok(());
+        }
         let before = self.context.claims().send_replace(ClaimMode::Paused);
         let registered = self
             .context

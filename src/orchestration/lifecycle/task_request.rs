@@ -33,6 +33,8 @@ pub struct SubmitOptions {
     pub priority: i16,
     /// Carried by the task's rows, spans and log lines; `None` makes a new one.
     pub correlation_id: Option<Uuid>,
+    /// The id of the task if it is new; `None` makes one (version 7). Must never have been used before.
+    pub task_uuid: Option<Uuid>,
 }
 
 /// A request to run a template.
@@ -160,7 +162,7 @@ impl TaskRequestProcessor {
             })
             .collect();
         let task = NewTask {
-            task_uuid: Uuid::now_v7(),
+            task_uuid: options.task_uuid.unwrap_or_else(Uuid::now_v7),
             identity: *identity.as_bytes(),
             content: content_hash(&template, &input),
             namespace: template.namespace().to_owned(),

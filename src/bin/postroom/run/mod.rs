@@ -6,6 +6,7 @@ mod ending;
 mod runner;
 mod signals;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,6 +19,7 @@ use postroom::orchestration::{
     SubmitOptions, TaskError, TaskHandle,
 };
 use serde_json::Value;
+use uuid::Uuid;
 
 use self::choice::{Choice, Wish};
 use self::drive::Drive;
@@ -58,7 +60,7 @@ pub(crate) async fn run(args: &RunArgs) -> Result<Status, Failure> {
         input,
         core,
         signals,
-        started: Instant::now(),
+        started: Cell::new(Instant::now()),
     };
     let ended = run.to_the_end().await;
     // Also when it went wrong: leases are given back, and nobody has to wait for them to run out.
@@ -72,7 +74,8 @@ struct Run<'a> {
     input: Value,
     core: OrchestrationCore,
     signals: Signals,
-    started: Instant,
+    /// When the work on the task began.
+    started: Cell<Instant>,
 }
 
 impl Run<'_> {
@@ -126,8 +129,13 @@ impl Run<'_> {
     }
 
     async fn submit(&self, identity: IdentityStrategy) -> Result<TaskHandle, Failure> {
+        // Known to the others before the task is: its steps can then be claimed as soon as it is stored.
+        let task_uuid = Uuid::now_v7();
+        self.core.set_claims(ClaimMode::Only(task_uuid)).await?;
+        self.started.set(Instant::now());
         let options = SubmitOptions {
             identity,
+            task_uuid: Some(task_uuid),
             ..SubmitOptions::default()
         };
         let submitted = self
@@ -140,6 +148,10 @@ impl Run<'_> {
             SubmitError::Store(store) => Failure::from(&**store),
             _ => Failure::trouble(&error),
         })?;
+        if task.uuid() != task_uuid {
+            // Somebody else submitted the same a moment before.
+            self.core.set_claims(ClaimMode::Paused).await?;
+        }
         output::note(&format!(
             "Task {}: {}/{} {}, {} steps, up to {} at a time.",
             task.uuid(),
@@ -210,7 +222,7 @@ impl Run<'_> {
     /// Stops, looks at what came of it, and says so.
     async fn end(&self, task: &TaskHandle, ending: Ending) -> Result<Status, Failure> {
         // Reading it back is not the task's time.
-        let elapsed = self.started.elapsed();
+        let elapsed = self.started.get().elapsed();
         // After an interruption the core has been shut down, and its store with it: only a new look at the
         // database tells what the steps made of the time they were given.
         let own = match ending {

@@ -266,7 +266,10 @@ impl Store for SqliteStore {
     async fn close(&self) -> Vec<Arc<Exit>> {
         // Waits for reads under way; one that its caller keeps and never polls is not waited for without end.
         let reads_end = self.readers.close();
-        if tokio::time::timeout(CLOSE_READERS, reads_end).await.is_err() {
+        if tokio::time::timeout(CLOSE_READERS, reads_end)
+            .await
+            .is_err()
+        {
             tracing::warn!("reads of the database were still open when it was closed");
         }
         self.writer.drain();
