@@ -56,7 +56,7 @@ pub struct WorkerActor {
 impl WorkerActor {
     /// How long interrupted steps get at shutdown, beyond their handlers' own grace, to hand in what became of
     /// them.
-    const LAST_WORDS: Duration = Duration::from_secs(6);
+    const LAST_WORDS: Duration = Duration::from_secs(9);
 
     pub(crate) fn new(
         context: Arc<SystemContext>,

@@ -64,6 +64,6 @@ impl<S: Send + Sync + 'static> StepHandler<S> for Shell {
 
     fn grace(&self) -> Duration {
         // It ends its command itself within this time; when dropped, at once.
-        Self::TERM_GRACE + Duration::from_millis(500)
+        Self::TERM_GRACE + Duration::from_millis(2_500)
     }
 }
