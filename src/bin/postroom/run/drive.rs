@@ -59,11 +59,19 @@ impl<'a> Drive<'a> {
         }
         let steps = self.core.store().steps(self.task.uuid()).await?;
         let mut progress = Progress::new(&steps);
-        let ending = self.until_the_end(&mut events, &mut progress).await;
+        let ending = match self.until_the_end(&mut events, &mut progress).await {
+            Ok(Ending::Interrupted) => {
+                self.let_go(&mut events, &mut progress).await;
+                Ok(Ending::Interrupted)
+            }
+            ending => ending,
+        };
         progress.finish();
         ending
     }
 
+    /// Returns with nothing under way: a read that is begun and not gone on with would hold a connection, and
+    /// the shutdown that follows an interruption would wait for it.
     async fn until_the_end(
         &mut self,
         events: &mut Receiver<OrchestrationEvent>,
@@ -84,11 +92,10 @@ impl<'a> Drive<'a> {
                 _ = look.tick() => self.look(progress).await?,
             }
         }
-        if let Role::Follows(_) = self.role {
-            return Ok(Ending::Unfollowed);
-        }
-        self.let_go(events, progress).await;
-        Ok(Ending::Interrupted)
+        Ok(match self.role {
+            Role::Follows(_) => Ending::Unfollowed,
+            Role::Arrived | Role::Runs => Ending::Interrupted,
+        })
     }
 
     async fn take_in(
@@ -136,7 +143,9 @@ impl<'a> Drive<'a> {
             }
             (Role::Follows(pid), None) => {
                 self.lead().await?;
-                Some(format!("Process {pid} is gone; this one takes over."))
+                Some(format!(
+                    "Process {pid} is gone or stopped; this one takes over."
+                ))
             }
             (Role::Runs | Role::Follows(_), _) => None,
         })

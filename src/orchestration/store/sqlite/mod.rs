@@ -42,6 +42,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::{Connection, SqlitePool};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{
@@ -260,8 +261,17 @@ impl Store for SqliteStore {
     }
 
     /// The readers first: the last connection to close is one that can write, and folds the log into the file.
+    ///
+    /// A read whose future is kept and not polled gives its connection back only when that is dropped, which
+    /// may be never while its owner waits for this: so it is waited for no longer than for a lock.
     async fn close(&self) -> Vec<Arc<Exit>> {
-        self.readers.close().await;
+        let patience = self.place.options.busy_timeout;
+        if timeout(patience, self.readers.close()).await.is_err() {
+            tracing::warn!(
+                database = self.place.name(),
+                "closing although somebody still reads"
+            );
+        }
         self.writer.drain();
         vec![self.writer.closed().await]
     }
