@@ -220,6 +220,7 @@
 //! | O3 | `o03_death_is_seen_in_spite_of_zombies_and_reused_ids` | `src/orchestration/worker/process/identity.rs` |
 //! | O3 | `o03_children_of_a_dead_process_and_theirs_are_ended` | `src/orchestration/worker/process/orphans.rs` |
 //! | O3 | `o03_a_follower_takes_over_from_a_dead_process_within_two_seconds` | `tests/cli/follow.rs` |
+//! | O3 | `o03_a_process_that_is_stopped_is_followed_no_longer_than_its_leases_last` | `src/bin/postroom/run/runner.rs` |
 //! | O3 | `o03_two_processes_on_one_store_run_each_step_once` | `tests/orchestration.rs` |
 //! | O3 | `o03_the_steps_of_a_process_that_is_gone_are_taken_over_and_its_late_result_is_stale` | `tests/orchestration_faults.rs` |
 //! | O3 | `o03_two_processes_share_the_work_and_never_a_step` | `tests/sqlite/sharing.rs` |

@@ -126,8 +126,9 @@ impl TaskHandle {
         }
     }
 
-    /// Cancels the task: nothing more of it starts, steps that run here are interrupted, and results that
-    /// still come in are not recorded.
+    /// Cancels the task: no more of its steps are claimed, steps that run here are interrupted, and results that
+    /// still come in are not recorded. Steps that run in other processes, or that are just being handed to
+    /// their handlers, are interrupted at the next [`heartbeat`](super::OrchestrationConfig::heartbeat).
     ///
     /// # Errors
     ///

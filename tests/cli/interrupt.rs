@@ -57,6 +57,27 @@ fn the_second_signal_stops_at_once_and_leaves_no_child() {
 }
 
 #[test]
+fn the_first_signal_leaves_no_child_either() {
+    let folder = Place::new();
+    // One that left the process group outlives its step.
+    let leaver = format!(
+        "setsid sh -c 'echo $$ > left.pid; exec sleep 600' > left.out 2>&1 & \
+         while [ ! -s left.pid ]; do sleep 0.01; done; {}",
+        gate("gate")
+    );
+    folder.shell_template(&[("leaver", "", &leaver), ("c", "leaver", "true")]);
+    let running = folder.start(&["run", "t.yaml"]);
+    folder.until_noted("gate", 1);
+    let pid = fs::read_to_string(folder.path("left.pid")).unwrap();
+    assert!(runs(pid.trim()));
+    running.signal(Signal::INT);
+    running.until_says("Ctrl-C again stops at once");
+    folder.write("gate.go", "");
+    running.outcome().expect(130);
+    crate::place::until("the child to be gone", || !runs(pid.trim()));
+}
+
+#[test]
 fn a_follower_that_is_interrupted_leaves_the_task_alone() {
     let folder = gated();
     let first = folder.start(&["run", "t.yaml"]);

@@ -1,11 +1,16 @@
 //! Making, finding and refusing files.
 
+use std::pin::pin;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
 use postroom::orchestration::state::TaskState;
 use postroom::orchestration::store::sqlite::{SqliteOptions, SqliteStore};
 use postroom::orchestration::store::{Store, StoreError};
+use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::kit::{assert_sound, chain, claim, open, place, raw, submit, success};
+use super::kit::{assert_sound, chain, claim, open, open_with, place, raw, submit, success};
 
 #[cfg(unix)]
 #[tokio::test]
@@ -124,4 +129,19 @@ async fn many_may_make_the_same_file_at_once() {
     for store in &stores {
         store.close().await;
     }
+}
+
+#[tokio::test]
+async fn closing_does_not_wait_for_a_read_that_nobody_goes_on_with() {
+    let (_folder, path) = place();
+    let options = SqliteOptions::default().busy_timeout(Duration::from_millis(50));
+    let store = open_with(&path, options).await;
+    let mut read = pin!(store.task(Uuid::new_v4()));
+    // Begun, and kept: as in a `select!` over a pinned future, when another branch shuts down.
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(read.as_mut().poll(&mut context).is_pending());
+    let exits = timeout(Duration::from_secs(20), store.close())
+        .await
+        .expect("the store to close");
+    assert!(exits[0].account.is_balanced());
 }

@@ -59,11 +59,19 @@ impl<'a> Drive<'a> {
         }
         let steps = self.core.store().steps(self.task.uuid()).await?;
         let mut progress = Progress::new(&steps);
-        let ending = self.until_the_end(&mut events, &mut progress).await;
+        let ending = match self.until_the_end(&mut events, &mut progress).await {
+            Ok(Ending::Interrupted) => {
+                self.let_go(&mut events, &mut progress).await;
+                Ok(Ending::Interrupted)
+            }
+            ending => ending,
+        };
         progress.finish();
         ending
     }
 
+    /// Returns with nothing under way: a read that is begun and not gone on with would hold a connection, and
+    /// the shutdown that follows an interruption would wait for it.
     async fn until_the_end(
         &mut self,
         events: &mut Receiver<OrchestrationEvent>,
@@ -87,11 +95,10 @@ impl<'a> Drive<'a> {
             }
             // The wait ends here: it may hold a connection, for which the shutdown would wait in vain.
         }
-        if let Role::Follows(_) = self.role {
-            return Ok(Ending::Unfollowed);
-        }
-        self.let_go(events, progress).await;
-        Ok(Ending::Interrupted)
+        Ok(match self.role {
+            Role::Follows(_) => Ending::Unfollowed,
+            Role::Arrived | Role::Runs => Ending::Interrupted,
+        })
     }
 
     async fn take_in(
@@ -139,7 +146,9 @@ impl<'a> Drive<'a> {
             }
             (Role::Follows(pid), None) => {
                 self.lead().await?;
-                Some(format!("Process {pid} is gone; this one takes over."))
+                Some(format!(
+                    "Process {pid} is gone or stopped; this one takes over."
+                ))
             }
             (Role::Runs | Role::Follows(_), _) => None,
         })

@@ -167,8 +167,17 @@ fn complain(args: &RunArgs, task: &TaskRecord, steps: &[StepRecord]) {
 fn database_flag(args: &RunArgs) -> String {
     match args.database.url.as_str() {
         DatabaseArgs::DEFAULT => String::new(),
-        url => format!(" --database {url}"),
+        url => format!(" --database {}", for_a_shell(url)),
     }
+}
+
+/// A word as it has to be typed.
+fn for_a_shell(word: &str) -> String {
+    let is_plain = |char: char| char.is_alphanumeric() || "/.:_-+=,@%".contains(char);
+    if word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// The results of the steps on which no other depends: what the task was run for.
@@ -189,4 +198,16 @@ fn results(steps: &[StepRecord]) -> Vec<(&str, &RawValue)> {
 
 fn as_map<S: Serializer>(results: &[(&str, &RawValue)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(results.iter().copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_can_be_pasted_into_a_shell() {
+        assert_eq!(for_a_shell("sqlite:///a/b-1.db"), "sqlite:///a/b-1.db");
+        assert_eq!(for_a_shell("a b.db"), "'a b.db'");
+        assert_eq!(for_a_shell("it's;x"), r"'it'\''s;x'");
+    }
 }

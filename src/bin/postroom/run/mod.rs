@@ -13,7 +13,7 @@ use std::time::Instant;
 use postroom::orchestration::state::TaskState;
 use postroom::orchestration::store::{Store, TaskFilter, TaskRecord};
 use postroom::orchestration::template::{TaskTemplate, content_hash};
-use postroom::orchestration::worker::ProcessIdentity;
+use postroom::orchestration::worker::{ProcessIdentity, end_orphans};
 use postroom::orchestration::{
     ClaimMode, CoreError, IdentityStrategy, OrchestrationConfig, OrchestrationCore, SubmitError,
     SubmitOptions, TaskError, TaskHandle,
@@ -33,11 +33,11 @@ pub(crate) async fn run(args: &RunArgs) -> Result<Status, Failure> {
     // Everything that can be wrong with what was asked comes before the database is touched.
     let input = input::read(args.input.as_deref())?;
     let identity = ProcessIdentity::current();
-    let (table, groups) = handlers::for_process(identity.process)?;
+    let process = identity.process;
+    let (table, groups) = handlers::for_process(process)?;
     let template = Arc::new(template::load(&args.file, &table)?);
 
-    let signals =
-        Signals::listen(identity.process, groups).map_err(|error| Failure::trouble(&error))?;
+    let signals = Signals::listen(process, groups).map_err(|error| Failure::trouble(&error))?;
     let store = database::open(&args.database).await?;
     let config = OrchestrationConfig::default();
     let config = OrchestrationConfig {
@@ -65,7 +65,16 @@ pub(crate) async fn run(args: &RunArgs) -> Result<Status, Failure> {
     let ended = run.to_the_end().await;
     // Also when it went wrong: leases are given back, and nobody has to wait for them to run out.
     run.core.shutdown().await;
+    if !matches!(ended, Ok(Status::Complete | Status::Ended)) {
+        leave_no_child(process).await;
+    }
     ended
+}
+
+/// Steps that were let go have ended with their process groups; what left its group is told by its mark.
+async fn leave_no_child(process: Uuid) {
+    // It reads files, and fails only by a panic.
+    let _ = tokio::task::spawn_blocking(move || end_orphans(process)).await;
 }
 
 struct Run<'a> {

@@ -42,6 +42,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::{Connection, SqlitePool};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{
@@ -172,9 +173,6 @@ macro_rules! expect {
     };
 }
 
-/// How long closing waits for reads that are under way.
-const CLOSE_READERS: Duration = Duration::from_secs(5);
-
 #[async_trait]
 impl Store for SqliteStore {
     async fn submit(
@@ -263,14 +261,16 @@ impl Store for SqliteStore {
     }
 
     /// The readers first: the last connection to close is one that can write, and folds the log into the file.
+    ///
+    /// A read whose future is kept and not polled gives its connection back only when that is dropped, which
+    /// may be never while its owner waits for this: so it is waited for no longer than for a lock.
     async fn close(&self) -> Vec<Arc<Exit>> {
-        // Waits for reads under way; one that its caller keeps and never polls is not waited for without end.
-        let reads_end = self.readers.close();
-        if tokio::time::timeout(CLOSE_READERS, reads_end)
-            .await
-            .is_err()
-        {
-            tracing::warn!("reads of the database were still open when it was closed");
+        let patience = self.place.options.busy_timeout;
+        if timeout(patience, self.readers.close()).await.is_err() {
+            tracing::warn!(
+                database = self.place.name(),
+                "closing although somebody still reads"
+            );
         }
         self.writer.drain();
         vec![self.writer.closed().await]
