@@ -289,7 +289,8 @@ impl OrchestrationCore {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, the mode may have been announced and not taken. Call it again.
+    /// If the future is dropped, the mode may have been announced and not taken, and nothing is claimed. Call it
+    /// again.
     pub async fn set_claims(&self, mode: ClaimMode) -> Result<(), StoreError> {
         if self.context.claim_mode() == mode {
             return Ok(());

@@ -58,6 +58,15 @@ pub(crate) fn shorten(text: &str, width: usize) -> String {
     short
 }
 
+/// Longer lines are cut when they are shown: what a step printed may be one line of a megabyte.
+const LINE: usize = 2_000;
+
+/// All lines, clean, none of them endless.
+pub(crate) fn clip(text: &str) -> String {
+    let lines = text.trim_end().lines().map(|line| shorten(line, LINE));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Colour {
     Red,
@@ -147,5 +156,13 @@ mod tests {
         assert_eq!(shorten("first\nsecond", 20), "first...");
         assert_eq!(shorten("ääääääääää", 8), "äääää...");
         assert_eq!(shorten("", 8), "");
+    }
+
+    #[test]
+    fn no_line_that_is_shown_is_endless() {
+        let shown = clip(&format!("first\n\n{}\u{7}\n", "x".repeat(1_000_000)));
+        let lines: Vec<_> = shown.lines().map(str::len).collect();
+        assert_eq!(lines, [5, 0, LINE]);
+        assert_eq!(clip("one\t\u{7}\r\ntwo"), "one\t\u{fffd}\ntwo");
     }
 }

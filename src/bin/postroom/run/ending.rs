@@ -120,7 +120,7 @@ fn for_people(task: &TaskRecord, results: &[(&str, &RawValue)], elapsed: Duratio
         // Text is shown as text.
         let shown = serde_json::from_str::<String>(result.get())
             .unwrap_or_else(|_| result.get().to_owned());
-        let shown = output::clean(shown.trim_end());
+        let shown = output::clip(&shown);
         let mut lines: Vec<&str> = shown.lines().collect();
         if lines.is_empty() || shown == "null" {
             continue;
@@ -132,7 +132,7 @@ fn for_people(task: &TaskRecord, results: &[(&str, &RawValue)], elapsed: Duratio
         let name = output::clean(name);
         // Writing to a string cannot fail.
         let _ = match lines[..] {
-            [line] => write!(text, "\n{name}: {}", output::shorten(line, 2_000)),
+            [line] => write!(text, "\n{name}: {line}"),
             _ => write!(text, "\n{name}:\n  {}", lines.join("\n  ")),
         };
     }
@@ -143,7 +143,7 @@ fn complain(args: &RunArgs, task: &TaskRecord, steps: &[StepRecord]) {
     output::error(&format!(
         "the task is {}: {}",
         task.state,
-        task.reason.as_deref().unwrap_or("no reason is known")
+        output::clip(task.reason.as_deref().unwrap_or("no reason is known"))
     ));
     let failed = steps
         .iter()

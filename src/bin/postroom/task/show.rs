@@ -95,7 +95,7 @@ impl<'a> Shown<'a> {
         text.push_str(&self.table(paint));
         for step in &self.steps {
             if let Some(error) = step.error.filter(|error| !fits(error)) {
-                let error = output::clean(error.trim_end()).replace('\n', "\n    ");
+                let error = output::clip(error).replace('\n', "\n    ");
                 let _ = write!(
                     text,
                     "\n\n{}: last error\n    {error}",
