@@ -213,6 +213,7 @@
 //! | O2 | `concurrent_claims_never_share_a_step` | `src/orchestration/store/conformance/races.rs` |
 //! | O2 | `o02_only_the_intent_at_fault_gets_the_error` | `tests/sqlite/commits.rs` |
 //! | O2 | `o02_abandoned_callers_leave_nothing_half_done` | `tests/sqlite/commits.rs` |
+//! | O3 | `o03_only_what_may_run_beside_a_new_attempt_is_ended` | `src/orchestration/lifecycle/task_finalization.rs` |
 //! | O3 | `a_renewed_lease_is_left_alone` | `src/orchestration/store/conformance/sweeps.rs` |
 //! | O3 | `a_lease_that_ran_out_is_taken_back` | `src/orchestration/store/conformance/sweeps.rs` |
 //! | O3 | `who_lost_a_lease_completes_in_vain` | `src/orchestration/store/conformance/sweeps.rs` |

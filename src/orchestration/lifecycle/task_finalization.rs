@@ -2,6 +2,7 @@
 //! that is gone. Also continues failed ones.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -67,28 +68,31 @@ impl TaskFinalizer {
 
     /// Takes back what dead processes and time left behind.
     ///
-    /// What is left of a dead process's child processes is ended first, so that no step is run again while its
-    /// earlier attempt still works.
+    /// The child processes of a process on this host that is dead, or that has been silent for so long that its
+    /// leases have run out (it is stopped, or hangs), are ended first: no step is run again while its earlier
+    /// attempt still works.
     pub(crate) async fn sweep(&self) -> Result<SweepReport, StoreError> {
         let context = &self.context;
-        let dead: Vec<Uuid> = context
-            .store()
-            .processes()
-            .await?
-            .iter()
-            .filter(|record| self.is_dead(record))
-            .map(|record| record.registration.process)
-            .collect();
-        for &process in &dead {
-            // Reads /proc, which is quick but blocks; only done when a process has died.
+        let mut dead = Vec::new();
+        let mut without_leases = Vec::new();
+        for record in context.store().processes().await? {
+            let process = record.registration.process;
+            match self.standing(&record) {
+                Standing::Dead => dead.push(process),
+                Standing::Silent => without_leases.push(process),
+                Standing::Fine => {}
+            }
+        }
+        for &process in dead.iter().chain(&without_leases) {
+            // Reads /proc, which is quick but blocks; only done when a process has died or fallen silent.
             let ended = tokio::task::spawn_blocking(move || end_orphans(process)).await;
             match ended {
                 Ok(0) => {}
                 Ok(count) => {
-                    tracing::warn!(%process, count, "ended what a dead process had left running");
+                    tracing::warn!(%process, count, "ended what a lost process had left running");
                 }
                 Err(error) => {
-                    tracing::error!(%process, %error, "looking for what a dead process left running failed");
+                    tracing::error!(%process, %error, "looking for what a lost process left running failed");
                 }
             }
         }
@@ -121,9 +125,79 @@ impl TaskFinalizer {
         Ok(report)
     }
 
-    fn is_dead(&self, record: &ProcessRecord) -> bool {
-        let registration = &record.registration;
-        registration.process != self.context.process()
-            && self.context.identity().liveness_of(registration) == Liveness::Dead
+    fn standing(&self, record: &ProcessRecord) -> Standing {
+        if record.registration.process == self.context.process() {
+            return Standing::Fine;
+        }
+        let liveness = self.context.identity().liveness_of(&record.registration);
+        Standing::of(record, liveness, self.context.config().lease)
+    }
+}
+
+/// What is to be done about a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Nothing.
+    Fine,
+    /// It lives, but its leases have run out: whatever it started must not go on beside a new attempt.
+    Silent,
+    /// It is gone for good: its steps are taken back whatever their leases say.
+    Dead,
+}
+
+impl Standing {
+    fn of(record: &ProcessRecord, liveness: Liveness, lease: Duration) -> Self {
+        match liveness {
+            Liveness::Dead => Self::Dead,
+            Liveness::Alive
+                if record.leases > 0 && Duration::from_millis(record.silent_ms) >= lease =>
+            {
+                Self::Silent
+            }
+            // Of another host nothing can be ended from here.
+            Liveness::Alive | Liveness::Unknown => Self::Fine,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::orchestration::store::ProcessRegistration;
+
+    fn record(silent_ms: u64, leases: u32) -> ProcessRecord {
+        ProcessRecord {
+            registration: ProcessRegistration {
+                process: Uuid::from_u128(1),
+                host: "here".into(),
+                pid: 1,
+                pid_birth: "1".into(),
+                callables: Vec::new(),
+                only_task: None,
+            },
+            silent_ms,
+            leases,
+        }
+    }
+
+    #[test]
+    fn o03_only_what_may_run_beside_a_new_attempt_is_ended() {
+        let lease = Duration::from_secs(30);
+        let cases = [
+            (Liveness::Dead, 0, 0, Standing::Dead),
+            (Liveness::Dead, 60_000, 3, Standing::Dead),
+            (Liveness::Alive, 29_999, 3, Standing::Fine),
+            (Liveness::Alive, 30_000, 3, Standing::Silent),
+            // Its steps have been taken back already.
+            (Liveness::Alive, 60_000, 0, Standing::Fine),
+            (Liveness::Unknown, 60_000, 3, Standing::Fine),
+        ];
+        for (liveness, silent_ms, leases, expected) in cases {
+            let standing = Standing::of(&record(silent_ms, leases), liveness, lease);
+            assert_eq!(
+                standing, expected,
+                "{liveness:?} {silent_ms} ms, {leases} leases"
+            );
+        }
     }
 }
