@@ -36,12 +36,26 @@ impl<S: Send + Sync + 'static> StepHandler<S> for Sleep {
         let duration = config
             .duration()
             .map_err(|problem| StepError::permanent(problem).with_kind("config"))?;
-        tokio::time::sleep(duration).await;
+        wait(duration).await;
         Ok(config.result)
     }
 
     fn check_config(&self, config: &Value) -> Result<(), String> {
         super::check::<Config>(config)?.duration().map(drop)
+    }
+}
+
+/// Waits, also for less than a tick of tokio's clock (1 ms), which would make two of it.
+async fn wait(duration: Duration) {
+    const TICK: Duration = Duration::from_millis(1);
+    if duration >= TICK {
+        tokio::time::sleep(duration).await;
+        return;
+    }
+    // The machine's clock: virtual time would stand still meanwhile.
+    let started = std::time::Instant::now();
+    while started.elapsed() < duration {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -60,6 +74,14 @@ mod tests {
             .register_type("sleep", Sleep)
             .build()
             .unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn less_than_a_tick_is_no_tick() {
+        let (virtual_time, real_time) = (tokio::time::Instant::now(), std::time::Instant::now());
+        wait(Duration::from_micros(300)).await;
+        assert!(real_time.elapsed() >= Duration::from_micros(300));
+        assert_eq!(virtual_time.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
