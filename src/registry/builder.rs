@@ -4,7 +4,7 @@ use super::routes::{Routes, Table};
 use super::running::{ActorRegistry, Member, Settings};
 use super::{BuildError, StartError, order};
 use crate::actor::{
-    Actor, ActorId, DEFAULT_CAPACITY, Handle, Limits, Managed, Message, Mould, Receive, Seat,
+    Actor, ActorId, DEFAULT_CAPACITY, Dispatch, Handle, Limits, Managed, Message, Mould, Receive, Seat,
 };
 use crate::supervision::RestartPolicy;
 use std::any::{Any, TypeId, type_name};
@@ -216,6 +216,7 @@ pub struct Registration<'b, A: Actor> {
     slot: Option<Slot<A>>,
     name: Option<Arc<str>>,
     capacity: Option<usize>,
+    dispatch: Dispatch,
     limits: Limits,
     drain: Option<Duration>,
     critical: bool,
@@ -231,6 +232,7 @@ impl<'b, A: Actor> Registration<'b, A> {
             slot,
             name: None,
             capacity: None,
+            dispatch: Dispatch::default(),
             limits: Limits::default(),
             drain: None,
             critical: false,
@@ -248,6 +250,12 @@ impl<'b, A: Actor> Registration<'b, A> {
     /// How many messages may wait. Default: 1,024.
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.capacity = Some(capacity);
+        self
+    }
+
+    /// Where asked handlers run when the actor is idle. Default: [`Dispatch::Auto`].
+    pub fn dispatch(mut self, dispatch: Dispatch) -> Self {
+        self.dispatch = dispatch;
         self
     }
 
@@ -343,6 +351,7 @@ impl<'b, A: Actor> Registration<'b, A> {
         builder.names.insert(name);
         let actor: Arc<dyn Managed> = seat.managed();
         let runner = seat.runner(self.mould, self.limits);
+        let dispatch = self.dispatch;
         builder.planned.push(Planned {
             member: Member {
                 actor,
@@ -350,7 +359,7 @@ impl<'b, A: Actor> Registration<'b, A> {
                 drain: self.drain,
                 stop: self.limits.stop,
             },
-            launch: Box::new(move |runtime| drop(runtime.spawn(runner.run()))),
+            launch: Box::new(move |runtime| runner.spawn(dispatch, runtime)),
             sends_to: self.sends_to,
         });
         Ok(handle)
