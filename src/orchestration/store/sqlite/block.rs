@@ -6,8 +6,8 @@ use super::fault::Fault;
 use super::task_row::{TaskRow, Tasks};
 use super::unit::{Unit, json, uuid};
 use crate::orchestration::state::TaskState;
-use crate::orchestration::store::workers::Workers;
-use crate::orchestration::store::{SweepReport, SweepRequest, settle};
+use crate::orchestration::store::workers::{TaskPlace, Workers};
+use crate::orchestration::store::{SweepReport, SweepRequest, TemplateSelector, settle};
 
 /// The handlers that ready steps, or retries that are due, wait for. Hops from one to the next along the
 /// index, so that the number of steps does not matter.
@@ -85,18 +85,20 @@ pub(super) async fn block_and_unblock(
 }
 
 async fn live_workers(unit: &mut Unit<'_>, request: &SweepRequest) -> Result<Workers, Fault> {
-    let processes: Vec<(Vec<u8>, String, Option<Vec<u8>>)> = sqlx::query_as(
-        "SELECT process, callables, only_task FROM postroom_processes WHERE ?1 - heard_at < ?2",
+    let processes: Vec<(Vec<u8>, String, Option<Vec<u8>>, String)> = sqlx::query_as(
+        "SELECT process, callables, only_task, serves FROM postroom_processes WHERE ?1 - heard_at < ?2",
     )
     .bind(unit.now)
     .bind(settle::millis(request.process_ttl))
     .fetch_all(&mut *unit.conn)
     .await?;
     let mut workers = Workers::default();
-    for (process, callables, only_task) in processes {
+    for (process, callables, only_task, serves) in processes {
         if !request.dead.contains(&uuid(&process)?) {
             let callables: Vec<String> = serde_json::from_str(&callables)?;
-            workers.add(callables, only_task.as_deref().map(uuid).transpose()?);
+            let serves: Vec<TemplateSelector> = serde_json::from_str(&serves)?;
+            let only_task = only_task.as_deref().map(uuid).transpose()?;
+            workers.add(callables, only_task, &serves);
         }
     }
     Ok(workers)
@@ -160,10 +162,16 @@ async fn runnable_steps(
 
 /// Why a task is blocked, if it is: it has something to run, runs nothing, and nobody can run it.
 fn blocking(task: &TaskRow, callables: &BTreeSet<String>, workers: &Workers) -> Option<String> {
+    let place = TaskPlace {
+        uuid: task.uuid,
+        namespace: &task.namespace,
+        name: &task.name,
+        version: &task.version,
+    };
     let missing: Vec<&str> = callables.iter().map(String::as_str).collect();
     let nobody = !missing
         .iter()
-        .any(|callable| workers.can_run(task.uuid, callable));
+        .any(|callable| workers.can_run(&place, callable));
     let is_blocked = task.counts.running == 0 && !missing.is_empty() && nobody;
     is_blocked.then(|| settle::blocked_reason(&missing))
 }
