@@ -89,7 +89,9 @@ impl fmt::Display for TemplateSelector {
 
 /// A text that describes no templates.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} does not describe templates: write NAMESPACE, NAMESPACE/NAME or NAMESPACE/NAME@VERSION")]
+#[error(
+    "{text:?} does not describe templates: write NAMESPACE, NAMESPACE/NAME or NAMESPACE/NAME@VERSION"
+)]
 pub struct BadSelector {
     /// The text.
     pub text: String,
@@ -193,7 +195,14 @@ mod tests {
             let selector: TemplateSelector = text.parse().unwrap();
             assert_eq!(selector.to_string(), text);
         }
-        for text in ["", "/order", "shop/", "shop@1.0.0", "shop/@1", "shop/order@"] {
+        for text in [
+            "",
+            "/order",
+            "shop/",
+            "shop@1.0.0",
+            "shop/@1",
+            "shop/order@",
+        ] {
             assert!(text.parse::<TemplateSelector>().is_err(), "{text}");
         }
     }

@@ -21,6 +21,8 @@ mod process;
 mod record;
 mod retention;
 mod settle;
+#[cfg(feature = "sqlite")]
+mod sql;
 mod submission;
 mod workers;
 

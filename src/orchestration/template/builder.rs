@@ -130,6 +130,7 @@ impl TemplateBuilder {
             namespace: without_place(self.namespace),
             version: without_place(self.version),
             description: self.description,
+            failure_policy: self.failure_policy,
             steps: self.steps.into_iter().map(Declared::from).collect(),
             place: None,
             problems,

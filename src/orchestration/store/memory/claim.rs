@@ -35,12 +35,7 @@ impl State {
     }
 
     /// At least the first `limit` runnable steps, in no particular order.
-    fn runnable(
-        &self,
-        request: &ClaimRequest,
-        callables: &BTreeSet<&str>,
-        now: i64,
-    ) -> Vec<Turn> {
+    fn runnable(&self, request: &ClaimRequest, callables: &BTreeSet<&str>, now: i64) -> Vec<Turn> {
         let mut turns = Vec::new();
         for callable in callables {
             let ready = self.index.ready(callable);
@@ -67,12 +62,7 @@ impl State {
         };
         wanted
             && task.state.is_claimable()
-            && TemplateSelector::any(
-                &request.serves,
-                &task.namespace,
-                &task.name,
-                &task.version,
-            )
+            && TemplateSelector::any(&request.serves, &task.namespace, &task.name, &task.version)
     }
 
     fn take(&mut self, key: Key, request: &ClaimRequest, now: i64) -> ClaimedStep {

@@ -22,9 +22,9 @@ use uuid::Uuid;
 
 use super::{
     ClaimRequest, Claims, CleanupReport, CleanupRequest, Completion, CompletionOutcome, DeadLetter,
-    DeadLetterFilter, Heartbeat, HistoryRecord, Lease, NewTask, Operation,
-    OperationOutcome, ProcessRecord, ProcessRegistration, StepRecord, Store, StoreError,
-    Submission, SweepReport, SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
+    DeadLetterFilter, Heartbeat, HistoryRecord, Lease, NewTask, Operation, OperationOutcome,
+    ProcessRecord, ProcessRegistration, StepRecord, Store, StoreError, Submission, SweepReport,
+    SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
 };
 use crate::actor::Exit;
 use state::State;

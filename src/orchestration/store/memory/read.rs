@@ -9,7 +9,8 @@ use super::state::{State, Step, Task};
 use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::audit::{Audited, audit};
 use crate::orchestration::store::{
-    CleanupReport, CleanupRequest, DeadLetter, DeadLetterFilter, HistoryKind, HistoryRecord, StepRecord, TaskDefinition, TaskFilter, TaskRecord, settle,
+    CleanupReport, CleanupRequest, DeadLetter, DeadLetterFilter, HistoryKind, HistoryRecord,
+    StepRecord, TaskDefinition, TaskFilter, TaskRecord, settle,
 };
 
 impl State {

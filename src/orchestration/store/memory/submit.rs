@@ -38,7 +38,13 @@ impl State {
             .steps
             .into_iter()
             .zip(children)
-            .map(|(step, children)| (settle::new_step(step.parents.is_empty(), later), step, children))
+            .map(|(step, children)| {
+                (
+                    settle::new_step(step.parents.is_empty(), later),
+                    step,
+                    children,
+                )
+            })
             .map(|((state, due_at), step, children)| Step {
                 name: step.name,
                 callable: Arc::from(step.callable),

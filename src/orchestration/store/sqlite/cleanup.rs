@@ -1,7 +1,8 @@
 //! Deleting what has ended long ago, one bounded batch at a time.
 
 use super::fault::Fault;
-use super::unit::{Unit, json, number};
+use super::unit::{Unit, json};
+use crate::orchestration::store::sql::number;
 use crate::orchestration::store::{CleanupReport, CleanupRequest, settle};
 
 pub(super) async fn cleanup(
@@ -17,7 +18,7 @@ pub(super) async fn cleanup(
     .bind(request.limit)
     .fetch_all(&mut *unit.conn)
     .await?;
-    let before = unit.now - settle::millis(request.older_than);
+    let before = unit.now() - settle::millis(request.older_than);
     let old: Vec<i64> = looked_at
         .iter()
         .filter(|(_, ended_at)| ended_at.is_some_and(|ended| ended <= before))

@@ -18,7 +18,6 @@ mod cleanup;
 mod complete;
 mod connect;
 mod fault;
-mod intent;
 mod lease;
 mod location;
 mod migrate;
@@ -46,17 +45,17 @@ use sqlx::{Connection, SqlitePool};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::sql::intent::{Answer, Write};
 use super::{
     ClaimRequest, Claims, CleanupReport, CleanupRequest, Completion, CompletionOutcome, DeadLetter,
-    DeadLetterFilter, Heartbeat, HistoryRecord, Lease, NewTask, Operation,
-    OperationOutcome, ProcessRecord, ProcessRegistration, StepRecord, Store, StoreError,
-    Submission, SweepReport, SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
+    DeadLetterFilter, Heartbeat, HistoryRecord, Lease, NewTask, Operation, OperationOutcome,
+    ProcessRecord, ProcessRegistration, StepRecord, Store, StoreError, Submission, SweepReport,
+    SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
 };
 use crate::actor::{AskFailure, Builder, Exit, Handle};
 use crate::supervision::RestartPolicy;
 use connect::Place;
 use fault::Fault;
-use intent::{Answer, Write};
 pub use options::SqliteOptions;
 use writer::SqliteWriter;
 

@@ -7,13 +7,13 @@ use uuid::Uuid;
 use crate::actor::Message;
 use crate::orchestration::store::{
     ClaimRequest, Claims, CleanupReport, CleanupRequest, Completion, CompletionOutcome, Heartbeat,
-    Lease, NewTask, Operation,
-    OperationOutcome, ProcessRegistration, StoreError, Submission, SweepReport, SweepRequest,
+    Lease, NewTask, Operation, OperationOutcome, ProcessRegistration, StoreError, Submission,
+    SweepReport, SweepRequest,
 };
 
 /// One intent of one caller.
 #[derive(Debug)]
-pub(super) enum Write {
+pub(crate) enum Write {
     Submit(Vec<NewTask>),
     Claim(ClaimRequest),
     Complete(Vec<Completion>),
@@ -28,7 +28,7 @@ pub(super) enum Write {
 
 impl Write {
     /// Completes the sentence "the database failed while it should ...".
-    pub(super) const fn name(&self) -> &'static str {
+    pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Submit(_) => "store new tasks",
             Self::Claim(_) => "claim steps",
@@ -46,7 +46,7 @@ impl Write {
 
 /// The answer to an intent, of the same name.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     Submit(Vec<Result<Submission, StoreError>>),
     Claim(Claims),
     Complete(Vec<CompletionOutcome>),
