@@ -164,7 +164,7 @@ impl Actor for Ledger {
 
 impl Handler<Entry> for Ledger {
     async fn handle(&mut self, entry: Entry, _: &Context<Self>) -> Result<(), Infallible> {
-        if entry.n % 3 == 0 {
+        if entry.n.is_multiple_of(3) {
             tokio::task::yield_now().await;
         }
         self.0.add(format!("{} {}", entry.sender, entry.n));

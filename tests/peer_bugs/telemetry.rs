@@ -23,7 +23,7 @@ async fn b38_every_snapshot_is_consistent() {
         .unwrap();
     let done = Arc::new(AtomicBool::new(false));
     let (watched, over) = (probe.clone(), Arc::clone(&done));
-    let watcher = std::thread::spawn(move || {
+    let looking = std::thread::spawn(move || {
         let (mut before, mut snapshots) = (watched.stats(), 0_u64);
         while !over.load(Ordering::Acquire) {
             let now = watched.stats();
@@ -56,7 +56,7 @@ async fn b38_every_snapshot_is_consistent() {
         sender.await.unwrap();
     }
     done.store(true, Ordering::Release);
-    assert!(watcher.join().unwrap() > 0);
+    assert!(looking.join().unwrap() > 0);
     probe.drain();
     let account = probe.closed().await.account;
     assert_eq!(
