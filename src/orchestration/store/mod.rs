@@ -19,6 +19,8 @@ mod operation;
 mod process;
 mod record;
 mod settle;
+#[cfg(feature = "sqlite")]
+mod sql;
 mod submission;
 mod workers;
 

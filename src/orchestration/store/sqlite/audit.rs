@@ -5,9 +5,9 @@ use sqlx::{Row, SqliteConnection, SqlitePool};
 
 use super::fault::Fault;
 use super::read::{step_record, task_record};
-use super::unit::number;
 use crate::orchestration::state::StepCounts;
 use crate::orchestration::store::audit::{Audited, audit};
+use crate::orchestration::store::sql::number;
 use crate::orchestration::store::{StepRecord, TaskRecord};
 
 /// How many tasks are held in memory at a time.

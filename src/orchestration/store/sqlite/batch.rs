@@ -1,8 +1,8 @@
 //! Carries out the intents of many callers in one transaction: neighbours of the same kind as one set.
 
-use super::intent::{Answer, Write};
 use super::unit::Unit;
 use super::{claim, complete, fault::Fault, lease, operate, process, submit, sweep};
+use crate::orchestration::store::sql::intent::{Answer, Write};
 
 /// One answer for each intent, in order.
 pub(super) async fn carry_out(

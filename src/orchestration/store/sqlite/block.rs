@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fault::Fault;
-use super::task_row::{TaskRow, Tasks};
 use super::unit::{Unit, json, uuid};
 use crate::orchestration::state::TaskState;
+use crate::orchestration::store::sql::block::blocking;
+use crate::orchestration::store::sql::task_row::Tasks;
 use crate::orchestration::store::workers::Workers;
 use crate::orchestration::store::{SweepReport, SweepRequest, settle};
 
@@ -59,7 +60,7 @@ pub(super) async fn block_and_unblock(
             Some(reason) => task.reason = Some(reason),
             None => {
                 let to = settle::unblocked(&task.counts);
-                unit.move_task(task, to, None, request.process);
+                unit.ledger.move_task(task, to, None, request.process);
                 report.unblocked.push(task.uuid);
             }
         }
@@ -74,7 +75,8 @@ pub(super) async fn block_and_unblock(
         if left > 0
             && let Some(reason) = blocking(task, &steps, &workers)
         {
-            unit.move_task(task, TaskState::Blocked, Some(reason), request.process);
+            unit.ledger
+                .move_task(task, TaskState::Blocked, Some(reason), request.process);
             report.blocked.push(task.uuid);
             changed.insert(*id, task.clone());
             left -= 1;
@@ -88,7 +90,7 @@ async fn live_workers(unit: &mut Unit<'_>, request: &SweepRequest) -> Result<Wor
     let processes: Vec<(Vec<u8>, String, Option<Vec<u8>>)> = sqlx::query_as(
         "SELECT process, callables, only_task FROM postroom_processes WHERE ?1 - heard_at < ?2",
     )
-    .bind(unit.now)
+    .bind(unit.now())
     .bind(settle::millis(request.process_ttl))
     .fetch_all(&mut *unit.conn)
     .await?;
@@ -126,7 +128,7 @@ async fn candidates(unit: &mut Unit<'_>, workers: &Workers) -> Result<Tasks, Fau
     }
     let found: Vec<(i64,)> = sqlx::query_as(CANDIDATES)
         .bind(json(&missing)?)
-        .bind(unit.now)
+        .bind(unit.now())
         .fetch_all(&mut *unit.conn)
         .await?;
     unit.load_tasks(&found.into_iter().map(|(id,)| id).collect())
@@ -148,7 +150,7 @@ async fn runnable_steps(
          WHERE s.state = 'ready' OR (s.state = 'retry_wait' AND s.due_at <= ?2)",
     )
     .bind(json(&ids)?)
-    .bind(unit.now)
+    .bind(unit.now())
     .fetch_all(&mut *unit.conn)
     .await?;
     let mut runnable: BTreeMap<i64, BTreeSet<String>> = BTreeMap::new();
@@ -156,14 +158,4 @@ async fn runnable_steps(
         runnable.entry(task).or_default().insert(callable);
     }
     Ok(runnable)
-}
-
-/// Why a task is blocked, if it is: it has something to run, runs nothing, and nobody can run it.
-fn blocking(task: &TaskRow, callables: &BTreeSet<String>, workers: &Workers) -> Option<String> {
-    let missing: Vec<&str> = callables.iter().map(String::as_str).collect();
-    let nobody = !missing
-        .iter()
-        .any(|callable| workers.can_run(task.uuid, callable));
-    let is_blocked = task.counts.running == 0 && !missing.is_empty() && nobody;
-    is_blocked.then(|| settle::blocked_reason(&missing))
 }

@@ -4,9 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::fault::Fault;
-use super::task_row::Tasks;
-use super::unit::{Unit, json, number};
+use super::unit::{Unit, json};
 use crate::orchestration::state::{StepState, TaskState};
+use crate::orchestration::store::sql::number;
+use crate::orchestration::store::sql::task_row::Tasks;
 use crate::orchestration::store::{
     ClaimRequest, ClaimScope, ClaimedStep, Claims, ParentResult, StepId, settle,
 };
@@ -73,7 +74,7 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
         .bind(task)
         .fetch_one(&mut *unit.conn)
         .await?;
-    let left = |due: i64| Duration::from_millis(u64::try_from(due - unit.now).unwrap_or(0));
+    let left = |due: i64| Duration::from_millis(u64::try_from(due - unit.now()).unwrap_or(0));
     Ok(Claims {
         steps,
         next_due: next_due.map(left),
@@ -95,7 +96,7 @@ async fn find(
     let query = query
         .bind(callables)
         .bind(i64::from(request.limit))
-        .bind(unit.now);
+        .bind(unit.now());
     let query = match request.scope {
         ClaimScope::Any => query,
         ClaimScope::Task(task) => query.bind(task.as_bytes().to_vec()),
@@ -136,8 +137,8 @@ async fn take(
     )
     .bind(&places)
     .bind(request.process.as_bytes().as_slice())
-    .bind(unit.now + settle::millis(request.lease))
-    .bind(unit.now)
+    .bind(unit.now() + settle::millis(request.lease))
+    .bind(unit.now())
     .fetch_all(&mut *unit.conn)
     .await?;
     let place: HashMap<(i64, i64), usize> = (0..)
@@ -152,11 +153,12 @@ async fn take(
     for (task_id, _, state) in runnable {
         if let Some(task) = tasks.get_mut(task_id) {
             settle::recount(&mut task.counts, state.parse()?, StepState::Running);
-            task.started_at.get_or_insert(unit.now);
+            task.started_at.get_or_insert(unit.now());
         }
     }
     for task in tasks.values_mut() {
-        unit.move_task(task, TaskState::Running, None, request.process);
+        unit.ledger
+            .move_task(task, TaskState::Running, None, request.process);
     }
     unit.save_tasks(tasks.values());
     let mut parents = if taken.iter().any(|taken| taken.parents > 0) {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::fault::Fault;
-use super::unit::{Unit, json, number, uuid};
+use super::unit::{Unit, json, uuid};
 use crate::orchestration::state::StepState;
+use crate::orchestration::store::sql::number;
 use crate::orchestration::store::{Lease, StepId, settle};
 
 pub(super) async fn heartbeat(
@@ -18,7 +19,7 @@ pub(super) async fn heartbeat(
     let owner = process.as_bytes().as_slice();
     sqlx::query("UPDATE postroom_processes SET heard_at = ?2 WHERE process = ?1")
         .bind(owner)
-        .bind(unit.now)
+        .bind(unit.now())
         .execute(&mut *unit.conn)
         .await?;
     let held: Vec<(Vec<u8>, i64, i64)> = sqlx::query_as(
@@ -36,7 +37,7 @@ pub(super) async fn heartbeat(
             "UPDATE postroom_steps INDEXED BY postroom_steps_running SET lease_until = ?2 WHERE state = 'running' AND owner = ?1",
         )
         .bind(owner)
-        .bind(unit.now + settle::millis(lease))
+        .bind(unit.now() + settle::millis(lease))
         .execute(&mut *unit.conn)
         .await?;
     }
@@ -107,7 +108,7 @@ async fn give_back(
     )
     .bind(json(held)?)
     .bind(process.as_bytes().as_slice())
-    .bind(unit.now)
+    .bind(unit.now())
     .execute(&mut *unit.conn)
     .await?;
     let ids = held.iter().map(|(task_id, _)| *task_id).collect();

@@ -17,7 +17,6 @@ mod claim;
 mod complete;
 mod connect;
 mod fault;
-mod intent;
 mod lease;
 mod location;
 mod migrate;
@@ -45,6 +44,7 @@ use sqlx::{Connection, SqlitePool};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::sql::intent::{Answer, Write};
 use super::{
     ClaimRequest, Claims, Completion, CompletionOutcome, HistoryRecord, Lease, NewTask, Operation,
     OperationOutcome, ProcessRecord, ProcessRegistration, StepRecord, Store, StoreError,
@@ -54,7 +54,6 @@ use crate::actor::{AskFailure, Builder, Exit, Handle};
 use crate::supervision::RestartPolicy;
 use connect::Place;
 use fault::Fault;
-use intent::{Answer, Write};
 pub use options::SqliteOptions;
 use writer::SqliteWriter;
 

@@ -3,10 +3,11 @@
 use uuid::Uuid;
 
 use super::fault::Fault;
-use super::task_row::{TaskRow, Tasks};
-use super::unit::{Unit, number};
+use super::unit::Unit;
 use crate::orchestration::state::{StepCounts, StepState, TaskEvent, TaskState};
 use crate::orchestration::store::settle::counter;
+use crate::orchestration::store::sql::number;
+use crate::orchestration::store::sql::task_row::{TaskRow, Tasks};
 use crate::orchestration::store::{Operation, OperationKind, OperationOutcome};
 
 pub(super) async fn operate(
@@ -89,7 +90,7 @@ async fn cancel(
          WHERE task_id = ?1 AND state IN ('pending', 'ready', 'running', 'retry_wait')",
     )
     .bind(task.id)
-    .bind(unit.now)
+    .bind(unit.now())
     .execute(&mut *unit.conn)
     .await?;
     for state in StepState::ALL.iter().filter(|state| !state.is_terminal()) {
@@ -97,7 +98,8 @@ async fn cancel(
         task.counts.cancelled += many;
     }
     let reason = Some(reason.to_owned());
-    unit.move_task(task, TaskState::Cancelled, reason, process);
+    unit.ledger
+        .move_task(task, TaskState::Cancelled, reason, process);
     Ok(())
 }
 
@@ -117,6 +119,6 @@ async fn retry(
     .await?;
     task.counts.ready += std::mem::take(&mut task.counts.failed);
     task.run += 1;
-    unit.move_task(task, to, None, process);
+    unit.ledger.move_task(task, to, None, process);
     Ok(())
 }

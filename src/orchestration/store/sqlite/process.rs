@@ -26,7 +26,7 @@ pub(super) async fn register(
     .bind(&registration.pid_birth)
     .bind(json(&registration.callables)?)
     .bind(registration.only_task.map(|task| task.as_bytes().to_vec()))
-    .bind(unit.now)
+    .bind(unit.now())
     .execute(&mut *unit.conn)
     .await?;
     Ok(())

@@ -6,10 +6,11 @@ use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
 use super::fault::Fault;
-use super::unit::{hex, json, number, uuid};
+use super::unit::{hex, json, uuid};
+use crate::orchestration::store::sql::{history_kind, number};
 use crate::orchestration::store::{
-    HistoryKind, HistoryRecord, ProcessRecord, ProcessRegistration, StepRecord, TaskDefinition,
-    TaskFilter, TaskRecord,
+    HistoryRecord, ProcessRecord, ProcessRegistration, StepRecord, TaskDefinition, TaskFilter,
+    TaskRecord,
 };
 
 /// What a [`TaskRecord`] is made of.
@@ -135,16 +136,6 @@ pub(super) async fn history(pool: &SqlitePool, task: Uuid) -> Result<Vec<History
             })
         })
         .collect()
-}
-
-fn history_kind(name: &str) -> Result<HistoryKind, Fault> {
-    match name {
-        "task_state" => Ok(HistoryKind::TaskState),
-        "attempt" => Ok(HistoryKind::Attempt),
-        "stale" => Ok(HistoryKind::Stale),
-        "lease_lost" => Ok(HistoryKind::LeaseLost),
-        other => Err(Fault::Corrupt(format!("{other:?} is no kind of history"))),
-    }
 }
 
 /// A list of tasks; the first condition decides which index is used.

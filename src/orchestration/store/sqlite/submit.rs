@@ -151,7 +151,7 @@ async fn insert(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<(), Fault> {
             edges.extend(step.parents.iter().map(|parent| (id, *parent, index)));
         }
     }
-    let now = unit.now;
+    let now = unit.now();
     sqlx::query(
         "INSERT INTO postroom_tasks
             (id, uuid, identity, content, namespace, name, version, state, run, priority,

@@ -12,7 +12,7 @@ use crate::orchestration::store::{
 
 /// One intent of one caller.
 #[derive(Debug)]
-pub(super) enum Write {
+pub(crate) enum Write {
     Submit(Vec<NewTask>),
     Claim(ClaimRequest),
     Complete(Vec<Completion>),
@@ -26,7 +26,7 @@ pub(super) enum Write {
 
 impl Write {
     /// Completes the sentence "the database failed while it should ...".
-    pub(super) const fn name(&self) -> &'static str {
+    pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Submit(_) => "store new tasks",
             Self::Claim(_) => "claim steps",
@@ -43,7 +43,7 @@ impl Write {
 
 /// The answer to an intent, of the same name.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     Submit(Vec<Result<Submission, StoreError>>),
     Claim(Claims),
     Complete(Vec<CompletionOutcome>),
