@@ -1,10 +1,9 @@
 //! postroom: always queued, as shipped, and called directly.
 //!
-//! All that depends on postroom is in this file. TO SWITCH when the settings exist:
-//! - [`Queued`] and [`Shipped`] differ in [`Dispatching::set`] alone: `Queued` is to set
-//!   `builder.dispatch(Dispatch::Queue)` there, `Shipped` stays as it is. Registered and routed actors are
-//!   as shipped in both until a registration has the same setting.
-//! - [`Behind`] and [`BehindLedger`] are to become the direct dispatcher of the same handlers.
+//! All that depends on postroom is in this file. While an actor has no setting for its dispatch:
+//! - [`Queued`] and [`Shipped`] are the same plain actor. They differ in [`Dispatching::set`] alone, which is
+//!   where `Queued` sets its dispatch to always queue. Registered and routed actors are as shipped in both.
+//! - [`Behind`] stands for the direct dispatcher: the work behind a mutex, without the handler's trait.
 
 use crate::library::{Fleet, Library, MixedSubject, Named, Route, Subject, TypeMap};
 use crate::work::{Add, Balance, CAPACITY, Counter, Deposit, Entries, Ledger, Plain, Touch, Work};
