@@ -142,10 +142,7 @@ impl<'a, M: Message> Delivery<'a, M> {
     }
 
     #[inline]
-    pub(super) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Accepted<M>, SendError<M>>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Accepted<M>, SendError<M>>> {
         let step = match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::New(message) => self.first_poll(message, cx),
             Stage::Waiting {

@@ -197,9 +197,7 @@ impl<A: Actor> Runner<A> {
             self.discard();
             return Some(self.asked());
         }
-        let Some(mut hold) = hold(&self.shared, &mut self.tenancy) else {
-            return None;
-        };
+        let mut hold = hold(&self.shared, &mut self.tenancy)?;
         if hold.seat().state().is_none() {
             let id = self.shared.id();
             let made = match &mut self.again {
@@ -511,7 +509,8 @@ impl<A: Actor> Runner<A> {
 
     /// Drops the state.
     fn discard(&mut self) {
-        let resident = hold(&self.shared, &mut self.tenancy).and_then(|mut hold| hold.seat().stand());
+        let resident =
+            hold(&self.shared, &mut self.tenancy).and_then(|mut hold| hold.seat().stand());
         if let Err(text) = guarded(self.shared.id(), || drop(resident)) {
             self.note(in_drop(text));
         }
@@ -612,10 +611,7 @@ fn end<A: Actor>(
 
 /// For an asker that had the turn when the actor's task was dropped with its runtime.
 #[cold]
-pub(super) fn end_in_place_of_task<A: Actor>(
-    hold: Hold<'_, Resident<A>>,
-    shared: &Arc<Shared<A>>,
-) {
+pub(super) fn end_in_place_of_task<A: Actor>(hold: Hold<'_, Resident<A>>, shared: &Arc<Shared<A>>) {
     end(hold, shared, StopReason::RuntimeGone, None);
 }
 

@@ -60,7 +60,9 @@ impl<A: Actor> Shared<A> {
     /// Where asked handlers run. Before the actor has a task there is none but its own.
     #[inline]
     pub(super) fn dispatch(&self) -> Dispatch {
-        self.settings.get().map_or(Dispatch::Queue, |(dispatch, _)| *dispatch)
+        self.settings
+            .get()
+            .map_or(Dispatch::Queue, |(dispatch, _)| *dispatch)
     }
 
     /// Whether the caller is on the runtime that the actor's task is on: its handlers may rely on that.

@@ -131,12 +131,10 @@ impl Slots {
             }
             let next = word.wrapping_add(what);
             // SeqCst: the sender goes on to look whose turn it is, and must not look earlier, see `turn`.
-            match self.word.compare_exchange_weak(
-                word,
-                next,
-                Ordering::SeqCst,
-                Ordering::Relaxed,
-            ) {
+            match self
+                .word
+                .compare_exchange_weak(word, next, Ordering::SeqCst, Ordering::Relaxed)
+            {
                 Ok(_) => {
                     self.note(taken + 1);
                     return Ok(());
@@ -211,12 +209,10 @@ impl Slots {
                 return false;
             }
             let next = word.wrapping_add(ACCEPTED_ONE);
-            match self.word.compare_exchange_weak(
-                word,
-                next,
-                Ordering::SeqCst,
-                Ordering::Relaxed,
-            ) {
+            match self
+                .word
+                .compare_exchange_weak(word, next, Ordering::SeqCst, Ordering::Relaxed)
+            {
                 Ok(_) => {
                     self.note(Look(word).taken());
                     return true;

@@ -98,12 +98,10 @@ impl Turn {
                 LENT => NOTED,
                 _ => return,
             };
-            match self.state.compare_exchange_weak(
-                state,
-                next,
-                Ordering::SeqCst,
-                Ordering::SeqCst,
-            ) {
+            match self
+                .state
+                .compare_exchange_weak(state, next, Ordering::SeqCst, Ordering::SeqCst)
+            {
                 Ok(FREE) => return self.wake(),
                 Ok(_) => return,
                 Err(seen) => state = seen,
@@ -128,12 +126,10 @@ impl Turn {
                 LENT => NOTED,
                 _ => return false,
             };
-            match self.state.compare_exchange_weak(
-                state,
-                next,
-                Ordering::SeqCst,
-                Ordering::Acquire,
-            ) {
+            match self
+                .state
+                .compare_exchange_weak(state, next, Ordering::SeqCst, Ordering::Acquire)
+            {
                 Ok(found) => return found == FREE,
                 Err(seen) => state = seen,
             }
@@ -169,13 +165,11 @@ impl Turn {
 
     /// The asker leaves the rest to the task.
     pub(super) fn hand_over(&self) -> Returned {
-        match self.state.swap(HELD, Ordering::SeqCst) {
-            ORPHANED => Returned::Orphaned,
-            _ => {
-                self.wake();
-                Returned::Back
-            }
+        if self.state.swap(HELD, Ordering::SeqCst) == ORPHANED {
+            return Returned::Orphaned;
         }
+        self.wake();
+        Returned::Back
     }
 
     /// The task goes away for good. True if it has the turn now, and nobody will ever take it again; false if
@@ -188,12 +182,10 @@ impl Turn {
                 FREE => HELD,
                 _ => ORPHANED,
             };
-            match self.state.compare_exchange_weak(
-                state,
-                next,
-                Ordering::SeqCst,
-                Ordering::Acquire,
-            ) {
+            match self
+                .state
+                .compare_exchange_weak(state, next, Ordering::SeqCst, Ordering::Acquire)
+            {
                 Ok(found) => return found == FREE,
                 Err(seen) => state = seen,
             }

@@ -102,6 +102,9 @@ impl Wakers {
     }
 
     pub(super) fn wake(self) {
-        self.first.into_iter().chain(self.rest).for_each(Waker::wake);
+        self.first
+            .into_iter()
+            .chain(self.rest)
+            .for_each(Waker::wake);
     }
 }

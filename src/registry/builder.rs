@@ -4,7 +4,8 @@ use super::routes::{Routes, Table};
 use super::running::{ActorRegistry, Member, Settings};
 use super::{BuildError, StartError, order};
 use crate::actor::{
-    Actor, ActorId, DEFAULT_CAPACITY, Dispatch, Handle, Limits, Managed, Message, Mould, Receive, Seat,
+    Actor, ActorId, DEFAULT_CAPACITY, Dispatch, Handle, Limits, Managed, Message, Mould, Receive,
+    Seat,
 };
 use crate::supervision::RestartPolicy;
 use std::any::{Any, TypeId, type_name};
