@@ -1,0 +1,1 @@
+//! Actors come and go while a registry runs (R15).

@@ -1,0 +1,1 @@
+//! Many actors in one registry (R15, R16).
