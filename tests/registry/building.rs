@@ -1,14 +1,9 @@
 //! What can be registered, and what is refused before anything runs (R15).
 
 use crate::common::*;
-use crate::{Front, names, probe};
+use crate::{Front, probe};
 use postroom::actor::*;
 use postroom::registry::*;
-use postroom::supervision::{Backoff, RestartPolicy};
-use std::convert::Infallible;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::Instant;
 
 #[tokio::test]
 async fn r15_a_duplicate_name_or_route_and_capacity_zero_are_build_errors() {

@@ -1,14 +1,11 @@
 //! What a failure for good does to a registry (R13).
 
 use crate::common::*;
-use crate::{Front, names, probe};
+use crate::{names, probe};
 use postroom::actor::*;
 use postroom::registry::*;
 use postroom::supervision::{Backoff, RestartPolicy};
-use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 #[tokio::test]
 async fn r13_a_critical_actor_that_fails_for_good_shuts_the_registry_down() {

@@ -1,14 +1,10 @@
 //! Messages find the actor that declared them (R15, R8).
 
 use crate::common::*;
-use crate::{Front, names, probe};
+use crate::probe;
 use postroom::actor::*;
 use postroom::registry::*;
-use postroom::supervision::{Backoff, RestartPolicy};
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::Instant;
 
 #[tokio::test]
 async fn r15_routes_lead_to_whoever_declared_the_message() {

@@ -4,7 +4,6 @@ use crate::common::*;
 use crate::{Front, names, probe};
 use postroom::actor::*;
 use postroom::registry::*;
-use postroom::supervision::{Backoff, RestartPolicy};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -272,4 +271,34 @@ async fn r17_the_registry_holds_its_actors() {
     let handle = weak.upgrade().expect("the registry holds it");
     assert_eq!(handle.ask(Note(1)).await.unwrap(), 1);
     registry.shutdown().await;
+}
+
+#[tokio::test]
+async fn r16_a_signal_shuts_the_registry_down() {
+    let log = Log::default();
+    let start = async || {
+        let mut builder = ActorRegistry::builder();
+        builder
+            .add(probe("one", &log))
+            .critical()
+            .register()
+            .unwrap();
+        builder.start().await.unwrap()
+    };
+    let registry = start().await;
+    let (signal, signalled) = tokio::sync::oneshot::channel::<()>();
+    let mut served = Box::pin(registry.shutdown_on(signalled));
+    assert!(poll_once(&mut served).await.is_pending());
+    tokio::task::yield_now().await;
+    assert!(poll_once(&mut served).await.is_pending());
+    signal.send(()).unwrap();
+    let report = served.await;
+    assert!(report.cause.is_none());
+    assert_eq!(names(&report.actors), ["one"]);
+
+    // A registry that goes down without the signal ends the wait too.
+    let registry = start().await;
+    let served = registry.shutdown_on(std::future::pending::<()>());
+    let (served, shut) = tokio::join!(served, registry.shutdown());
+    assert!(Arc::ptr_eq(&served, &shut));
 }

@@ -1,14 +1,10 @@
 //! Actors start in order, or none of them stays (R15).
 
 use crate::common::*;
-use crate::{Front, names, probe};
+use crate::{names, probe};
 use postroom::actor::*;
 use postroom::registry::*;
-use postroom::supervision::{Backoff, RestartPolicy};
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// Starts slowly, or not at all.
 struct Slow {
