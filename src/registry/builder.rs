@@ -180,7 +180,7 @@ impl<A: Actor> Registration<&mut ActorRegistryBuilder, A> {
         self.description.check(&name, is_taken, &builder.table)?;
         let sends_to = self.description.take_dependencies();
         builder.names.insert(Arc::clone(&name));
-        let admitted = self.description.admit(name, &mut builder.table);
+        let admitted = self.description.admit(&name, &mut builder.table);
         builder.planned.push(Planned {
             member: Arc::new(admitted.member),
             launch: admitted.launch,

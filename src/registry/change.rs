@@ -123,7 +123,7 @@ impl<A: Actor> Registration<&ActorRegistry, A> {
             }
             let mut table = inner.routes.change();
             description.check(&actor, |name| roster.has_name(name), &table)?;
-            let admitted = description.admit(Arc::clone(&actor), &mut table);
+            let admitted = description.admit(&actor, &mut table);
             drop(table);
             let member = Arc::new(admitted.member);
             let newcomer = Newcomer {

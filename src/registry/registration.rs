@@ -190,17 +190,17 @@ impl<A: Actor> Description<A> {
     }
 
     /// Lets the actor in. It has been checked.
-    pub(super) fn admit(self, name: Arc<str>, table: &mut Table) -> Admitted<A> {
+    pub(super) fn admit(self, name: &Arc<str>, table: &mut Table) -> Admitted<A> {
         let seat = match self.slot {
             Some(slot) => slot.seat,
-            None => Seat::new(Arc::clone(&name), DEFAULT_CAPACITY),
+            None => Seat::new(Arc::clone(name), DEFAULT_CAPACITY),
         };
         if let Some(capacity) = self.capacity {
             seat.set_capacity(capacity);
         }
         let handle = seat.handle();
         for (message, _, recipient) in &self.handles {
-            let (recipient, actor) = (recipient(&handle), Arc::clone(&name));
+            let (recipient, actor) = (recipient(&handle), Arc::clone(name));
             table.insert(*message, Route { recipient, actor });
         }
         let member = Member {
