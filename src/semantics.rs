@@ -205,7 +205,7 @@
 //! | O5 | in part | No unfinished task is without an owner: `Store::audit` checks it, and tests end with it. Not yet: a command for operators. |
 //! | O6 | yes | One intent records result, attempt, the children's counters and readiness, and finalises when nothing remains. Proved by the conformance suite with joins of 1,100. |
 //! | O7 | in part | Retries, backoff, permanent errors and timeouts as declared; what is not known is refused at load. Not yet: hints such as `Retry-After`. |
-//! | O8 | in part | `failure_policy: continue`; a failed task names its first failed step, and can be retried; cancelling. Not yet: `fail_fast`, pausing, resolving, rerunning from a step. |
+//! | O8 | yes | Under `failure_policy: continue` independent branches go on, and a failed task names its first failed step in template order. Under `fail_fast` nothing new starts, steps that run are told to stop, and the rest is cancelled. Operators retry, resolve, complete by hand, cancel, pause, resume, and rerun from a step; the task is evaluated anew in the same commit. |
 //! | O9 | not yet | Steps that are decided at run time. |
 //! | O10 | yes | Identity by template and input, by the caller's key, or none; a duplicate is answered and never run twice; a task keeps its own copy of its template. |
 //! | O11 | not yet | Submitting and completing inside the caller's own transaction. |
@@ -267,6 +267,16 @@
 //! | O7 | `o07_a_permanent_error_is_not_retried` | `tests/orchestration.rs` |
 //! | O8 | `the_first_failed_step_in_template_order_is_named` | `src/orchestration/store/conformance/failures.rs` |
 //! | O8 | `a_retried_task_keeps_what_is_complete` | `src/orchestration/store/conformance/operations.rs` |
+//! | O8 | `o08_only_a_failure_under_fail_fast_stops_the_others` | `src/orchestration/state/policy.rs` |
+//! | O8 | `o08_every_operation_moves_steps_and_tasks_only_where_their_machines_allow` | `src/orchestration/store/plan_tests.rs` |
+//! | O8 | `o08_a_step_that_does_not_exist_is_refused` | `src/orchestration/store/plan_tests.rs` |
+//! | O8 | `steps_that_run_are_told_to_stop_and_the_task_waits_for_them` | `src/orchestration/store/conformance/fail_fast.rs` |
+//! | O8 | `a_failure_counts_for_those_behind_it_in_the_batch` | `src/orchestration/store/conformance/fail_fast.rs` |
+//! | O8 | `a_paused_task_is_not_claimed_until_it_is_resumed` | `src/orchestration/store/conformance/operators.rs` |
+//! | O8 | `a_rerun_resets_a_step_and_its_descendants` | `src/orchestration/store/conformance/operators.rs` |
+//! | O8 | `a_rerun_is_refused_while_a_step_of_it_is_leased` | `src/orchestration/store/conformance/operators.rs` |
+//! | O8 | `the_last_failure_resolved_completes_the_task` | `src/orchestration/store/conformance/operators.rs` |
+//! | O8 | `o08_the_failure_policy_is_one_of_two_and_part_of_what_a_template_is` | `src/orchestration/template/tests.rs` |
 //! | O8 | `o08_cancelling_asks_the_group_to_end` | `src/orchestration/worker/builtin/shell/tests.rs` |
 //! | O8 | `o08_a_command_that_will_not_end_is_ended` | `src/orchestration/worker/builtin/shell/tests.rs` |
 //! | O8 | `o08_cancelled_from_outside_while_it_runs` | `src/orchestration/worker/executor_tests.rs` |
