@@ -392,3 +392,20 @@ fn b44_a_runtime_that_goes_away_under_actors_hangs_nothing() {
     });
     drop(registry);
 }
+
+#[tokio::test]
+async fn b11_an_addition_that_is_cancelled_frees_its_name_and_its_routes() {
+    let registry = ActorRegistry::builder().start().await.unwrap();
+    let mut adding = Box::pin(registry.add(Stuck).name("x").start());
+    assert!(poll_once(&mut adding).await.is_pending());
+    drop(adding);
+    // Its start is over at its deadline, or at once if it is killed; here its start had not begun.
+    while !registry.stats().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let log = Log::default();
+    let again = Probe::named("x", &log, &Gate::default());
+    registry.add(again).handles::<Note>().start().await.unwrap();
+    assert_eq!(registry.ask(Note(1)).await.unwrap(), 1);
+    registry.shutdown().await;
+}

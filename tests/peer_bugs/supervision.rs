@@ -296,3 +296,75 @@ async fn b35_a_lookup_is_typed_and_fails_with_an_error() {
     ));
     registry.shutdown().await;
 }
+
+/// Does not start.
+struct Broken;
+
+impl Actor for Broken {
+    type Error = std::io::Error;
+
+    async fn started(&mut self, _: &Context<Self>) -> Result<(), std::io::Error> {
+        Err(std::io::Error::other("the port is taken"))
+    }
+}
+
+struct Employ;
+
+impl Message for Employ {
+    type Response = bool;
+    type Error = Infallible;
+}
+
+/// Adds actors to its registry from its own handler.
+struct Parent(std::sync::Arc<std::sync::OnceLock<ActorRegistry>>);
+
+impl Actor for Parent {
+    type Error = Infallible;
+}
+
+impl Handler<Employ> for Parent {
+    async fn handle(&mut self, _: Employ, _: &Context<Self>) -> Result<bool, Infallible> {
+        let registry = self.0.get().unwrap();
+        let failed = registry.add(Broken).start().await.is_err();
+        let child = registry.add(Stranger).name("child").start().await.unwrap();
+        child.tell(Note(1)).await.unwrap();
+        Ok(failed && registry.remove("child").await.is_ok())
+    }
+}
+
+#[tokio::test]
+async fn b32_children_that_fail_or_end_hold_nothing_up_and_do_not_pile_up() {
+    let place = std::sync::Arc::new(std::sync::OnceLock::new());
+    let mut builder = ActorRegistry::builder();
+    let parent = builder.add(Parent(std::sync::Arc::clone(&place)));
+    let parent = parent.register().unwrap();
+    place.set(builder.start().await.unwrap()).unwrap();
+    let registry = place.get().unwrap();
+    for _ in 0..1000 {
+        assert!(parent.ask(Employ).await.unwrap());
+    }
+    assert_eq!(registry.stats().len(), 1);
+    // Those who end by themselves are there to be seen, until they are removed.
+    for n in 0..1000 {
+        let child = Probe::named("child", &Log::default(), &Gate::default());
+        let child = registry
+            .add(child)
+            .name(n.to_string())
+            .start()
+            .await
+            .unwrap();
+        child.tell(Crash("ill")).await.unwrap();
+        child.closed().await;
+    }
+    assert_eq!(registry.stats().len(), 1001);
+    for n in 0..1000 {
+        let report = registry.remove(&n.to_string()).await.unwrap();
+        assert_eq!(report.exit.account.panicked, 1);
+    }
+    let report = registry.shutdown().await;
+    assert_eq!(
+        report.actors.len(),
+        1,
+        "nobody waits for those who have gone"
+    );
+}
