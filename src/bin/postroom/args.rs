@@ -94,8 +94,11 @@ pub(crate) struct SubmitArgs {
     /// A new task even if the same template was submitted with the same input before.
     #[arg(long)]
     pub(crate) again: bool,
-    /// Print one JSON object: task_uuid, duplicate (the state of the task, if it was there before).
-    #[arg(long)]
+    /// Print one JSON object.
+    #[arg(
+        long,
+        long_help = "Print one JSON object: task_uuid, duplicate (the state of the task, if it was there before)."
+    )]
     pub(crate) json: bool,
 }
 
@@ -137,8 +140,8 @@ pub(crate) struct CleanupArgs {
     /// Only count them.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Print one JSON object: tasks, dry_run.
-    #[arg(long)]
+    /// Print one JSON object.
+    #[arg(long, long_help = "Print one JSON object: tasks, dry_run.")]
     pub(crate) json: bool,
 }
 
@@ -149,8 +152,8 @@ pub(crate) struct OneTask {
     pub(crate) uuid: Uuid,
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
-    /// Print one JSON object: task_uuid, state.
-    #[arg(long)]
+    /// Print one JSON object.
+    #[arg(long, long_help = "Print one JSON object: task_uuid, state.")]
     pub(crate) json: bool,
 }
 

@@ -69,8 +69,8 @@ impl Receive<ProcessTaskRequestMessage> for TaskRequestActor {
             match self.processor.prepare(request) {
                 Err(error) => reply.err(error),
                 Ok(prepared) => {
-                    self.pass_on(vec![Ok(prepared)], Submitter::One(reply))
-                        .await
+                    let submitter = Submitter::One(reply);
+                    self.pass_on(vec![Ok(prepared)], submitter).await;
                 }
             }
         }
