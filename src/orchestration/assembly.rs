@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::actors::{
-    ClaimStepsMessage, EnqueueStepsMessage, FinalizeTaskMessage, InitializeTaskMessage,
-    ProcessStepResultMessage, ProcessTaskRequestMessage, ResultProcessorActor, StepEnqueuerActor,
-    SweepMessage, TaskFinalizerActor, TaskInitializerActor, TaskRequestActor,
+    EnqueueStepsMessage, FinalizeTaskMessage, InitializeTaskMessage, ProcessStepResultMessage,
+    ProcessTaskRequestMessage, ResultProcessorActor, StepEnqueuerActor, SweepMessage,
+    TaskFinalizerActor, TaskInitializerActor, TaskRequestActor,
 };
 use super::context::SystemContext;
 use super::core::CoreError;
@@ -31,7 +31,6 @@ pub(super) async fn start_actors(
             .supervise(move || StepEnqueuerActor::new(Arc::clone(&context)), policy)
             .critical()
             .capacity(capacity)
-            .handles::<ClaimStepsMessage>()
             .handles::<EnqueueStepsMessage>()
             .register()?
     };

@@ -21,7 +21,8 @@ impl Message for InitializeTaskMessage {
     type Error = Infallible;
 }
 
-/// Inserts task, steps, edges and history in one transaction, then answers the submitters.
+/// Inserts tasks, steps and edges in one transaction, claims in it what there is room for, then answers the
+/// submitters.
 #[derive(Debug)]
 pub struct TaskInitializerActor {
     context: Arc<SystemContext>,
@@ -60,16 +61,11 @@ impl Receive<InitializeTaskMessage> for TaskInitializerActor {
             replies.push(message.reply);
             told.ok(());
         }
-        let answers = self.initializer.initialize(prepared).await;
-        let created = answers.iter().any(|answer| {
-            answer
-                .as_ref()
-                .is_ok_and(|receipt| receipt.duplicate.is_none())
-        });
-        for (reply, answer) in replies.into_iter().zip(answers) {
+        let initialized = self.initializer.initialize(prepared).await;
+        for (reply, answer) in replies.into_iter().zip(initialized.answers) {
             reply.send(answer);
         }
-        if created {
+        if initialized.more_to_claim {
             StepEnqueuerActor::nudge(&self.enqueuer);
         }
     }

@@ -6,16 +6,16 @@ use uuid::Uuid;
 
 use crate::actor::Message;
 use crate::orchestration::store::{
-    ClaimRequest, Claims, Completion, CompletionOutcome, Lease, NewTask, Operation,
+    ClaimRequest, ClaimedStep, Claims, Completion, CompletionOutcome, Lease, NewTask, Operation,
     OperationOutcome, ProcessRegistration, StoreError, Submission, SweepReport, SweepRequest,
 };
 
 /// One intent of one caller.
 #[derive(Debug)]
 pub(super) enum Write {
-    Submit(Vec<NewTask>),
+    Submit(Vec<NewTask>, Option<ClaimRequest>),
     Claim(ClaimRequest),
-    Complete(Vec<Completion>),
+    Complete(Vec<Completion>, Option<ClaimRequest>),
     Heartbeat(Uuid, Duration),
     Release(Uuid, Vec<Lease>),
     Sweep(SweepRequest),
@@ -28,9 +28,9 @@ impl Write {
     /// Completes the sentence "the database failed while it should ...".
     pub(super) const fn name(&self) -> &'static str {
         match self {
-            Self::Submit(_) => "store new tasks",
+            Self::Submit(..) => "store new tasks",
             Self::Claim(_) => "claim steps",
-            Self::Complete(_) => "record results",
+            Self::Complete(..) => "record results",
             Self::Heartbeat(..) => "renew leases",
             Self::Release(..) => "release leases",
             Self::Sweep(_) => "sweep",
@@ -44,9 +44,9 @@ impl Write {
 /// The answer to an intent, of the same name.
 #[derive(Debug)]
 pub(super) enum Answer {
-    Submit(Vec<Result<Submission, StoreError>>),
+    Submit(Vec<Result<Submission, StoreError>>, Vec<ClaimedStep>),
     Claim(Claims),
-    Complete(Vec<CompletionOutcome>),
+    Complete(Vec<CompletionOutcome>, Vec<ClaimedStep>),
     Heartbeat(Vec<Lease>),
     Release(u32),
     Sweep(SweepReport),
