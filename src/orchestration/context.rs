@@ -129,6 +129,7 @@ impl SystemContext {
             process: self.process(),
             scope,
             callables: self.handlers.names(),
+            serves: self.config.serves.clone(),
             limit: u32::try_from(limit).unwrap_or(u32::MAX),
             lease: self.config.lease,
         })
@@ -158,6 +159,7 @@ impl SystemContext {
                 ClaimMode::Paused => Vec::new(),
                 ClaimMode::Any | ClaimMode::Only(_) => self.handlers.names(),
             },
+            serves: self.config.serves.clone(),
             only_task: match mode {
                 ClaimMode::Only(task_uuid) => Some(task_uuid),
                 ClaimMode::Any | ClaimMode::Paused => None,

@@ -161,6 +161,7 @@ impl ResultProcessor {
             task_state,
             newly_ready,
             finalised,
+            stops,
         } = *outcome
         else {
             tracing::info!(
@@ -196,6 +197,10 @@ impl ResultProcessor {
                 elapsed: result.elapsed,
                 error: error(),
             });
+        }
+        if stops {
+            // Those that run in other processes learn it from their heartbeat.
+            self.context.running().interrupt_task(task_uuid);
         }
         if finalised {
             tracing::debug!(correlation_id = %step.correlation_id, %task_uuid, state = %task_state, "task finished");

@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use super::subject::{DIAMOND, LONG, Subject, WORK, task};
 use crate::orchestration::state::{StepState, TaskState};
-use crate::orchestration::store::{ClaimScope, ParentResult, StepId};
+use crate::orchestration::store::{
+    ClaimScope, CompletionOutcome, ParentResult, StepId, Submission,
+};
 
 /// What the holder is told is what is stored.
 pub async fn a_claim_brings_a_lease_an_epoch_and_an_attempt(subject: Subject) {
@@ -242,15 +244,14 @@ pub async fn a_submission_brings_its_first_steps(subject: Subject) {
 /// task's step, and by a more important one before both.
 pub async fn a_completion_brings_the_next_steps(subject: Subject) {
     let older = subject.submit(DIAMOND).await;
+    let top = subject.claim_one().await;
     let younger = subject.submit(DIAMOND).await;
     let mut important = task(DIAMOND);
     important.priority = 1;
-    let top = subject.claim_one().await;
-    assert_eq!(top.id.task_uuid, older);
     let important = subject.submit_task(important).await;
     let (outcomes, steps) = subject
         .store
-        .complete_and_claim(vec![subject.success(&top, "1")], subject.request(3))
+        .complete_and_claim(vec![subject.success(&top)], subject.request(3))
         .await
         .unwrap();
     assert!(
@@ -269,7 +270,7 @@ pub async fn a_completion_brings_the_next_steps(subject: Subject) {
         steps[1].parents,
         [ParentResult {
             name: "top".into(),
-            result_json: "1".into()
+            result_json: "\"top\"".into()
         }]
     );
     assert_eq!((steps[1].epoch, steps[1].attempt), (1, 1));
@@ -280,13 +281,13 @@ pub async fn a_completion_brings_the_next_steps(subject: Subject) {
 /// A completion that is refused brings steps all the same: the place is free.
 pub async fn a_stale_completion_brings_the_next_steps(subject: Subject) {
     subject.submit(DIAMOND).await;
-    let next = subject.submit(DIAMOND).await;
     let top = subject.claim_one().await;
-    subject.complete(subject.success(&top, "1")).await;
-    subject.claim(2).await;
+    let next = subject.submit(DIAMOND).await;
+    subject.succeed(&top).await;
+    assert_eq!(subject.claim(2).await.len(), 2);
     let (outcomes, steps) = subject
         .store
-        .complete_and_claim(vec![subject.success(&top, "2")], subject.request(1))
+        .complete_and_claim(vec![subject.success(&top)], subject.request(1))
         .await
         .unwrap();
     assert!(

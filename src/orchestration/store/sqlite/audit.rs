@@ -5,9 +5,9 @@ use sqlx::{Row, SqliteConnection, SqlitePool};
 
 use super::fault::Fault;
 use super::read::{step_record, task_record};
-use super::unit::number;
 use crate::orchestration::state::StepCounts;
 use crate::orchestration::store::audit::{Audited, audit};
+use crate::orchestration::store::sql::number;
 use crate::orchestration::store::{StepRecord, TaskRecord};
 
 /// How many tasks are held in memory at a time.
@@ -34,7 +34,8 @@ async fn check_page(
     let tasks = sqlx::query(
         "SELECT t.*, (SELECT count(*) FROM postroom_history h
                       WHERE h.task_id = t.id AND h.kind = 'task_state' AND h.run = t.run
-                        AND h.to_state IN ('complete', 'failed', 'cancelled', 'resolved_manually')) AS ends
+                        AND h.to_state IN ('complete', 'failed', 'cancelled', 'resolved_manually')
+                        AND h.from_state NOT IN ('complete', 'failed', 'cancelled', 'resolved_manually')) AS ends
          FROM postroom_tasks t WHERE t.id > ?1 ORDER BY t.id LIMIT ?2",
     )
     .bind(last)

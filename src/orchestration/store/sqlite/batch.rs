@@ -1,8 +1,8 @@
 //! Carries out the intents of many callers in one transaction: neighbours of the same kind as one set.
 
-use super::intent::{Answer, Write};
 use super::unit::Unit;
-use super::{claim, complete, fault::Fault, lease, operate, process, submit, sweep};
+use super::{claim, cleanup, complete, fault::Fault, lease, operate, process, submit, sweep};
+use crate::orchestration::store::sql::intent::{Answer, Write};
 use crate::orchestration::store::{ClaimRequest, ClaimedStep, Claims};
 
 /// One answer for each intent, in order.
@@ -27,7 +27,10 @@ pub(super) async fn carry_out(
                 let mut all = submit::submit(unit, &tasks).await?.into_iter();
                 for (set, claim) in sets {
                     let submitted = all.by_ref().take(set.len()).collect();
-                    answers.push(Answer::Submit(submitted, then_claim(unit, claim).await?));
+                    answers.push(Answer::Submit(
+                        submitted,
+                        then_claim(unit, claim.as_ref()).await?,
+                    ));
                 }
             }
             Write::Complete(completions, claim) => {
@@ -40,7 +43,10 @@ pub(super) async fn carry_out(
                 let mut all = complete::complete(unit, &completions).await?.into_iter();
                 for (set, claim) in sets {
                     let outcomes = all.by_ref().take(set.len()).collect();
-                    answers.push(Answer::Complete(outcomes, then_claim(unit, claim).await?));
+                    answers.push(Answer::Complete(
+                        outcomes,
+                        then_claim(unit, claim.as_ref()).await?,
+                    ));
                 }
             }
             Write::Claim(request) => {
@@ -62,6 +68,8 @@ pub(super) async fn carry_out(
             Write::Operate(operations) => {
                 let mut outcomes = Vec::with_capacity(operations.len());
                 for operation in operations {
+                    // What the operation before has changed is to be seen.
+                    unit.flush().await?;
                     outcomes.push(operate::operate(unit, operation).await?);
                 }
                 answers.push(Answer::Operate(outcomes));
@@ -69,6 +77,9 @@ pub(super) async fn carry_out(
             Write::Register(registration) => {
                 process::register(unit, registration).await?;
                 answers.push(Answer::Done);
+            }
+            Write::Cleanup(request) => {
+                answers.push(Answer::Cleanup(cleanup::cleanup(unit, request).await?));
             }
             Write::Unregister(process) => {
                 process::unregister(unit, *process).await?;
@@ -82,7 +93,7 @@ pub(super) async fn carry_out(
 /// The claim that came with another intent, which sees what that has done.
 async fn then_claim(
     unit: &mut Unit<'_>,
-    claim: &Option<ClaimRequest>,
+    claim: Option<&ClaimRequest>,
 ) -> Result<Vec<ClaimedStep>, Fault> {
     match claim {
         Some(request) => {

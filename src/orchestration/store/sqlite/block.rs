@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fault::Fault;
-use super::task_row::{TaskRow, Tasks};
 use super::unit::{Unit, json, uuid};
 use crate::orchestration::state::TaskState;
+use crate::orchestration::store::sql::block::{Runnable, blocking};
+use crate::orchestration::store::sql::task_row::Tasks;
 use crate::orchestration::store::workers::Workers;
-use crate::orchestration::store::{SweepReport, SweepRequest, settle};
+use crate::orchestration::store::{SweepReport, SweepRequest, TemplateSelector, settle};
 
 /// The handlers that ready steps, or retries that are due, wait for. Hops from one to the next along the
 /// index, so that the number of steps does not matter.
@@ -59,7 +60,7 @@ pub(super) async fn block_and_unblock(
             Some(reason) => task.reason = Some(reason),
             None => {
                 let to = settle::unblocked(&task.counts);
-                unit.move_task(task, to, None, request.process);
+                unit.ledger.move_task(task, to, None, request.process);
                 report.unblocked.push(task.uuid);
             }
         }
@@ -74,7 +75,8 @@ pub(super) async fn block_and_unblock(
         if left > 0
             && let Some(reason) = blocking(task, &steps, &workers)
         {
-            unit.move_task(task, TaskState::Blocked, Some(reason), request.process);
+            unit.ledger
+                .move_task(task, TaskState::Blocked, Some(reason), request.process);
             report.blocked.push(task.uuid);
             changed.insert(*id, task.clone());
             left -= 1;
@@ -84,19 +86,24 @@ pub(super) async fn block_and_unblock(
     Ok(())
 }
 
+/// Id, handlers, the task that it serves alone, the templates that it serves.
+type Process = (Vec<u8>, String, Option<Vec<u8>>, String);
+
 async fn live_workers(unit: &mut Unit<'_>, request: &SweepRequest) -> Result<Workers, Fault> {
-    let processes: Vec<(Vec<u8>, String, Option<Vec<u8>>)> = sqlx::query_as(
-        "SELECT process, callables, only_task FROM postroom_processes WHERE ?1 - heard_at < ?2",
+    let processes: Vec<Process> = sqlx::query_as(
+        "SELECT process, callables, only_task, serves FROM postroom_processes WHERE ?1 - heard_at < ?2",
     )
-    .bind(unit.now)
+    .bind(unit.now())
     .bind(settle::millis(request.process_ttl))
     .fetch_all(&mut *unit.conn)
     .await?;
     let mut workers = Workers::default();
-    for (process, callables, only_task) in processes {
+    for (process, callables, only_task, serves) in processes {
         if !request.dead.contains(&uuid(&process)?) {
             let callables: Vec<String> = serde_json::from_str(&callables)?;
-            workers.add(callables, only_task.as_deref().map(uuid).transpose()?);
+            let serves: Vec<TemplateSelector> = serde_json::from_str(&serves)?;
+            let only_task = only_task.as_deref().map(uuid).transpose()?;
+            workers.add(callables, only_task, &serves);
         }
     }
     Ok(workers)
@@ -126,7 +133,7 @@ async fn candidates(unit: &mut Unit<'_>, workers: &Workers) -> Result<Tasks, Fau
     }
     let found: Vec<(i64,)> = sqlx::query_as(CANDIDATES)
         .bind(json(&missing)?)
-        .bind(unit.now)
+        .bind(unit.now())
         .fetch_all(&mut *unit.conn)
         .await?;
     unit.load_tasks(&found.into_iter().map(|(id,)| id).collect())
@@ -137,33 +144,30 @@ async fn candidates(unit: &mut Unit<'_>, workers: &Workers) -> Result<Tasks, Fau
 async fn runnable_steps(
     unit: &mut Unit<'_>,
     tasks: &Tasks,
-) -> Result<BTreeMap<i64, BTreeSet<String>>, Fault> {
+) -> Result<BTreeMap<i64, Runnable>, Fault> {
     if tasks.is_empty() {
         return Ok(BTreeMap::new());
     }
     let ids: Vec<i64> = tasks.keys().copied().collect();
-    let found: Vec<(i64, String)> = sqlx::query_as(
-        "SELECT DISTINCT s.task_id, s.callable
+    let found: Vec<(i64, String, String, String, String)> = sqlx::query_as(
+        "SELECT DISTINCT s.task_id, s.callable, t.namespace, t.name, t.version
          FROM json_each(?1) j CROSS JOIN postroom_steps s ON s.task_id = j.value
+         CROSS JOIN postroom_tasks t ON t.id = s.task_id
          WHERE s.state = 'ready' OR (s.state = 'retry_wait' AND s.due_at <= ?2)",
     )
     .bind(json(&ids)?)
-    .bind(unit.now)
+    .bind(unit.now())
     .fetch_all(&mut *unit.conn)
     .await?;
-    let mut runnable: BTreeMap<i64, BTreeSet<String>> = BTreeMap::new();
-    for (task, callable) in found {
-        runnable.entry(task).or_default().insert(callable);
+    let mut runnable: BTreeMap<i64, Runnable> = BTreeMap::new();
+    for (task, callable, namespace, name, version) in found {
+        let runnable = runnable.entry(task).or_insert_with(|| Runnable {
+            callables: BTreeSet::new(),
+            namespace,
+            name,
+            version,
+        });
+        runnable.callables.insert(callable);
     }
     Ok(runnable)
-}
-
-/// Why a task is blocked, if it is: it has something to run, runs nothing, and nobody can run it.
-fn blocking(task: &TaskRow, callables: &BTreeSet<String>, workers: &Workers) -> Option<String> {
-    let missing: Vec<&str> = callables.iter().map(String::as_str).collect();
-    let nobody = !missing
-        .iter()
-        .any(|callable| workers.can_run(task.uuid, callable));
-    let is_blocked = task.counts.running == 0 && !missing.is_empty() && nobody;
-    is_blocked.then(|| settle::blocked_reason(&missing))
 }

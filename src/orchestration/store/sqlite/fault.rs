@@ -2,6 +2,7 @@
 
 use crate::orchestration::state::UnknownState;
 use crate::orchestration::store::StoreError;
+use crate::orchestration::store::sql::Corrupt;
 
 /// An error of a statement, or of what it brought.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,12 @@ pub(super) enum Fault {
 impl From<UnknownState> for Fault {
     fn from(error: UnknownState) -> Self {
         Self::Corrupt(error.to_string())
+    }
+}
+
+impl From<Corrupt> for Fault {
+    fn from(Corrupt(what): Corrupt) -> Self {
+        Self::Corrupt(what)
     }
 }
 

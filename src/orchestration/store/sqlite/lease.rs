@@ -6,23 +6,24 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::fault::Fault;
-use super::unit::{Unit, json, number, uuid};
+use super::unit::{Unit, json, uuid};
 use crate::orchestration::state::StepState;
-use crate::orchestration::store::{Lease, StepId, settle};
+use crate::orchestration::store::sql::number;
+use crate::orchestration::store::{Heartbeat, Lease, StepId, settle};
 
 pub(super) async fn heartbeat(
     unit: &mut Unit<'_>,
     process: Uuid,
     lease: Duration,
-) -> Result<Vec<Lease>, Fault> {
+) -> Result<Heartbeat, Fault> {
     let owner = process.as_bytes().as_slice();
-    sqlx::query("UPDATE postroom_processes SET heard_at = ?2 WHERE process = ?1")
+    let known = sqlx::query("UPDATE postroom_processes SET heard_at = ?2 WHERE process = ?1")
         .bind(owner)
-        .bind(unit.now)
+        .bind(unit.now())
         .execute(&mut *unit.conn)
         .await?;
-    let held: Vec<(Vec<u8>, i64, i64)> = sqlx::query_as(
-        "SELECT t.uuid, s.idx, s.epoch
+    let held: Vec<(Vec<u8>, i64, i64, bool)> = sqlx::query_as(
+        "SELECT t.uuid, s.idx, s.epoch, t.failure_policy = 'fail_fast' AND t.steps_failed > 0
          FROM postroom_steps s INDEXED BY postroom_steps_running
          CROSS JOIN postroom_tasks t ON t.id = s.task_id
          WHERE s.state = 'running' AND s.owner = ?1
@@ -36,21 +37,28 @@ pub(super) async fn heartbeat(
             "UPDATE postroom_steps INDEXED BY postroom_steps_running SET lease_until = ?2 WHERE state = 'running' AND owner = ?1",
         )
         .bind(owner)
-        .bind(unit.now + settle::millis(lease))
+        .bind(unit.now() + settle::millis(lease))
         .execute(&mut *unit.conn)
         .await?;
     }
-    held.into_iter()
-        .map(|(task, index, epoch)| {
-            Ok(Lease {
-                id: StepId {
-                    task_uuid: uuid(&task)?,
-                    index: number(index)?,
-                },
-                epoch: number(epoch)?,
-            })
-        })
-        .collect()
+    let mut heartbeat = Heartbeat {
+        registered: known.rows_affected() > 0,
+        ..Heartbeat::default()
+    };
+    for (task, index, epoch, stops) in held {
+        let lease = Lease {
+            id: StepId {
+                task_uuid: uuid(&task)?,
+                index: number(index)?,
+            },
+            epoch: number(epoch)?,
+        };
+        heartbeat.held.push(lease);
+        if stops {
+            heartbeat.stop.push(lease);
+        }
+    }
+    Ok(heartbeat)
 }
 
 pub(super) async fn release(
@@ -107,7 +115,7 @@ async fn give_back(
     )
     .bind(json(held)?)
     .bind(process.as_bytes().as_slice())
-    .bind(unit.now)
+    .bind(unit.now())
     .execute(&mut *unit.conn)
     .await?;
     let ids = held.iter().map(|(task_id, _)| *task_id).collect();

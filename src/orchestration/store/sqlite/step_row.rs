@@ -1,30 +1,10 @@
-//! The rows of steps inside a transaction.
-
-use uuid::Uuid;
+//! Reading the rows of steps, as a set.
 
 use super::fault::Fault;
-use super::unit::{Unit, hex, json, number, uuid};
-use crate::orchestration::state::StepState;
+use super::unit::{Unit, hex, json, uuid};
 use crate::orchestration::store::StepId;
-
-/// A step as it is before something happens to it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct StepRow {
-    pub(super) task_id: i64,
-    pub(super) index: u32,
-    pub(super) state: StepState,
-    pub(super) epoch: u64,
-    pub(super) owner: Option<Uuid>,
-    pub(super) attempts: u32,
-    pub(super) max_attempts: u32,
-}
-
-impl StepRow {
-    /// Whether a process holds the lease, as of that epoch.
-    pub(super) fn is_held(&self, process: Uuid, epoch: u64) -> bool {
-        self.state == StepState::Running && self.epoch == epoch && self.owner == Some(process)
-    }
-}
+use crate::orchestration::store::sql::number;
+use crate::orchestration::store::sql::step_row::StepRow;
 
 #[derive(sqlx::FromRow)]
 struct Stored {

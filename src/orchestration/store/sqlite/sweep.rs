@@ -4,8 +4,10 @@ use uuid::Uuid;
 
 use super::block;
 use super::fault::Fault;
-use super::unit::{HistoryRow, Unit, hex, json, number, uuid};
+use super::unit::{Unit, hex, json, uuid};
 use crate::orchestration::state::StepState;
+use crate::orchestration::store::sql::ledger::HistoryRow;
+use crate::orchestration::store::sql::number;
 use crate::orchestration::store::{HistoryKind, StepId, SweepReport, SweepRequest, settle};
 
 #[derive(sqlx::FromRow)]
@@ -26,7 +28,21 @@ pub(super) async fn sweep(
     let mut report = SweepReport::default();
     take_back(unit, request, &mut report).await?;
     block::block_and_unblock(unit, request, &mut report).await?;
+    forget_silent(unit, request).await?;
     Ok(report)
+}
+
+/// Forgets processes that have been silent for long and hold nothing.
+async fn forget_silent(unit: &mut Unit<'_>, request: &SweepRequest) -> Result<(), Fault> {
+    sqlx::query(
+        "DELETE FROM postroom_processes WHERE heard_at <= ?1 AND NOT EXISTS (
+            SELECT 1 FROM postroom_steps s INDEXED BY postroom_steps_running
+            WHERE s.state = 'running' AND s.owner = postroom_processes.process)",
+    )
+    .bind(unit.now() - settle::millis(request.process_ttl * settle::FORGET_AFTER))
+    .execute(&mut *unit.conn)
+    .await?;
+    Ok(())
 }
 
 async fn take_back(
@@ -48,7 +64,7 @@ async fn take_back(
             AND (s.lease_until <= ?1 OR s.owner IN (SELECT unhex(value) FROM json_each(?2)))
          ORDER BY s.task_id, s.idx LIMIT ?3",
     )
-    .bind(unit.now)
+    .bind(unit.now())
     .bind(json(&dead)?)
     .bind(i64::from(request.limit))
     .fetch_all(&mut *unit.conn)
@@ -77,7 +93,7 @@ async fn take_back(
         };
         if let Some(task) = tasks.get_mut(&step.task_id) {
             settle::recount(&mut task.counts, StepState::Running, to);
-            unit.note(HistoryRow {
+            unit.ledger.note(HistoryRow {
                 task_id: step.task_id,
                 run: task.run,
                 kind: HistoryKind::LeaseLost,
@@ -102,7 +118,7 @@ async fn take_back(
             AND postroom_steps.state = 'running' AND postroom_steps.epoch = j.value ->> 2",
     )
     .bind(json(&rows)?)
-    .bind(unit.now)
+    .bind(unit.now())
     .execute(&mut *unit.conn)
     .await?;
     let ended = unit.settle(&mut tasks, |_| request.process).await?;

@@ -1,4 +1,4 @@
-//! The rows of tasks inside a transaction: read as a set, changed here, written back as a set.
+//! Reading and writing the rows of tasks, as sets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,31 +7,19 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::fault::Fault;
-use super::unit::{HistoryRow, Unit, hex, json, number, uuid};
+use super::unit::{Unit, hex, json, uuid};
 use crate::orchestration::state::{StepCounts, TaskState};
-use crate::orchestration::store::{HistoryKind, settle};
-
-/// What can change of a task, and what is needed with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TaskRow {
-    pub(super) id: i64,
-    pub(super) uuid: Uuid,
-    pub(super) correlation_id: Uuid,
-    pub(super) state: TaskState,
-    pub(super) reason: Option<String>,
-    pub(super) run: u32,
-    pub(super) counts: StepCounts,
-    pub(super) started_at: Option<i64>,
-    pub(super) ended_at: Option<i64>,
-    /// The process that moved it in this transaction.
-    owner: Option<Uuid>,
-}
+use crate::orchestration::store::settle;
+use crate::orchestration::store::sql::ledger::{cancel_rest, failing};
+use crate::orchestration::store::sql::task_row::{TaskRow, Tasks};
+use crate::orchestration::store::sql::{failure_policy, number};
 
 #[derive(FromRow)]
 struct Stored {
     id: i64,
     uuid: Vec<u8>,
     correlation_id: Vec<u8>,
+    failure_policy: String,
     state: String,
     reason: Option<String>,
     run: i64,
@@ -54,6 +42,7 @@ impl TryFrom<Stored> for TaskRow {
             id: stored.id,
             uuid: uuid(&stored.uuid)?,
             correlation_id: uuid(&stored.correlation_id)?,
+            policy: failure_policy(&stored.failure_policy)?,
             state: stored.state.parse()?,
             reason: stored.reason,
             run: number(stored.run)?,
@@ -85,9 +74,6 @@ pub(super) struct SavedTask(
     Option<String>,
 );
 
-/// Tasks that were read, by id.
-pub(super) type Tasks = BTreeMap<i64, TaskRow>;
-
 impl Unit<'_> {
     /// Reads the rows of these tasks.
     pub(super) async fn load_tasks(&mut self, ids: &BTreeSet<i64>) -> Result<Tasks, Fault> {
@@ -96,7 +82,7 @@ impl Unit<'_> {
         }
         self.flush().await?;
         let stored: Vec<Stored> = sqlx::query_as(
-            "SELECT t.id, t.uuid, t.correlation_id, t.state, t.reason, t.run, t.steps_pending,
+            "SELECT t.id, t.uuid, t.correlation_id, t.failure_policy, t.state, t.reason, t.run, t.steps_pending,
                     t.steps_ready, t.steps_running, t.steps_retry_wait, t.steps_satisfied,
                     t.steps_failed, t.steps_cancelled, t.started_at, t.ended_at
              FROM json_each(?1) j CROSS JOIN postroom_tasks t ON t.id = j.value",
@@ -144,36 +130,6 @@ impl Unit<'_> {
         }
     }
 
-    /// Brings a task to another state, with its row of history; does nothing if it is there already.
-    pub(super) fn move_task(
-        &mut self,
-        task: &mut TaskRow,
-        to: TaskState,
-        reason: Option<String>,
-        process: Uuid,
-    ) -> bool {
-        if task.state == to {
-            return false;
-        }
-        self.note(HistoryRow {
-            task_id: task.id,
-            run: task.run,
-            kind: HistoryKind::TaskState,
-            step: None,
-            attempt: None,
-            epoch: None,
-            from: Some(task.state.as_str()),
-            to: Some(to.as_str()),
-            process,
-            detail: reason.clone(),
-        });
-        task.state = to;
-        task.owner = Some(process);
-        task.reason = reason;
-        task.ended_at = to.is_terminal().then_some(self.now);
-        true
-    }
-
     /// Moves tasks where their steps, already written, say. `process_of` names the process that caused it.
     /// Returns those that came to their end by it.
     pub(super) async fn settle(
@@ -181,22 +137,25 @@ impl Unit<'_> {
         tasks: &mut Tasks,
         process_of: impl Fn(i64) -> Uuid,
     ) -> Result<BTreeMap<i64, TaskState>, Fault> {
-        let failing: BTreeSet<i64> = tasks
-            .values()
-            .filter(|task| !task.state.is_terminal())
-            .filter(|task| settle::settled(task.state, &task.counts) == TaskState::Failed)
-            .map(|task| task.id)
-            .collect();
-        let mut reasons = self.first_failures(&failing).await?;
-        let mut ended = BTreeMap::new();
-        for task in tasks.values_mut() {
-            let to = settle::settled(task.state, &task.counts);
-            let reason = reasons.remove(&task.id);
-            if self.move_task(task, to, reason, process_of(task.id)) && to.is_terminal() {
-                ended.insert(task.id, to);
-            }
+        self.cancel_rest(tasks).await?;
+        let reasons = self.first_failures(&failing(tasks)).await?;
+        Ok(self.ledger.settle(tasks, reasons, process_of))
+    }
+
+    /// In tasks that fail fast, nothing more starts.
+    async fn cancel_rest(&mut self, tasks: &mut Tasks) -> Result<(), Fault> {
+        let ids = cancel_rest(tasks);
+        if !ids.is_empty() {
+            sqlx::query(
+                "UPDATE postroom_steps SET state = 'cancelled', due_at = NULL
+                 FROM json_each(?1) j WHERE postroom_steps.task_id = j.value
+                    AND postroom_steps.state IN ('pending', 'ready', 'retry_wait')",
+            )
+            .bind(json(&ids)?)
+            .execute(&mut *self.conn)
+            .await?;
         }
-        Ok(ended)
+        Ok(())
     }
 
     /// For each task, the words on its first failed step in template order.

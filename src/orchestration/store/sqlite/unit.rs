@@ -8,31 +8,13 @@ use uuid::Uuid;
 
 use super::fault::Fault;
 use super::task_row::SavedTask;
-use crate::orchestration::store::HistoryKind;
+use crate::orchestration::store::sql::ledger::Ledger;
 
 /// A transaction that holds the write lock.
 pub(super) struct Unit<'c> {
     pub(super) conn: &'c mut SqliteConnection,
-    /// When it began. Everything in it happens at this moment.
-    pub(super) now: i64,
-    history: Vec<HistoryRow>,
+    pub(super) ledger: Ledger,
     tasks: Vec<SavedTask>,
-}
-
-/// A row of history before it is written.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct HistoryRow {
-    pub(super) task_id: i64,
-    pub(super) run: u32,
-    pub(super) kind: HistoryKind,
-    pub(super) step: Option<u32>,
-    pub(super) attempt: Option<u32>,
-    pub(super) epoch: Option<u64>,
-    pub(super) from: Option<&'static str>,
-    pub(super) to: Option<&'static str>,
-    #[serde(serialize_with = "as_hex")]
-    pub(super) process: Uuid,
-    pub(super) detail: Option<String>,
 }
 
 impl<'c> Unit<'c> {
@@ -40,15 +22,14 @@ impl<'c> Unit<'c> {
     pub(super) fn new(conn: &'c mut SqliteConnection, now: i64) -> Self {
         Self {
             conn,
-            now,
-            history: Vec::new(),
+            ledger: Ledger::new(now),
             tasks: Vec::new(),
         }
     }
 
-    /// Keeps a row to be written at the end, in order.
-    pub(super) fn note(&mut self, row: HistoryRow) {
-        self.history.push(row);
+    /// When it began. Everything in it happens at this moment.
+    pub(super) fn now(&self) -> i64 {
+        self.ledger.now
     }
 
     /// Keeps a task's row to be written at the end, or when rows of tasks are read again.
@@ -68,13 +49,27 @@ impl<'c> Unit<'c> {
         Ok(())
     }
 
+    /// Writes the history that was kept, so that what is written next stands behind it.
+    pub(super) async fn flush_history(&mut self) -> Result<(), Fault> {
+        if !self.ledger.rows.is_empty() {
+            let rows = json(&std::mem::take(&mut self.ledger.rows))?;
+            sqlx::query(SAVE_HISTORY)
+                .bind(None::<&str>)
+                .bind(rows)
+                .bind(self.ledger.now)
+                .execute(&mut *self.conn)
+                .await?;
+        }
+        Ok(())
+    }
+
     /// Writes all that was kept and commits, in one call: each call is a hand-over to the connection's thread
     /// and back.
     pub(super) async fn commit(self) -> Result<(), Fault> {
         sqlx::query(FINISH)
             .bind(json(&self.tasks)?)
-            .bind(json(&self.history)?)
-            .bind(self.now)
+            .bind(json(&self.ledger.rows)?)
+            .bind(self.ledger.now)
             .execute(&mut *self.conn)
             .await?;
         Ok(())
@@ -95,20 +90,23 @@ macro_rules! save_tasks {
     };
 }
 
+macro_rules! save_history {
+    () => {
+        "INSERT INTO postroom_history
+            (task_id, at, run, kind, step, attempt, epoch, from_state, to_state, process, detail)
+         SELECT value ->> 'task_id', ?3, value ->> 'run', value ->> 'kind', value ->> 'step',
+                value ->> 'attempt', value ->> 'epoch', value ->> 'from', value ->> 'to',
+                unhex(value ->> 'process'), value ->> 'detail'
+         FROM json_each(?2) ORDER BY key"
+    };
+}
+
 const SAVE_TASKS: &str = save_tasks!();
 
+const SAVE_HISTORY: &str = save_history!();
+
 /// With empty sets the first two do nothing.
-const FINISH: &str = concat!(
-    save_tasks!(),
-    ";
-    INSERT INTO postroom_history
-        (task_id, at, run, kind, step, attempt, epoch, from_state, to_state, process, detail)
-    SELECT value ->> 'task_id', ?3, value ->> 'run', value ->> 'kind', value ->> 'step',
-           value ->> 'attempt', value ->> 'epoch', value ->> 'from', value ->> 'to',
-           unhex(value ->> 'process'), value ->> 'detail'
-    FROM json_each(?2) ORDER BY key;
-    COMMIT"
-);
+const FINISH: &str = concat!(save_tasks!(), "; ", save_history!(), "; COMMIT");
 
 /// A set of rows as one parameter.
 pub(super) fn json(rows: &(impl Serialize + ?Sized)) -> Result<String, Fault> {
@@ -126,16 +124,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
         })
 }
 
-fn as_hex<S: serde::Serializer>(uuid: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&uuid.simple())
-}
-
 /// An id that is stored as 16 bytes.
 pub(super) fn uuid(bytes: &[u8]) -> Result<Uuid, Fault> {
     Uuid::from_slice(bytes).map_err(|_| Fault::Corrupt(format!("{} is no id", hex(bytes))))
-}
-
-/// A number that is never negative and never large, short of damage.
-pub(super) fn number<T: TryFrom<i64>>(value: i64) -> Result<T, Fault> {
-    T::try_from(value).map_err(|_| Fault::Corrupt(format!("{value} is out of range")))
 }

@@ -14,10 +14,10 @@ use sqlx::{Connection, SqliteConnection};
 use super::batch;
 use super::connect::Place;
 use super::fault::{Fault, is_busy};
-use super::intent::{Answer, Write};
 use super::unit::Unit;
 use crate::actor::{Actor, Batch, Context, Receive, StopReason};
 use crate::orchestration::store::StoreError;
+use crate::orchestration::store::sql::intent::{Answer, Write};
 
 /// Takes the lock and reads the time, in one call.
 const BEGIN: &str = "BEGIN IMMEDIATE; SELECT CAST(round(unixepoch('subsec') * 1000) AS INTEGER)";

@@ -6,13 +6,14 @@ use uuid::Uuid;
 
 use crate::actor::Message;
 use crate::orchestration::store::{
-    ClaimRequest, ClaimedStep, Claims, Completion, CompletionOutcome, Lease, NewTask, Operation,
-    OperationOutcome, ProcessRegistration, StoreError, Submission, SweepReport, SweepRequest,
+    ClaimRequest, ClaimedStep, Claims, CleanupReport, CleanupRequest, Completion,
+    CompletionOutcome, Heartbeat, Lease, NewTask, Operation, OperationOutcome, ProcessRegistration,
+    StoreError, Submission, SweepReport, SweepRequest,
 };
 
 /// One intent of one caller.
 #[derive(Debug)]
-pub(super) enum Write {
+pub(crate) enum Write {
     Submit(Vec<NewTask>, Option<ClaimRequest>),
     Claim(ClaimRequest),
     Complete(Vec<Completion>, Option<ClaimRequest>),
@@ -22,11 +23,12 @@ pub(super) enum Write {
     Operate(Vec<Operation>),
     Register(ProcessRegistration),
     Unregister(Uuid),
+    Cleanup(CleanupRequest),
 }
 
 impl Write {
     /// Completes the sentence "the database failed while it should ...".
-    pub(super) const fn name(&self) -> &'static str {
+    pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Submit(..) => "store new tasks",
             Self::Claim(_) => "claim steps",
@@ -37,20 +39,22 @@ impl Write {
             Self::Operate(_) => "operate on tasks",
             Self::Register(_) => "register a process",
             Self::Unregister(_) => "unregister a process",
+            Self::Cleanup(_) => "delete old tasks",
         }
     }
 }
 
 /// The answer to an intent, of the same name.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     Submit(Vec<Result<Submission, StoreError>>, Vec<ClaimedStep>),
     Claim(Claims),
     Complete(Vec<CompletionOutcome>, Vec<ClaimedStep>),
-    Heartbeat(Vec<Lease>),
+    Heartbeat(Heartbeat),
     Release(u32),
     Sweep(SweepReport),
     Operate(Vec<OperationOutcome>),
+    Cleanup(CleanupReport),
     Done,
 }
 

@@ -1,0 +1,39 @@
+//! What the stores on SQL databases share: the intents that their writers carry out, and everything that is
+//! decided about rows once they have been read. Statements stay with each database; no rule stands twice.
+
+pub(super) mod block;
+pub(super) mod intent;
+pub(super) mod judge;
+pub(super) mod ledger;
+pub(super) mod step_row;
+pub(super) mod task_row;
+
+use super::HistoryKind;
+use crate::orchestration::state::FailurePolicy;
+
+/// What is stored cannot be understood.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Corrupt(pub(super) String);
+
+/// A number that is never negative and never large, short of damage.
+pub(super) fn number<T: TryFrom<i64>>(value: i64) -> Result<T, Corrupt> {
+    T::try_from(value).map_err(|_| Corrupt(format!("{value} is out of range")))
+}
+
+/// A policy by the word that is stored.
+pub(super) fn failure_policy(name: &str) -> Result<FailurePolicy, Corrupt> {
+    FailurePolicy::from_name(name).ok_or_else(|| Corrupt(format!("{name:?} is no failure policy")))
+}
+
+/// What a row of history tells of, by the word that is stored.
+pub(super) fn history_kind(name: &str) -> Result<HistoryKind, Corrupt> {
+    match name {
+        "task_state" => Ok(HistoryKind::TaskState),
+        "attempt" => Ok(HistoryKind::Attempt),
+        "stale" => Ok(HistoryKind::Stale),
+        "lease_lost" => Ok(HistoryKind::LeaseLost),
+        "operator" => Ok(HistoryKind::Operator),
+        other => Err(Corrupt(format!("{other:?} is no kind of history"))),
+    }
+}
