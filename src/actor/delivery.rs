@@ -7,6 +7,7 @@ use super::{Message, SendError};
 use crate::mailbox::{Letter, Refused, Ticket};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
