@@ -5,8 +5,9 @@ use super::builder::Slot;
 use super::member::Member;
 use super::routes::{Route, Table};
 use crate::actor::{
-    Actor, ActorId, DEFAULT_CAPACITY, Handle, Limits, Message, Mould, Receive, Seat,
+    Actor, ActorId, DEFAULT_CAPACITY, Dispatch, Handle, Limits, Message, Mould, Receive, Seat,
 };
+use crate::supervision::Group;
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashSet;
 use std::fmt;
@@ -27,9 +28,11 @@ pub(super) struct Description<A: Actor> {
     slot: Option<Slot<A>>,
     name: Option<Arc<str>>,
     capacity: Option<usize>,
+    dispatch: Dispatch,
     limits: Limits,
     drain: Option<Duration>,
     critical: bool,
+    pub(super) group: Option<Arc<Group>>,
     handles: Vec<Declared<A>>,
     sends_to: Vec<Dependency>,
 }
@@ -51,9 +54,11 @@ impl<P, A: Actor> Registration<P, A> {
             slot,
             name: None,
             capacity: None,
+            dispatch: Dispatch::default(),
             limits: Limits::default(),
             drain: None,
             critical: false,
+            group: None,
             handles: Vec::new(),
             sends_to: Vec::new(),
         };
@@ -69,6 +74,12 @@ impl<P, A: Actor> Registration<P, A> {
     /// How many messages may wait. Default: 1,024.
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.description.capacity = Some(capacity);
+        self
+    }
+
+    /// Where asked handlers run when the actor is idle. Default: [`Dispatch::Auto`].
+    pub fn dispatch(mut self, dispatch: Dispatch) -> Self {
+        self.description.dispatch = dispatch;
         self
     }
 
@@ -210,11 +221,12 @@ impl<A: Actor> Description<A> {
             stop: self.limits.stop,
             routes: self.handles.iter().map(|(message, ..)| *message).collect(),
         };
-        let runner = seat.runner(self.mould, self.limits);
+        let runner = seat.runner(self.mould, self.limits, self.group.as_ref());
+        let dispatch = self.dispatch;
         Admitted {
             handle,
             member,
-            launch: Box::new(move |runtime| drop(runtime.spawn(runner.run()))),
+            launch: Box::new(move |runtime| runner.spawn(dispatch, runtime)),
         }
     }
 }
