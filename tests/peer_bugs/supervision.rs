@@ -395,7 +395,10 @@ async fn b34_a_group_ends_in_reverse_and_starts_in_the_order_of_registration() {
     let mut reverse = names;
     reverse.reverse();
     let (first, rest) = reverse.split_last().unwrap();
-    assert_eq!(did(" stopped"), [std::slice::from_ref(first), rest].concat());
+    assert_eq!(
+        did(" stopped"),
+        [std::slice::from_ref(first), rest].concat()
+    );
     assert_eq!(did(" started"), names);
     registry.shutdown().await;
 }
