@@ -19,12 +19,12 @@
 //! | R10 | yes | A batch is the run of consecutive messages of one type at the head, at most `MAX_BATCH`; each is answered separately; a panic answers every unanswered one. |
 //! | R11 | yes | `started` and `stopped` have deadlines. `stopped` runs once for every `started` that returned `Ok`, also after a panic or a kill, and the next incarnation starts only after it. |
 //! | R12 | yes | A handler's error is the asker's answer and stops nothing. A panic ends no other actor; a panic in a hook, a drop or a payload is reported and hangs nothing. (A build with `panic = "abort"` has no isolation.) |
-//! | R13 | in part | Permanent and transient actors come from a factory, temporary ones are plain values. Intensity in a sliding window, backoff with full jitter; an outside stop is final. A critical actor that fails for good shuts its registry down. Not yet: one-for-all and rest-for-one. |
+//! | R13 | yes | Permanent and transient actors come from a factory, temporary ones are plain values. Intensity in a sliding window, backoff with full jitter; an outside stop is final. A critical actor that fails for good shuts its registry down. Groups restart together, one-for-all or rest-for-one: siblings finish their handler within their stop deadline, end in reverse order and start in order. |
 //! | R14 | in part | The mailbox, its messages, its waiting senders and all handles survive a restart; the message that panicked is consumed. Not yet: redelivery, reports of repeated panics. |
 //! | R15 | yes | All mailboxes exist before the first start; actors start in order, each ready before the next; a failed start rolls back in reverse. Names, routes and declared sends are checked. A dropped registry stops its actors and warns. Actors are added and removed while the registry runs, without trace. |
 //! | R16 | yes | `drain`, `stop` and `kill`; levels only rise. A shutdown closes the routes at once and each mailbox in its turn, in reverse order, under deadlines, in a task of its own. Every accepted message is accounted for. |
 //! | R17 | yes | An actor that no registry holds drains when its last handle, recipient, permit and pending send are gone. `closed` is repeatable and carries the account. Handles have a name, an id, `Eq`, `Hash` and `Debug`. |
-//! | R18 | in part | Both kinds of runtime; a flooded mailbox starves neither timers nor stop nor other tasks. Not yet: blocking variants for threads. |
+//! | R18 | yes | Both kinds of runtime; a flooded mailbox starves neither timers nor stop nor other tasks. Threads send with blocking variants, which are an error inside a runtime. |
 //! | R19 | in part | Depth, high-water mark, every term of the account and restarts are readable at any time, exactly. Not yet: the age of the running handler. |
 //! | R20 | not yet | Spans that link sender and handler. |
 //! | R21 | not yet | The test kit. |
@@ -121,6 +121,24 @@
 //! | R13 | `r13_a_factory_that_panics_is_tried_again` | `tests/restarts.rs` |
 //! | R13 | `r13_the_first_start_that_fails_is_final` | `tests/restarts.rs` |
 //! | R13 | `r13_a_kill_mid_way_is_final_and_cancels` | `tests/restarts.rs` |
+//! | R13 | `r13_one_for_all_ends_all_in_reverse_and_starts_them_in_order` | `tests/registry/groups.rs` |
+//! | R13 | `r13_rest_for_one_leaves_those_before_alone` | `tests/registry/groups.rs` |
+//! | R13 | `r13_one_for_one_leaves_all_others_alone` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_sibling_finishes_its_handler_and_keeps_its_messages` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_siblings_handler_is_dropped_when_its_stop_deadline_has_passed` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_group_restart_counts_against_no_sibling` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_member_that_fails_for_good_takes_those_along_that_depend_on_it` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_member_that_was_stopped_from_outside_is_not_started_again` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_shutdown_in_the_middle_of_a_group_restart_ends_it` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_start_that_fails_in_a_group_restart_begins_it_again` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_group_under_fire_loses_no_message_and_comes_back` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_critical_member_that_fails_for_good_is_the_cause` | `tests/registry/groups.rs` |
+//! | R13 | `r13_all_end_in_reverse_and_start_in_order` | `src/supervision/group.rs` |
+//! | R13 | `r13_those_before_the_failed_one_go_on_in_rest_for_one` | `src/supervision/group.rs` |
+//! | R13 | `r13_a_failure_during_a_restart_begins_it_again` | `src/supervision/group.rs` |
+//! | R13 | `r13_one_that_is_starting_ends_when_it_is_up` | `src/supervision/group.rs` |
+//! | R13 | `r13_one_that_is_gone_is_not_waited_for` | `src/supervision/group.rs` |
+//! | R13 | `r13_a_failure_for_good_stops_those_that_share_its_fate` | `src/supervision/group.rs` |
 //! | R14 | `r14_what_is_queued_behind_a_panic_of_a_temporary_actor_is_given_back` | `tests/messages.rs` |
 //! | R14 | `r14_a_drain_ends_the_backoff_of_an_actor_with_nothing_left` | `tests/endings.rs` |
 //! | R14 | `r14_mailbox_messages_and_handles_survive_a_restart` | `tests/restarts.rs` |
@@ -190,6 +208,9 @@
 //! | R18 | `r18_a_flood_starves_nothing_on_a_current_thread_runtime` | `tests/fairness.rs` |
 //! | R18 | `r18_a_flood_starves_nothing_on_a_multi_thread_runtime` | `tests/fairness.rs` |
 //! | R18 | `r18_a_sender_in_a_loop_gives_way` | `tests/fairness.rs` |
+//! | R18 | `r18_threads_can_tell_and_ask` | `tests/blocking.rs` |
+//! | R18 | `r18_a_blocked_thread_is_told_what_became_of_its_ask` | `tests/blocking.rs` |
+//! | R18 | `r18_a_blocking_send_inside_a_runtime_is_an_error_and_gives_the_message_back` | `tests/blocking.rs` |
 //! | R19 | `r19_counts_are_exact_at_every_instant` | `tests/messages.rs` |
 //!
 //! # The orchestration
@@ -202,9 +223,9 @@
 //! | O2 | in part | Each intent is atomic, by compare-and-swap on state and epoch; the loser gets a graceful answer. One commit may carry many intents, and one that fails harms no neighbour. Proved by the conformance suite, on every store. Not yet: re-reading after a lost connection to a server. |
 //! | O3 | yes | A claimed step carries a lease and an epoch that rises at every claim and is given to the handler. Heartbeats renew; only the store's clock decides. A stale completion is answered as stale and leaves one history row. Lost leases count apart from attempts. |
 //! | O4 | yes | A task is finalised once per run, by compare-and-swap, however many processes see the last step finish. Proved by the conformance suite. |
-//! | O5 | in part | No unfinished task is without an owner: `Store::audit` checks it, and tests end with it. Not yet: a command for operators. |
+//! | O5 | yes | No unfinished task is without an owner: `Store::audit` checks it, `postroom doctor` proves it on a live database, and tests end with it. |
 //! | O6 | yes | One intent records result, attempt, the children's counters and readiness, and finalises when nothing remains. Proved by the conformance suite with joins of 1,100. |
-//! | O7 | in part | Retries, backoff, permanent errors and timeouts as declared; what is not known is refused at load. Not yet: hints such as `Retry-After`. |
+//! | O7 | yes | Retries, backoff, permanent errors and timeouts as declared; a handler's hint (`Retry-After`) replaces the backoff; what is not known is refused at load. What failed for good is listed as a dead letter, with its reason. |
 //! | O8 | yes | Under `failure_policy: continue` independent branches go on, and a failed task names its first failed step in template order. Under `fail_fast` nothing new starts, steps that run are told to stop, and the rest is cancelled. Operators retry, resolve, complete by hand, cancel, pause, resume, and rerun from a step; the task is evaluated anew in the same commit. |
 //! | O9 | not yet | Steps that are decided at run time. |
 //! | O10 | yes | Identity by template and input, by the caller's key, or none; a duplicate is answered and never run twice; a task keeps its own copy of its template. |
@@ -212,7 +233,7 @@
 //! | O12 | in part | One conformance suite over all stores. Not yet: PostgreSQL. |
 //! | O13 | in part | Every queue is bounded and a full one makes its callers wait; a claim takes no more than there is room for. Not yet: shedding by load, a circuit breaker. |
 //! | O14 | yes | Bad input gets an error that names the place, and nothing is stored; a worker claims only what it has a handler for; a step that nobody can run leaves its task `blocked` with the reason. |
-//! | O15 | yes | Rows, spans and log lines carry the correlation id; payloads do not show in debug output. |
+//! | O15 | yes | Rows, spans and log lines carry the correlation id; payloads do not show in debug output. A worker that serves others' tasks runs `shell` only when told to on its command line. |
 //!
 //! # Tests of the orchestration
 //!
@@ -245,6 +266,7 @@
 //! | O4 | `many_workers_run_every_step_once` | `src/orchestration/store/conformance/races.rs` |
 //! | O5 | `a_process_that_leaves_gives_everything_back` | `src/orchestration/store/conformance/leases.rs` |
 //! | O5 | `too_many_lost_leases_fail_the_step` | `src/orchestration/store/conformance/sweeps.rs` |
+//! | O5 | `o05_the_doctor_proves_a_sound_database_and_names_what_is_wrong` | `tests/cli/operators.rs` |
 //! | O5 | `o05_the_audit_finds_damage_and_the_finaliser_mends_it` | `tests/sqlite/commits.rs` |
 //! | O6 | `a_join_of_many_gets_all_their_results` | `src/orchestration/store/conformance/claims.rs` |
 //! | O6 | `parents_completing_at_once_ready_their_join_once` | `src/orchestration/store/conformance/races.rs` |
@@ -265,6 +287,9 @@
 //! | O7 | `o07_a_failing_step_is_retried_and_then_the_task_fails_until_its_cause_is_gone` | `tests/cli/run.rs` |
 //! | O7 | `o07_a_failing_step_is_retried_as_declared_then_the_task_fails` | `tests/orchestration.rs` |
 //! | O7 | `o07_a_permanent_error_is_not_retried` | `tests/orchestration.rs` |
+//! | O7 | `failed_steps_are_dead_letters_until_they_are_dealt_with` | `src/orchestration/store/conformance/retention.rs` |
+//! | O7 | `o07_a_handler_says_when_it_wants_to_be_tried_again` | `tests/orchestration_operators.rs` |
+//! | O7 | `o07_a_hint_makes_a_permanent_error_no_less_permanent` | `tests/orchestration_operators.rs` |
 //! | O8 | `the_first_failed_step_in_template_order_is_named` | `src/orchestration/store/conformance/failures.rs` |
 //! | O8 | `a_retried_task_keeps_what_is_complete` | `src/orchestration/store/conformance/operations.rs` |
 //! | O8 | `o08_only_a_failure_under_fail_fast_stops_the_others` | `src/orchestration/state/policy.rs` |
@@ -280,11 +305,19 @@
 //! | O8 | `o08_cancelling_asks_the_group_to_end` | `src/orchestration/worker/builtin/shell/tests.rs` |
 //! | O8 | `o08_a_command_that_will_not_end_is_ended` | `src/orchestration/worker/builtin/shell/tests.rs` |
 //! | O8 | `o08_cancelled_from_outside_while_it_runs` | `src/orchestration/worker/executor_tests.rs` |
+//! | O8 | `o08_a_task_that_fails_fast_stops_its_steps_in_this_process_at_once` | `tests/orchestration_operators.rs` |
+//! | O8 | `o08_another_process_learns_of_it_from_its_heartbeat` | `tests/orchestration_operators.rs` |
+//! | O8 | `o08_a_task_is_paused_resumed_completed_by_hand_and_rerun_through_its_handle` | `tests/orchestration_operators.rs` |
+//! | O8 | `o08_a_failed_step_is_completed_by_hand_and_the_rest_runs` | `tests/cli/operators.rs` |
+//! | O8 | `o08_what_cannot_be_done_is_said_with_its_status` | `tests/cli/operators.rs` |
+//! | O8 | `o08_a_task_is_rerun_from_a_step_and_the_old_run_is_told` | `tests/cli/operators.rs` |
+//! | O8 | `o08_another_process_pauses_resumes_and_cancels_what_runs` | `tests/cli/operators.rs` |
 //! | O8 | `o08_independent_branches_go_on_and_a_failed_task_can_be_continued` | `tests/orchestration.rs` |
 //! | O10 | `o10_every_combination` | `src/bin/postroom/run/choice.rs` |
 //! | O10 | `a_hundred_submissions_of_one_task_make_one` | `src/orchestration/store/conformance/races.rs` |
 //! | O10 | `o10_another_input_is_another_task_and_the_same_one_is_not` | `tests/cli/run.rs` |
 //! | O10 | `o10_the_same_template_and_input_is_the_same_task` | `tests/orchestration.rs` |
+//! | O10 | `o10_many_are_submitted_at_once_and_each_gets_its_answer` | `tests/orchestration_operators.rs` |
 //! | O12 | `large_results_are_kept` | `src/orchestration/store/conformance/completions.rs` |
 //! | O12 | `odd_text_comes_back_unchanged` | `src/orchestration/store/conformance/submission.rs` |
 //! | O12 | `o12_a_hundred_completions_at_once_share_their_commits` | `tests/sqlite/commits.rs` |
@@ -294,6 +327,7 @@
 //! | O12 | `o12_a_lock_held_briefly_is_waited_for` | `tests/sqlite/sharing.rs` |
 //! | O13 | `the_limit_is_kept` | `src/orchestration/store/conformance/claims.rs` |
 //! | O13 | `a_sweep_keeps_its_limit` | `src/orchestration/store/conformance/sweeps.rs` |
+//! | O14 | `only_the_templates_served_are_claimed` | `src/orchestration/store/conformance/selection.rs` |
 //! | O14 | `o14_an_output_that_is_too_large_is_refused_with_its_tail` | `src/orchestration/worker/builtin/shell/tests.rs` |
 //! | O14 | `o14_input_and_config_errors_name_their_place` | `src/orchestration/worker/context.rs` |
 //! | O14 | `o14_what_cannot_run_says_so_without_running` | `src/orchestration/worker/executor_tests.rs` |
@@ -304,4 +338,5 @@
 //! | O14 | `o14_every_problem_is_said_at_once` | `tests/cli/templates.rs` |
 //! | O14 | `o14_an_unknown_handler_is_refused_by_name_and_nothing_is_stored` | `tests/orchestration.rs` |
 //! | O14 | `o14_a_task_that_no_live_worker_can_run_is_blocked_and_says_so` | `tests/orchestration_faults.rs` |
+//! | O15 | `o15_a_worker_runs_shell_only_when_told_to` | `tests/cli/workers.rs` |
 //! | O15 | `o15_payloads_do_not_show_in_debug_output` | `src/orchestration/worker/context.rs` |

@@ -103,7 +103,7 @@ impl<M: Message> Future for Ask<'_, M> {
             return Poll::Ready(this.conclude(answer));
         }
         ready!(this.delivery.limit.poll_passed(cx));
-        let result = match this.accepted.take().map(|receipt| receipt.expire()) {
+        let result = match this.accepted.take().map(ReceiptOf::<M>::expire) {
             Some(Expiry::Revoked(message)) => Err(AskError::Expired(message)),
             Some(Expiry::Answered(answer)) => this.conclude(answer),
             Some(Expiry::Running) | None => Err(AskError::TimedOut {

@@ -36,7 +36,7 @@ pub(crate) struct BeginOne<M: Message> {
 
 impl<A: Receive<M>, M: Message> Start<Resident<A>> for BeginOne<M> {
     #[inline]
-    fn start<'a>(self, state: &'a mut Resident<A>) -> impl Run + 'a {
+    fn start(self, state: &mut Resident<A>) -> impl Run {
         StartInPlace::start(self, state)
     }
 }
@@ -46,10 +46,10 @@ impl<A: Receive<M>, M: Message> StartInPlace<Resident<A>> for BeginOne<M> {
     type Receipt = Receipt<M, Answer<M>>;
 
     #[inline]
-    fn start<'a>(
+    fn start(
         self,
-        state: &'a mut Resident<A>,
-    ) -> impl RunInPlace<Answer = Self::Answer, Receipt = Self::Receipt> + 'a {
+        state: &mut Resident<A>,
+    ) -> impl RunInPlace<Answer = Self::Answer, Receipt = Self::Receipt> {
         let Resident { actor, ctx, .. } = state;
         let (ctx, message) = (&*ctx, self.message);
         One {
@@ -205,7 +205,7 @@ impl<M: Message> BeginBatch<M> {
 }
 
 impl<A: Receive<M>, M: Message> Start<Resident<A>> for BeginBatch<M> {
-    fn start<'a>(self, state: &'a mut Resident<A>) -> impl Run + 'a {
+    fn start(self, state: &mut Resident<A>) -> impl Run {
         let Resident { actor, ctx, .. } = state;
         let ctx = &*ctx;
         let deadline = if self.rest.is_empty() {
@@ -268,7 +268,9 @@ where
         let mut this = self.project();
         if let Some((first, rest)) = &this.members {
             first.tear_down();
-            rest.iter().for_each(|member| member.tear_down());
+            for member in rest {
+                member.tear_down();
+            }
         }
         let problem = catch_unwind(AssertUnwindSafe(|| this.future.set(None)))
             .err()

@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 pub(crate) struct Started;
 
 impl<A: Actor> Start<Resident<A>> for Started {
-    fn start<'a>(self, state: &'a mut Resident<A>) -> impl Run + 'a {
+    fn start(self, state: &mut Resident<A>) -> impl Run {
         let Resident { actor, ctx, .. } = state;
         HookRun {
             future: Some(async move { actor.started(ctx).await }),
@@ -27,7 +27,7 @@ impl<A: Actor> Start<Resident<A>> for Started {
 pub(crate) struct Stopped(pub(super) StopReason);
 
 impl<A: Actor> Start<Resident<A>> for Stopped {
-    fn start<'a>(self, state: &'a mut Resident<A>) -> impl Run + 'a {
+    fn start(self, state: &mut Resident<A>) -> impl Run {
         let actor = &mut state.actor;
         HookRun {
             future: Some(async move { actor.stopped(&self.0).await }),

@@ -58,18 +58,18 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
     if !A::ONE_AT_A_TIME {
         return Ok(batch_in_place(loan, shared, message, deadline, begun, cx));
     }
-    let begin = BeginOne {
+    let one = BeginOne {
         message,
         to: To::Here(None),
         deadline,
     };
-    Ok(match loan.seat().start_in_place(begin, &guard, cx) {
-        InPlace::Done(Some(answer), _, None) => {
+    Ok(match loan.seat().start_in_place(one, &guard, cx) {
+        InPlace::Done(Some(answer), None) => {
             shared.gauge.done(begun);
             back(loan, shared);
             Begun::Answered(Answer::Replied(answer))
         }
-        InPlace::Done(answer, _, problem) => {
+        InPlace::Done(answer, problem) => {
             leave(&mut loan, |left| left.problems.extend(problem.map(in_drop)));
             over(loan, shared);
             Begun::Answered(answer.map_or(Answer::NoReply, Answer::Replied))

@@ -252,9 +252,7 @@ impl<A: Actor> Runner<A> {
             self.discard();
             return Some(self.asked());
         }
-        let Some(mut hold) = hold(&self.shared, &mut self.tenancy) else {
-            return None;
-        };
+        let mut hold = hold(&self.shared, &mut self.tenancy)?;
         if hold.seat().state().is_none() {
             let id = self.shared.id();
             let made = match &mut self.again {

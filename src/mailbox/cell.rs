@@ -220,9 +220,9 @@ impl<M, R> Cell<M, R> {
         drop(unsafe { self.replace_body(Body::Answer(answer)) });
         let before = self.set(DONE);
         if before & (WAKER | GONE) == WAKER {
-            // SAFETY: `WAKER` was set when `DONE` was, so the asker does not change the waker any more, and the
-            // cell lives as long as the caller's reference.
             self.waker.with(|waker| {
+                // SAFETY: `WAKER` was set when `DONE` was, so the asker does not change the waker any more, and
+                // the cell lives as long as the caller's reference.
                 if let Some(waker) = unsafe { &*waker } {
                     waker.wake_by_ref();
                 }
@@ -249,14 +249,19 @@ unsafe impl<M: Send, R: Send> Send for Counted<M, R> {}
 unsafe impl<M: Send, R: Send> Sync for Counted<M, R> {}
 
 impl<M, R> Counted<M, R> {
-    fn new(state: u32, refs: u32, deadline: Option<Instant>, message: M) -> NonNull<Cell<M, R>> {
+    fn alloc(
+        state: u32,
+        refs: u32,
+        deadline: Option<Instant>,
+        body: Body<M, R>,
+    ) -> NonNull<Cell<M, R>> {
         let cell = Box::new(Cell {
             header: Header::new(),
             state: AtomicU32::new(state),
             refs: AtomicU32::new(refs),
             deadline,
             waker: UnsafeCell::new(None),
-            body: UnsafeCell::new(Body::Message(message)),
+            body: UnsafeCell::new(body),
         });
         NonNull::from(Box::leak(cell))
     }
@@ -310,13 +315,13 @@ impl<M, R> Letter<M, R> {
     /// A message that nobody waits for.
     #[inline]
     pub(crate) fn tell(message: M) -> Self {
-        Self(Counted(Counted::new(0, 1, None, message)))
+        Self(Counted(Counted::alloc(0, 1, None, Body::Message(message))))
     }
 
     /// A message, and its asker's side.
     #[inline]
     pub(crate) fn ask(message: M, deadline: Option<Instant>) -> (Self, Receipt<M, R>) {
-        let cell = Counted::new(ASKED, 2, deadline, message);
+        let cell = Counted::alloc(ASKED, 2, deadline, Body::Message(message));
         (Self(Counted(cell)), Receipt(Counted(cell)))
     }
 
@@ -371,15 +376,7 @@ impl<M, R> Letter<M, R> {
 impl<M, R> Duty<M, R> {
     /// A cell for a message that is being handled already, with its asker's side.
     pub(crate) fn begun(deadline: Option<Instant>) -> (Self, Receipt<M, R>) {
-        let cell = Box::new(Cell {
-            header: Header::new(),
-            state: AtomicU32::new(ASKED | CLAIMED),
-            refs: AtomicU32::new(2),
-            deadline,
-            waker: UnsafeCell::new(None),
-            body: UnsafeCell::new(Body::Empty),
-        });
-        let cell = NonNull::from(Box::leak(cell));
+        let cell = Counted::alloc(ASKED | CLAIMED, 2, deadline, Body::Empty);
         (Self(Counted(cell)), Receipt(Counted(cell)))
     }
 

@@ -27,6 +27,7 @@ pub(crate) enum Return {
     /// The actor has ended.
     Stopped,
     /// A later message has pushed it out of a full mailbox.
+    #[expect(dead_code)] // comes with the overflow policies
     Evicted,
 }
 
@@ -45,19 +46,19 @@ impl<S: Takes<M>, M: Send + 'static> KindOf<S, M> {
     const KIND: &'static Kind<S> = &Kind {
         message: TypeId::of::<M>,
         name: std::any::type_name::<M>,
-        // SAFETY: (all three) a kind is attached to a header only by `Mailbox::push`, which takes a letter of this
-        // type; the callers below use a header up.
         open: |header, hold| {
-            S::open(unsafe { Letter::<M, S::Answer>::from_header(header) }, hold);
+            // SAFETY: a kind is attached to a header only by `Mailbox::push`, which takes a letter of this type; and
+            // who calls this uses the header up.
+            S::open(unsafe { Letter::from_header(header) }, hold);
         },
         give_back: |header, why, mailbox| {
-            S::give_back(
-                unsafe { Letter::<M, S::Answer>::from_header(header) },
-                why,
-                mailbox,
-            )
+            // SAFETY: as in `open`.
+            S::give_back(unsafe { Letter::from_header(header) }, why, mailbox)
         },
-        discard: |header| drop(unsafe { Letter::<M, S::Answer>::from_header(header) }),
+        discard: |header| {
+            // SAFETY: as in `open`.
+            drop(unsafe { Letter::<M, S::Answer>::from_header(header) });
+        },
     };
 }
 

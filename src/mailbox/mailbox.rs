@@ -195,7 +195,7 @@ impl<S: Send + 'static> Mailbox<S> {
         self.counters.ok();
     }
 
-    /// Has the task woken, for something that is neither a message nor a level.
+    /// Has the task look for something that is neither a message nor a level.
     pub(crate) fn interrupt(&self) {
         self.turn.interrupt();
     }
@@ -322,6 +322,7 @@ impl<S: Send + 'static> Mailbox<S> {
     ///
     /// # Panics
     /// As [`enter`](Self::enter).
+    #[expect(clippy::needless_pass_by_value)] // used up: nobody is the task afterwards
     pub(crate) fn resign(&self, tenancy: Tenancy) -> Option<Hold<'_, S>> {
         assert_eq!(self.id, tenancy.0, "a tenancy is for its own mailbox");
         // SAFETY: the turn is the task's, and nobody will ever take it again: the tenancy is used up.
@@ -469,12 +470,6 @@ impl<'a, S: Send + 'static> Loan<'a, S> {
     #[inline]
     pub(crate) const fn seat(&mut self) -> &mut Seat<S> {
         self.0.seat()
-    }
-
-    /// The hold.
-    #[inline]
-    pub(crate) const fn hold(&mut self) -> &mut Hold<'a, S> {
-        &mut self.0
     }
 
     /// Whether nothing is queued, or in the middle of being sent, and nothing is asked of the actor.

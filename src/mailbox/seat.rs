@@ -47,7 +47,7 @@ pub(crate) enum Ending {
 ///
 /// Starting must run no code of the user's: that is for the first poll, where panics are caught.
 pub(crate) trait Start<S>: 'static {
-    fn start<'a>(self, state: &'a mut S) -> impl Run + 'a;
+    fn start(self, state: &mut S) -> impl Run;
 }
 
 /// Begins something whose answer is wanted at once if it is there at once.
@@ -57,10 +57,10 @@ pub(crate) trait StartInPlace<S>: 'static {
     /// Where the answer will be, if it is not there at once.
     type Receipt;
 
-    fn start<'a>(
+    fn start(
         self,
-        state: &'a mut S,
-    ) -> impl RunInPlace<Answer = Self::Answer, Receipt = Self::Receipt> + 'a;
+        state: &mut S,
+    ) -> impl RunInPlace<Answer = Self::Answer, Receipt = Self::Receipt>;
 }
 
 /// See [`StartInPlace`].
@@ -78,7 +78,7 @@ pub(crate) trait RunInPlace: Run {
 /// What became of something that was started in place.
 pub(crate) enum InPlace<A, R> {
     /// It is done. The text is what a panic in dropping it said.
-    Done(A, Verdict, Option<Arc<str>>),
+    Done(A, Option<Arc<str>>),
     /// It runs on in the slot.
     Waits(R),
     /// It panicked. It is in the slot, to be ended.
@@ -216,11 +216,11 @@ fn in_place<R: RunInPlace>(
     // SAFETY: just written, reached by nobody else until `current` is set, and it stays there until it is dropped.
     let mut run = unsafe { Pin::new_unchecked(&mut *place.as_ptr()) };
     match guard.call(|| run.as_mut().poll(cx)) {
-        Ok(Poll::Ready(verdict)) => {
+        Ok(Poll::Ready(_)) => {
             let answer = run.answer();
             // SAFETY: written above, and not used after. `current` was never set.
             let dropped = guard.call(|| unsafe { ptr::drop_in_place(place.as_ptr()) });
-            InPlace::Done(answer, verdict, dropped.err())
+            InPlace::Done(answer, dropped.err())
         }
         Ok(Poll::Pending) => {
             let receipt = run.defer();

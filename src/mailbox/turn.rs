@@ -165,13 +165,11 @@ impl Turn {
 
     /// The asker leaves the rest to the task.
     pub(super) fn hand_over(&self) -> Returned {
-        match self.state.swap(HELD, Ordering::SeqCst) {
-            ORPHANED => Returned::Orphaned,
-            _ => {
-                self.wake();
-                Returned::Back
-            }
+        if self.state.swap(HELD, Ordering::SeqCst) == ORPHANED {
+            return Returned::Orphaned;
         }
+        self.wake();
+        Returned::Back
     }
 
     /// The task goes away for good. True if it has the turn now, and nobody will ever take it again; false if

@@ -246,9 +246,10 @@ impl Actor for Moody {
 
     async fn started(&mut self, _: &Context<Self>) -> Result<(), NotToday> {
         self.log.add("moody starts");
-        match self.may.swap(true, Ordering::Relaxed) {
-            true => Ok(()),
-            false => Err(NotToday),
+        if self.may.swap(true, Ordering::Relaxed) {
+            Ok(())
+        } else {
+            Err(NotToday)
         }
     }
 }

@@ -14,6 +14,7 @@
 //! the sources of work, last what the work ends in.
 
 mod result_processor_actor;
+mod retention_actor;
 mod step_enqueuer_actor;
 mod task_finalizer_actor;
 mod task_initializer_actor;
@@ -22,10 +23,13 @@ mod task_request_actor;
 use std::sync::Arc;
 
 pub use result_processor_actor::{ProcessStepResultMessage, ResultProcessorActor};
+pub use retention_actor::{CleanupMessage, RetentionActor};
 pub use step_enqueuer_actor::{ClaimStepsMessage, EnqueueStepsMessage, StepEnqueuerActor};
 pub use task_finalizer_actor::{FinalizeTaskMessage, SweepMessage, TaskFinalizerActor};
 pub use task_initializer_actor::{InitializeTaskMessage, TaskInitializerActor};
-pub use task_request_actor::{ProcessTaskRequestMessage, TaskRequestActor};
+pub use task_request_actor::{
+    ProcessTaskRequestMessage, ProcessTaskRequestsMessage, TaskRequestActor,
+};
 
 use super::context::SystemContext;
 use crate::actor::Actor;

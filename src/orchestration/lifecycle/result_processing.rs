@@ -10,6 +10,7 @@ use crate::orchestration::state::StepState;
 use crate::orchestration::store::{
     ClaimedStep, Completion, CompletionOutcome, StepFailure, StepOutcome, StoreError,
 };
+use crate::orchestration::template::RetryPolicy;
 
 /// What a worker says of one attempt.
 #[derive(Debug, Clone)]
@@ -120,9 +121,10 @@ impl ResultProcessor {
                     ),
                 })?
                 .retry();
-            policy
-                .retryable
-                .then(|| policy.delay(step.attempt, fastrand::f64()))
+            policy.retryable.then(|| match failure.retry_after {
+                Some(hint) => hint.min(RetryPolicy::MAX_BACKOFF),
+                None => policy.delay(step.attempt, fastrand::f64()),
+            })
         } else {
             None
         };
