@@ -25,7 +25,7 @@
 //! - what is undecided when the handler has ended is decided by the run loop ([`Witness::conclude`]).
 
 use super::queue::Header;
-use super::sync::{AtomicU32, Ordering, UnsafeCell};
+use super::sync::{AtomicU32, Ordering, Track, UnsafeCell};
 use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -95,6 +95,8 @@ pub(crate) struct Cell<M, R> {
     deadline: Option<Instant>,
     waker: UnsafeCell<Option<Waker>>,
     body: UnsafeCell<Body<M, R>>,
+    /// Of no size but under loom.
+    _allocated: Track<()>,
 }
 
 enum Body<M, R> {
@@ -225,6 +227,7 @@ impl<M, R> Counted<M, R> {
             deadline,
             waker: UnsafeCell::new(None),
             body: UnsafeCell::new(body),
+            _allocated: Track::new(()),
         });
         NonNull::from(Box::leak(cell))
     }

@@ -40,6 +40,8 @@ mod account;
 mod cell;
 mod envelope;
 mod level;
+#[cfg(all(test, postroom_loom))]
+mod loom_tests;
 #[expect(clippy::module_inception)] // the parts put together
 mod mailbox;
 mod queue;
