@@ -28,7 +28,7 @@
 //! | R19 | in part | Depth, high-water mark, every term of the account and restarts are readable at any time, exactly. Not yet: the age of the running handler. |
 //! | R20 | not yet | Spans that link sender and handler. |
 //! | R21 | not yet | The test kit. |
-//! | R22 | not yet | Two dispatchers for one trait. (`benches/dispatch.rs` compares with a direct call already.) |
+//! | R22 | yes | Two dispatchers for one trait: behind a mailbox, or called in place behind a fair asynchronous mutex, with the same hooks, errors, restarts and counts. (`benches/dispatch.rs` measures the price of the mailbox.) |
 //! | R23 | not yet | Running an idle actor's handler in the asker's task. |
 //!
 //! # Tests
@@ -191,6 +191,20 @@
 //! | R18 | `r18_a_flood_starves_nothing_on_a_multi_thread_runtime` | `tests/fairness.rs` |
 //! | R18 | `r18_a_sender_in_a_loop_gives_way` | `tests/fairness.rs` |
 //! | R19 | `r19_counts_are_exact_at_every_instant` | `tests/messages.rs` |
+//! | R22 | `r22_the_same_handlers_answer_in_place_and_hooks_run` | `tests/direct.rs` |
+//! | R22 | `r22_started_runs_with_the_first_call` | `tests/direct.rs` |
+//! | R22 | `r22_callers_take_turns_in_the_order_in_which_they_came` | `tests/direct.rs` |
+//! | R22 | `r22_a_handler_whose_caller_has_gone_runs_on` | `tests/direct.rs` |
+//! | R22 | `r22_a_timeout_takes_back_what_waits_and_lets_run_what_runs` | `tests/direct.rs` |
+//! | R22 | `r22_a_kill_reaches_a_handler_that_waits` | `tests/direct.rs` |
+//! | R22 | `r22_a_panic_is_the_askers_answer_and_ends_a_plain_actor` | `tests/direct.rs` |
+//! | R22 | `r22_a_supervised_actor_comes_back` | `tests/direct.rs` |
+//! | R22 | `r22_an_actor_ends_with_its_last_owner` | `tests/direct.rs` |
+//! | R22 | `r22_an_actor_whose_start_fails_handles_nothing` | `tests/direct.rs` |
+//! | R22 | `r22_actors_that_call_each_other_compile_and_one_that_calls_itself_is_told` | `tests/direct.rs` |
+//! | R22 | `r22_tokens_may_answer_later` | `tests/direct.rs` |
+//! | R22 | `r22_any_schedule_of_calls_drops_and_ends_keeps_the_account` | `tests/direct.rs` |
+//! | R22 | `r22_a_runtime_that_goes_away_ends_the_actor` | `tests/direct.rs` |
 //!
 //! # The orchestration
 //!

@@ -52,26 +52,7 @@ impl<'a, M: Message> Ask<'a, M> {
     }
 
     fn conclude(&self, answer: Answer<M>) -> Result<M::Response, AskError<M>> {
-        let message = type_name::<M>();
-        match answer {
-            Answer::Replied(Ok(response)) => Ok(response),
-            Answer::Replied(Err(error)) => Err(AskError::Handler(error)),
-            Answer::Panicked(text) => Err(AskError::Panicked {
-                actor: self.actor(),
-                message,
-                text,
-            }),
-            Answer::Cancelled => Err(AskError::Cancelled {
-                actor: self.actor(),
-                message,
-            }),
-            Answer::NoReply => Err(AskError::NoReply {
-                actor: self.actor(),
-                message,
-            }),
-            Answer::Stopped(message) => Err(AskError::Stopped(message)),
-            Answer::Evicted(message) => Err(AskError::Evicted(message)),
-        }
+        answer.into_result(|| self.actor())
     }
 
     fn actor(&self) -> Arc<str> {

@@ -60,7 +60,7 @@ pub(crate) enum Limit {
 
 impl Limit {
     /// A relative limit counts from the first poll.
-    fn start(&mut self) {
+    pub(super) fn start(&mut self) {
         if let Self::After(after) = *self {
             // A limit beyond what the clock can hold is none.
             *self = Instant::now()
@@ -71,7 +71,7 @@ impl Limit {
 
     /// An ask without a limit has that of the handler which makes it.
     #[inline]
-    fn inherit(&mut self) {
+    pub(super) fn inherit(&mut self) {
         if let (Self::None, Some(at)) = (&*self, current_deadline()) {
             *self = Self::At(at);
         }
@@ -79,7 +79,7 @@ impl Limit {
 
     /// When it ends.
     #[inline]
-    fn at(&self) -> Option<Instant> {
+    pub(super) fn at(&self) -> Option<Instant> {
         match self {
             Self::None | Self::After(_) => None,
             Self::At(at) => Some(*at),

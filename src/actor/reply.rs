@@ -1,8 +1,9 @@
 //! Reply tokens, and the batches that carry them.
 
-use super::Message;
 use super::identity::short_type_name;
+use super::{AskError, Message};
 use crate::mailbox::{Duty, Outcome};
+use std::any::type_name;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::Arc;
@@ -17,6 +18,36 @@ pub(crate) enum Answer<M: Message> {
     Stopped(M),
     /// A later message pushed it out of a full mailbox, and it comes back.
     Evicted(M),
+}
+
+impl<M: Message> Answer<M> {
+    /// What the asker gets of it; `actor` is who gave it.
+    #[inline]
+    pub(super) fn into_result(
+        self,
+        actor: impl FnOnce() -> Arc<str>,
+    ) -> Result<M::Response, AskError<M>> {
+        let message = type_name::<M>();
+        match self {
+            Self::Replied(Ok(response)) => Ok(response),
+            Self::Replied(Err(error)) => Err(AskError::Handler(error)),
+            Self::Panicked(text) => Err(AskError::Panicked {
+                actor: actor(),
+                message,
+                text,
+            }),
+            Self::Cancelled => Err(AskError::Cancelled {
+                actor: actor(),
+                message,
+            }),
+            Self::NoReply => Err(AskError::NoReply {
+                actor: actor(),
+                message,
+            }),
+            Self::Stopped(message) => Err(AskError::Stopped(message)),
+            Self::Evicted(message) => Err(AskError::Evicted(message)),
+        }
+    }
 }
 
 /// Where a token reports what became of its message.
@@ -62,7 +93,7 @@ impl<M: Message> Reply<M> {
             });
         }
         if answer.is_err() && !cell.was_asked() {
-            ledger.told_failed(std::any::type_name::<M>());
+            ledger.told_failed(type_name::<M>());
         }
         cell.answer(Answer::Replied(answer));
     }

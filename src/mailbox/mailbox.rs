@@ -365,6 +365,12 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
         self.seat
     }
 
+    /// A message is handled that never was queued. It counts as running until it is settled.
+    #[inline]
+    pub(crate) fn begin(&self) {
+        self.mailbox.counters.begin_in_place();
+    }
+
     /// Takes the oldest message, which frees its slot. It counts as running until it is settled. `None` if
     /// there is none, or its sender is still on the way in ([`Mailbox::has_queued`] tells which), or the queue
     /// was seized.
@@ -475,10 +481,10 @@ impl<'a, S: Send + 'static> Loan<'a, S> {
         self.0.mailbox.is_quiet()
     }
 
-    /// A message is handled that never was queued. It counts as running until it is settled.
+    /// See [`Hold::begin`].
     #[inline]
     pub(crate) fn begin(&self) {
-        self.0.mailbox.counters.begin_in_place();
+        self.0.begin();
     }
 
     /// The actor is idle again. `Some` if its task has gone meanwhile: the caller then ends the actor.
