@@ -15,7 +15,7 @@
 //! | R6 | in part | Errors say whether the handler ran, and give the message back if not. Not yet: `Evicted`. |
 //! | R7 | in part | A queued message whose asker is gone is skipped and counted, unless its type opts out. Timeouts cover room, queue and handling, and revoke what is queued. A running handler is never cancelled by its asker. A clock is touched only when a timeout is set. Not yet: inheriting the deadline of the running handler. |
 //! | R8 | in part | Waiting for oneself returns `WouldDeadlock`, through handles, recipients, routes and permits. Not yet: naming longer circles in debug builds. |
-//! | R9 | yes | The general form of a handler gets a reply token, which may move into a task or another message. A dropped token answers `NoReply`. |
+//! | R9 | yes | The general form of a handler gets a reply token, which may move into a task or another message, and knows its asker's deadline and whether the asker has gone. A dropped token answers `NoReply`. An ask can be enqueued now and its answer awaited later and elsewhere. |
 //! | R10 | yes | A batch is the run of consecutive messages of one type at the head, at most `MAX_BATCH`; each is answered separately; a panic answers every unanswered one. |
 //! | R11 | yes | `started` and `stopped` have deadlines. `stopped` runs once for every `started` that returned `Ok`, also after a panic or a kill, and the next incarnation starts only after it. |
 //! | R12 | yes | A handler's error is the asker's answer and stops nothing. A panic ends no other actor; a panic in a hook, a drop or a payload is reported and hangs nothing. (A build with `panic = "abort"` has no isolation.) |
@@ -76,12 +76,18 @@
 //! | R8 | `r08_waiting_for_oneself_is_an_error` | `tests/asks.rs` |
 //! | R8 | `r08_asking_another_actor_is_no_deadlock` | `tests/asks.rs` |
 //! | R8 | `r08_asking_oneself_through_a_route_is_an_error` | `tests/registry/routes.rs` |
+//! | R8 | `r08_awaiting_ones_own_pending_reply_is_an_error` | `tests/enqueue.rs` |
 //! | R9 | `r09_a_token_answers` | `tests/replies.rs` |
 //! | R9 | `r09_a_dropped_token_answers_no_reply` | `tests/replies.rs` |
 //! | R9 | `r09_a_token_may_move_into_a_task` | `tests/replies.rs` |
 //! | R9 | `r09_a_token_may_move_into_another_message` | `tests/replies.rs` |
 //! | R9 | `r09_a_token_dropped_by_a_panic_answers_panicked` | `tests/replies.rs` |
 //! | R9 | `r09_a_token_that_outlives_its_actor_answers_no_reply_when_dropped` | `tests/replies.rs` |
+//! | R9 | `r09_an_enqueued_ask_is_accepted_now_and_answered_later` | `tests/enqueue.rs` |
+//! | R9 | `r09_an_enqueued_ask_waits_for_room_under_its_limit_and_keeps_it` | `tests/enqueue.rs` |
+//! | R9 | `r09_a_pending_reply_that_is_dropped_abandons_what_is_queued` | `tests/enqueue.rs` |
+//! | R9 | `r09_an_enqueued_ask_of_an_idle_actor_runs_in_the_actors_task` | `tests/enqueue.rs` |
+//! | R9 | `r09_a_token_knows_its_deadline_and_whether_its_asker_has_gone` | `tests/replies.rs` |
 //! | R10 | `r10_a_batch_takes_what_is_there_up_to_its_limit` | `tests/replies.rs` |
 //! | R10 | `r10_a_batch_ends_where_another_type_begins` | `tests/replies.rs` |
 //! | R10 | `r10_each_member_is_answered_separately` | `tests/replies.rs` |

@@ -1,9 +1,10 @@
 //! The future of an ask.
 
-use super::delivery::{Accepted, Delivery, Destination, Limit};
+use super::delivery::{Accepted, Delivery, Destination, Limit, Mode};
+use super::pending::Enqueue;
 use super::reply::Answer;
-use super::target::ReceiptOf;
-use super::{AskError, Message};
+use super::target::{ReceiptOf, Target};
+use super::{AskError, Message, SendError};
 use crate::mailbox::Expiry;
 use std::any::type_name;
 use std::future::Future;
@@ -32,7 +33,7 @@ pub struct Ask<'a, M: Message> {
 impl<'a, M: Message> Ask<'a, M> {
     pub(crate) fn new(to: Destination<'a, M>, message: M, patient: bool) -> Self {
         Self {
-            delivery: Delivery::new(to, message, true, patient),
+            delivery: Delivery::new(to, message, Mode::Ask, patient),
             accepted: None,
         }
     }
@@ -49,6 +50,55 @@ impl<'a, M: Message> Ask<'a, M> {
     pub fn deadline(mut self, at: Instant) -> Self {
         self.delivery.limit = Limit::At(at);
         self
+    }
+
+    /// Only waits until the message is accepted, and gives a future of the answer that borrows nothing: for sending
+    /// several asks before the first answer is awaited, or for awaiting it elsewhere. The handler runs in the
+    /// actor's task even if the actor is idle.
+    ///
+    /// ```
+    /// # use postroom::actor::{Actor, Context, Handler, Message};
+    /// # use std::convert::Infallible;
+    /// # struct Counter(u64);
+    /// # impl Actor for Counter { type Error = Infallible; }
+    /// # struct Add(u64);
+    /// # impl Message for Add { type Response = u64; type Error = Infallible; }
+    /// # impl Handler<Add> for Counter {
+    /// #     async fn handle(&mut self, Add(n): Add, _: &Context<Self>) -> Result<u64, Infallible> {
+    /// #         self.0 += n;
+    /// #         Ok(self.0)
+    /// #     }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = Counter(0).spawn();
+    /// let first = counter.ask(Add(40)).enqueue().await?;
+    /// let second = counter.ask(Add(2)).enqueue().await?;
+    /// assert_eq!((first.await?, second.await?), (40, 42));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn enqueue(mut self) -> Enqueue<'a, M> {
+        self.delivery.mode = Mode::Enqueue;
+        Enqueue(self)
+    }
+
+    /// The next step of an enqueueing.
+    pub(super) fn poll_accepted(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(ReceiptOf<M>, Limit), SendError<M>>> {
+        match ready!(self.delivery.poll(cx))? {
+            Accepted::Asked(receipt) => {
+                let limit = std::mem::replace(&mut self.delivery.limit, Limit::None);
+                Poll::Ready(Ok((receipt, limit)))
+            }
+            Accepted::Told | Accepted::Answered(_) => unreachable!("it is queued, to be answered"),
+        }
+    }
+
+    pub(super) fn target(&self) -> Option<&dyn Target<M>> {
+        self.delivery.to.target()
     }
 
     fn conclude(&self, answer: Answer<M>) -> Result<M::Response, AskError<M>> {

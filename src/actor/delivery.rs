@@ -106,7 +106,16 @@ pub(crate) struct Delivery<'a, M: Message> {
     pub(super) limit: Limit,
     /// Whether it waits for room.
     patient: bool,
-    asks: bool,
+    pub(super) mode: Mode,
+}
+
+/// What the sender wants.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Tell,
+    Ask,
+    /// To ask, but not to handle the message itself.
+    Enqueue,
 }
 
 enum Stage<M: Message> {
@@ -135,13 +144,13 @@ pub(super) enum Accepted<M: Message> {
 type Step<M> = Option<Result<Accepted<M>, SendError<M>>>;
 
 impl<'a, M: Message> Delivery<'a, M> {
-    pub(super) fn new(to: Destination<'a, M>, message: M, asks: bool, patient: bool) -> Self {
+    pub(super) fn new(to: Destination<'a, M>, message: M, mode: Mode, patient: bool) -> Self {
         Self {
             to,
             stage: Stage::New(message),
             limit: Limit::None,
             patient,
-            asks,
+            mode,
         }
     }
 
@@ -168,8 +177,10 @@ impl<'a, M: Message> Delivery<'a, M> {
             return Some(Err(self.to.no_target(message)));
         };
         self.limit.start();
-        if self.asks {
+        if self.mode != Mode::Tell {
             self.limit.inherit();
+        }
+        if self.mode == Mode::Ask {
             return match target.ask(message, self.limit.at(), cx) {
                 Begun::Answered(answer) => Some(Ok(Accepted::Answered(answer))),
                 Begun::Accepted(receipt) => Some(Ok(Accepted::Asked(receipt))),
@@ -186,15 +197,21 @@ impl<'a, M: Message> Delivery<'a, M> {
                 }
             };
         }
-        match target.try_push(Letter::tell(message)) {
-            Ok(()) => Some(Ok(Accepted::Told)),
+        let (letter, receipt) = if self.mode == Mode::Enqueue {
+            let (letter, receipt) = Letter::ask(message, self.limit.at());
+            (letter, Some(receipt))
+        } else {
+            (Letter::tell(message), None)
+        };
+        match target.try_push(letter) {
+            Ok(()) => Some(Ok(receipt.map_or(Accepted::Told, Accepted::Asked))),
             Err((letter, Refused::Full)) if self.patient => {
                 if target.id().is_current() {
-                    return Some(Err(SendError::WouldDeadlock(letter.take_back(None))));
+                    return Some(Err(SendError::WouldDeadlock(letter.take_back(receipt))));
                 }
-                self.wait(letter, None, None, cx)
+                self.wait(letter, receipt, None, cx)
             }
-            Err((letter, refused)) => Some(Err(refuse(letter, None, refused))),
+            Err((letter, refused)) => Some(Err(refuse(letter, receipt, refused))),
         }
     }
 

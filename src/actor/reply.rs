@@ -7,6 +7,7 @@ use std::any::type_name;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// What travels back in a message's cell.
 pub(crate) enum Answer<M: Message> {
@@ -115,6 +116,12 @@ impl<M: Message> Reply<M> {
         self.open
             .as_ref()
             .is_some_and(|(cell, _)| cell.is_abandoned())
+    }
+
+    /// When the asker's time is up. It may be gone earlier: see [`is_abandoned`](Self::is_abandoned).
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.open.as_ref().and_then(|(cell, _)| cell.deadline())
     }
 
     /// Whether the sender asked, and did not tell.

@@ -460,6 +460,11 @@ impl<M, R> Receipt<M, R> {
         Poll::Ready(unsafe { cell.take_answer() })
     }
 
+    /// Whether the actor has not taken the message yet.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.0.state() & CLAIMED == 0
+    }
+
     /// The asker's time is up: a queued message comes back and will be skipped.
     pub(crate) fn expire(self) -> Expiry<M, R> {
         self.part(EXPIRED)
