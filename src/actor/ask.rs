@@ -30,6 +30,9 @@ pub struct Ask<'a, M: Message> {
     accepted: Option<ReceiptOf<M>>,
 }
 
+/// Where the answer will be, and how long it may take.
+type Queued<M> = (ReceiptOf<M>, Limit);
+
 impl<'a, M: Message> Ask<'a, M> {
     pub(crate) fn new(to: Destination<'a, M>, message: M, patient: bool) -> Self {
         Self {
@@ -87,7 +90,7 @@ impl<'a, M: Message> Ask<'a, M> {
     pub(super) fn poll_accepted(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(ReceiptOf<M>, Limit), SendError<M>>> {
+    ) -> Poll<Result<Queued<M>, SendError<M>>> {
         match ready!(self.delivery.poll(cx))? {
             Accepted::Asked(receipt) => {
                 let limit = std::mem::replace(&mut self.delivery.limit, Limit::None);
