@@ -16,6 +16,7 @@ mod erased;
 mod error;
 mod executor;
 mod handler;
+mod heart;
 mod process;
 mod running;
 mod table;
@@ -24,6 +25,8 @@ pub use actor::{WorkerActor, WorkerStatus, WorkerStatusMessage};
 pub use context::StepContext;
 pub use error::StepError;
 pub use handler::{StepHandler, StepHandlers};
+#[cfg(test)]
+pub(crate) use heart::Heart;
 pub use process::{Liveness, ProcessIdentity, end_orphans};
 pub(crate) use running::RunningSteps;
 pub use table::{HandlerTable, InvalidHandlers};
