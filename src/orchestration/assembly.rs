@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::actors::{
-    ClaimStepsMessage, CleanupMessage, EnqueueStepsMessage, FinalizeTaskMessage,
-    InitializeTaskMessage, ProcessStepResultMessage, ProcessTaskRequestMessage,
-    ProcessTaskRequestsMessage, ResultProcessorActor, RetentionActor, StepEnqueuerActor,
-    SweepMessage, TaskFinalizerActor, TaskInitializerActor, TaskRequestActor,
+    CleanupMessage, EnqueueStepsMessage, FinalizeTaskMessage, InitializeTaskMessage,
+    ProcessStepResultMessage, ProcessTaskRequestMessage, ProcessTaskRequestsMessage,
+    ResultProcessorActor, RetentionActor, StepEnqueuerActor, SweepMessage, TaskFinalizerActor,
+    TaskInitializerActor, TaskRequestActor,
 };
 use super::context::SystemContext;
 use super::core::CoreError;
@@ -32,7 +32,6 @@ pub(super) async fn start_actors(
             .supervise(move || StepEnqueuerActor::new(Arc::clone(&context)), policy)
             .critical()
             .capacity(capacity)
-            .handles::<ClaimStepsMessage>()
             .handles::<EnqueueStepsMessage>()
             .register()?
     };

@@ -371,8 +371,12 @@ impl OrchestrationCore {
                 Ok(OrchestrationResponse::EnqueueReadySteps(handed_out))
             }
             OrchestrationCommand::ProcessStepResult(result) => {
-                let outcome = self.registry.ask(ProcessStepResultMessage(result)).await?;
-                Ok(OrchestrationResponse::ProcessStepResult(outcome))
+                let message = ProcessStepResultMessage {
+                    result,
+                    take_next: false,
+                };
+                let processed = self.registry.ask(message).await?;
+                Ok(OrchestrationResponse::ProcessStepResult(processed.outcome))
             }
             OrchestrationCommand::FinalizeTask { task_uuid, kind } => {
                 let message = FinalizeTaskMessage { task_uuid, kind };

@@ -52,7 +52,8 @@ impl Message for InitializeTaskMessage {
     type Error = Infallible;
 }
 
-/// Inserts task, steps, edges and history in one transaction, then answers the submitters.
+/// Inserts tasks, steps and edges in one transaction, claims in it what there is room for, then answers the
+/// submitters.
 #[derive(Debug)]
 pub struct TaskInitializerActor {
     context: Arc<SystemContext>,
@@ -96,13 +97,8 @@ impl Receive<InitializeTaskMessage> for TaskInitializerActor {
             submitters.push((judged, message.submitter));
             told.ok(());
         }
-        let answers = self.initializer.initialize(good).await;
-        let created = answers.iter().any(|answer| {
-            answer
-                .as_ref()
-                .is_ok_and(|receipt| receipt.duplicate.is_none())
-        });
-        let mut answers = answers.into_iter();
+        let initialized = self.initializer.initialize(good).await;
+        let mut answers = initialized.answers.into_iter();
         for (judged, submitter) in submitters {
             let own = judged
                 .into_iter()
@@ -113,7 +109,7 @@ impl Receive<InitializeTaskMessage> for TaskInitializerActor {
                 .collect();
             submitter.answer(own);
         }
-        if created {
+        if initialized.more_to_claim {
             StepEnqueuerActor::nudge(&self.enqueuer);
         }
     }

@@ -79,8 +79,7 @@ impl Process {
         })
     }
 
-    pub(super) fn free(&self) -> u32 {
-        let free = CONCURRENCY.saturating_sub(self.context.running().len());
-        u32::try_from(free).unwrap_or(0)
+    pub(super) fn free(&self) -> usize {
+        CONCURRENCY.saturating_sub(self.context.running().len())
     }
 }

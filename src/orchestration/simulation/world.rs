@@ -20,7 +20,8 @@ use crate::orchestration::lifecycle::{
 use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::memory::MemoryStore;
 use crate::orchestration::store::{
-    CompletionOutcome, Lease, OperationKind, OperationOutcome, StepFailure, Store, SweepRequest,
+    ClaimedStep, CompletionOutcome, Lease, OperationKind, OperationOutcome, StepFailure, Store,
+    SweepRequest,
 };
 use crate::orchestration::template::TaskTemplate;
 
@@ -170,7 +171,7 @@ impl World {
             }
             self.handle(event).await?;
             self.handled += 1;
-            if self.handled.is_multiple_of(16) {
+            if self.handled.is_multiple_of(48) {
                 oracle::audit(&self.rows).await?;
                 if self.calm && self.oracle.unfinished(&self.rows).await?.is_empty() {
                     return Ok(());
@@ -334,14 +335,7 @@ impl World {
         let Ok(claims) = process.enqueuer.claim(free).await else {
             return Ok(());
         };
-        let mut begun = Vec::new();
-        for step in claims.steps {
-            self.oracle.claimed(&step, &self.rows).await?;
-            let lease = step.lease();
-            let token = process.context.running().begin(lease);
-            process.running.insert(lease, (Arc::new(step), token));
-            begun.push(lease);
-        }
+        self.begin(at, life, claims.steps).await?;
         if let Some(due) = claims.next_due {
             let delay = u64::try_from(due.as_millis()).unwrap_or(0) + 1;
             self.after(
@@ -352,6 +346,21 @@ impl World {
                     again: false,
                 },
             );
+        }
+        Ok(())
+    }
+
+    /// Runs claimed steps.
+    async fn begin(&mut self, at: usize, life: u32, steps: Vec<ClaimedStep>) -> Result<(), String> {
+        let mut begun = Vec::new();
+        for step in steps {
+            self.oracle.claimed(&step, &self.rows).await?;
+            let lease = step.lease();
+            if let Some(process) = &mut self.processes[at] {
+                let token = process.context.running().begin(lease);
+                process.running.insert(lease, (Arc::new(step), token));
+                begun.push(lease);
+            }
         }
         for lease in begun {
             self.note(format_args!(
@@ -517,7 +526,9 @@ impl World {
         let lease = result.step.lease();
         // From a process that is gone it arrives all the same: it was on its way.
         let before = oracle::steps(&self.rows, lease.id.task_uuid).await?;
-        let verdict = carrier.process(vec![result.clone()]).await;
+        // The place of the step that ends takes the next one at once.
+        let room = usize::from(lives && !copy);
+        let verdict = carrier.process(vec![result.clone()], room).await;
         let answer = verdict.answers.into_iter().next();
         let row = &before[lease.id.index as usize];
         let (held, holder, epoch) = (row.state == StepState::Running, row.owner, row.epoch);
@@ -569,6 +580,9 @@ impl World {
         {
             process.context.running().end(lease);
         }
+        if lives {
+            self.begin(at, life, verdict.claimed).await?;
+        }
         if verdict.more_to_claim && lives {
             self.after(
                 0,
@@ -604,7 +618,8 @@ impl World {
             .requests
             .prepare(request)
             .map_err(|error| error.to_string())?;
-        let answer = process.initializer.initialize(vec![prepared]).await.pop();
+        let answer = process.initializer.initialize(vec![prepared]).await;
+        let answer = answer.answers.into_iter().next();
         match answer {
             Some(Ok(receipt)) => {
                 let uuid = receipt.task_uuid;
