@@ -235,6 +235,8 @@ impl<S: Send + 'static> Mailbox<S> {
     /// The mailbox as it is now.
     pub(crate) fn stats(&self, restarts: u64) -> MailboxStats {
         let (account, look) = self.counters.account(|| self.slots.look());
+        // A send that was just accepted may not have said so yet.
+        self.slots.note(account.queued);
         let reserved = if look.is_closed() {
             0
         } else {
@@ -285,14 +287,14 @@ impl<S: Send + 'static> Mailbox<S> {
     unsafe fn take_first(&self) -> Option<Envelope<S>> {
         // Announced before the word is changed; `seize` changes the same word, and looks for an announcement
         // after. So either this sees that the queue was seized, or the thief waits for this to be done.
-        self.counters.announce();
+        self.counters.pop();
         if self.slots.release().is_seized() {
-            self.counters.retract();
+            self.counters.undo_pop();
             return None;
         }
         // SAFETY: this is the one receiver, and by the contract there is something to come.
         let header = unsafe { self.queue.pop_accepted() };
-        self.counters.pop();
+        self.counters.popped_one();
         // SAFETY: popped from this mailbox's queue.
         Some(unsafe { Envelope::new(header) })
     }
@@ -306,7 +308,7 @@ impl<S: Send + 'static> Mailbox<S> {
         fence(Ordering::SeqCst);
         let mut looks = 0;
         // The receiver may be in the middle of taking a message, which is a few instructions.
-        while self.counters.is_popping() {
+        while self.counters.is_reaching_in() {
             relax(&mut looks);
         }
         Some(Seizure(self))
@@ -386,22 +388,22 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
             counters,
             ..
         } = self.mailbox;
-        counters.announce();
+        counters.peek(true);
         // Before looking whether the queue was seized, as `seize` looks for the announcement after seizing.
         fence(Ordering::SeqCst);
-        if !slots.look().is_seized() {
+        let same = !slots.look().is_seized() && {
             // SAFETY: the holder of the turn is the one receiver, nobody has seized the queue, and whoever does
-            // now waits until the announcement is settled; kinds in this queue are kinds of `S`.
-            let same = unsafe { queue.peek().is_some_and(|kind| is_kind::<S, M>(kind)) };
-            if same {
-                // SAFETY: a message is there.
-                let envelope = unsafe { self.mailbox.take_first() }?;
-                // SAFETY: it is of the kind for messages of type `M`, which only letters of this type get.
-                return Some(unsafe { Letter::from_header(envelope.into_header()) });
-            }
+            // now waits until this is done; kinds in this queue are kinds of `S`.
+            unsafe { queue.peek().is_some_and(|kind| is_kind::<S, M>(kind)) }
+        };
+        counters.peek(false);
+        if !same {
+            return None;
         }
-        counters.retract();
-        None
+        // SAFETY: a message is there.
+        let envelope = unsafe { self.mailbox.take_first() }?;
+        // SAFETY: it is of the kind for messages of type `M`, which only letters of this type get.
+        Some(unsafe { Letter::from_header(envelope.into_header()) })
     }
 
     /// Takes the oldest message for giving it back, waiting for a sender that is on the way in. Only after the
@@ -449,8 +451,8 @@ impl<S: Send + 'static> Seizure<'_, S> {
         // SAFETY: whoever has the turn sees that the queue is seized before it reaches into it, so this is the one
         // receiver; and a message was accepted that has not left the queue.
         let header = unsafe { mailbox.queue.pop_accepted() };
-        mailbox.counters.announce();
         mailbox.counters.pop();
+        mailbox.counters.popped_one();
         // SAFETY: popped from this mailbox's queue.
         Some(unsafe { Envelope::new(header) })
     }

@@ -45,7 +45,7 @@ pub(crate) enum Refused {
 }
 
 /// What one look at the word shows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Look(u64);
 
 impl Look {
@@ -144,9 +144,10 @@ impl Slots {
         }
     }
 
+    /// Remembers the most slots that were taken at once.
     #[inline]
     #[expect(clippy::cast_possible_truncation)] // `taken` has 27 bits
-    fn note(&self, taken: u64) {
+    pub(super) fn note(&self, taken: u64) {
         let taken = taken as u32;
         if taken > self.high_water.load(Ordering::Relaxed) {
             self.high_water.fetch_max(taken, Ordering::Relaxed);
