@@ -19,12 +19,12 @@
 //! | R10 | yes | A batch is the run of consecutive messages of one type at the head, at most `MAX_BATCH`; each is answered separately; a panic answers every unanswered one. |
 //! | R11 | yes | `started` and `stopped` have deadlines. `stopped` runs once for every `started` that returned `Ok`, also after a panic or a kill, and the next incarnation starts only after it. |
 //! | R12 | yes | A handler's error is the asker's answer and stops nothing. A panic ends no other actor; a panic in a hook, a drop or a payload is reported and hangs nothing. (A build with `panic = "abort"` has no isolation.) |
-//! | R13 | in part | Permanent and transient actors come from a factory, temporary ones are plain values. Intensity in a sliding window, backoff with full jitter; an outside stop is final. A critical actor that fails for good shuts its registry down. Not yet: one-for-all and rest-for-one. |
+//! | R13 | yes | Permanent and transient actors come from a factory, temporary ones are plain values. Intensity in a sliding window, backoff with full jitter; an outside stop is final. A critical actor that fails for good shuts its registry down. Groups restart together, one-for-all or rest-for-one: siblings finish their handler within their stop deadline, end in reverse order and start in order. |
 //! | R14 | in part | The mailbox, its messages, its waiting senders and all handles survive a restart; the message that panicked is consumed. Not yet: redelivery, reports of repeated panics. |
 //! | R15 | yes | All mailboxes exist before the first start; actors start in order, each ready before the next; a failed start rolls back in reverse. Names, routes and declared sends are checked. A dropped registry stops its actors and warns. Actors are added and removed while the registry runs, without trace. |
 //! | R16 | yes | `drain`, `stop` and `kill`; levels only rise. A shutdown closes the routes at once and each mailbox in its turn, in reverse order, under deadlines, in a task of its own. Every accepted message is accounted for. |
 //! | R17 | yes | An actor that no registry holds drains when its last handle, recipient, permit and pending send are gone. `closed` is repeatable and carries the account. Handles have a name, an id, `Eq`, `Hash` and `Debug`. |
-//! | R18 | in part | Both kinds of runtime; a flooded mailbox starves neither timers nor stop nor other tasks. Not yet: blocking variants for threads. |
+//! | R18 | yes | Both kinds of runtime; a flooded mailbox starves neither timers nor stop nor other tasks. Threads send with blocking variants, which are an error inside a runtime. |
 //! | R19 | in part | Depth, high-water mark, every term of the account and restarts are readable at any time, exactly. Not yet: the age of the running handler. |
 //! | R20 | not yet | Spans that link sender and handler. |
 //! | R21 | not yet | The test kit. |
@@ -121,6 +121,24 @@
 //! | R13 | `r13_a_factory_that_panics_is_tried_again` | `tests/restarts.rs` |
 //! | R13 | `r13_the_first_start_that_fails_is_final` | `tests/restarts.rs` |
 //! | R13 | `r13_a_kill_mid_way_is_final_and_cancels` | `tests/restarts.rs` |
+//! | R13 | `r13_one_for_all_ends_all_in_reverse_and_starts_them_in_order` | `tests/registry/groups.rs` |
+//! | R13 | `r13_rest_for_one_leaves_those_before_alone` | `tests/registry/groups.rs` |
+//! | R13 | `r13_one_for_one_leaves_all_others_alone` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_sibling_finishes_its_handler_and_keeps_its_messages` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_siblings_handler_is_dropped_when_its_stop_deadline_has_passed` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_group_restart_counts_against_no_sibling` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_member_that_fails_for_good_takes_those_along_that_depend_on_it` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_member_that_was_stopped_from_outside_is_not_started_again` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_shutdown_in_the_middle_of_a_group_restart_ends_it` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_start_that_fails_in_a_group_restart_begins_it_again` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_group_under_fire_loses_no_message_and_comes_back` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_critical_member_that_fails_for_good_is_the_cause` | `tests/registry/groups.rs` |
+//! | R13 | `r13_all_end_in_reverse_and_start_in_order` | `src/supervision/group.rs` |
+//! | R13 | `r13_those_before_the_failed_one_go_on_in_rest_for_one` | `src/supervision/group.rs` |
+//! | R13 | `r13_a_failure_during_a_restart_begins_it_again` | `src/supervision/group.rs` |
+//! | R13 | `r13_one_that_is_starting_ends_when_it_is_up` | `src/supervision/group.rs` |
+//! | R13 | `r13_one_that_is_gone_is_not_waited_for` | `src/supervision/group.rs` |
+//! | R13 | `r13_a_failure_for_good_stops_those_that_share_its_fate` | `src/supervision/group.rs` |
 //! | R14 | `r14_what_is_queued_behind_a_panic_of_a_temporary_actor_is_given_back` | `tests/messages.rs` |
 //! | R14 | `r14_a_drain_ends_the_backoff_of_an_actor_with_nothing_left` | `tests/endings.rs` |
 //! | R14 | `r14_mailbox_messages_and_handles_survive_a_restart` | `tests/restarts.rs` |
@@ -190,6 +208,9 @@
 //! | R18 | `r18_a_flood_starves_nothing_on_a_current_thread_runtime` | `tests/fairness.rs` |
 //! | R18 | `r18_a_flood_starves_nothing_on_a_multi_thread_runtime` | `tests/fairness.rs` |
 //! | R18 | `r18_a_sender_in_a_loop_gives_way` | `tests/fairness.rs` |
+//! | R18 | `r18_threads_can_tell_and_ask` | `tests/blocking.rs` |
+//! | R18 | `r18_a_blocked_thread_is_told_what_became_of_its_ask` | `tests/blocking.rs` |
+//! | R18 | `r18_a_blocking_send_inside_a_runtime_is_an_error_and_gives_the_message_back` | `tests/blocking.rs` |
 //! | R19 | `r19_counts_are_exact_at_every_instant` | `tests/messages.rs` |
 //!
 //! # The orchestration

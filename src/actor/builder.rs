@@ -4,7 +4,7 @@ use super::run::Runner;
 use super::shared::{Anchor, Life, Shared};
 use super::{Actor, ActorId, Context, Dispatch, Exit, Handle, Level};
 use crate::mailbox::MailboxStats;
-use crate::supervision::RestartPolicy;
+use crate::supervision::{Group, RestartPolicy};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,12 +86,17 @@ impl<A: Actor> Seat<A> {
     }
 
     /// The actor's task, ready to be spawned. Dropped instead, it ends the actor as never started.
-    pub(crate) fn runner(self, mould: Mould<A>, limits: Limits) -> Runner<A> {
+    pub(crate) fn runner(
+        self,
+        mould: Mould<A>,
+        limits: Limits,
+        group: Option<&Arc<Group>>,
+    ) -> Runner<A> {
         let ctx = Context {
             shared: Arc::clone(&self.anchor.shared),
             anchor: Arc::downgrade(&self.anchor),
         };
-        self.vacant.occupied(mould, limits, ctx)
+        self.vacant.occupied(mould, limits, group, ctx)
     }
 }
 
@@ -234,7 +239,7 @@ impl<A: Actor> Builder<A> {
         };
         let seat = Seat::new(name, self.capacity);
         let handle = seat.handle();
-        seat.runner(self.mould, self.limits)
+        seat.runner(self.mould, self.limits, None)
             .spawn(self.dispatch, &runtime);
         Ok(handle)
     }

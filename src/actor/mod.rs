@@ -13,6 +13,7 @@
 #![doc = include_str!("writing_an_actor.md")]
 
 mod ask;
+mod blocking;
 mod builder;
 mod context;
 mod delivery;
@@ -38,6 +39,7 @@ mod traits;
 
 pub use crate::mailbox::{Account, Level, MailboxStats};
 pub use ask::Ask;
+pub(crate) use blocking::wait;
 pub use builder::{Builder, SpawnError};
 pub(crate) use builder::{DEFAULT_CAPACITY, Limits, Managed, Mould, Seat};
 pub use context::Context;

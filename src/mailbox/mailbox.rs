@@ -195,6 +195,11 @@ impl<S: Send + 'static> Mailbox<S> {
         self.counters.ok();
     }
 
+    /// Has the task look for something that is neither a message nor a level.
+    pub(crate) fn interrupt(&self) {
+        self.turn.interrupt();
+    }
+
     /// What runs wants its incarnation to end: the task is to go on, and not an asker.
     pub(crate) fn let_out(&self) {
         self.let_out.store(true, Ordering::Relaxed);
