@@ -52,6 +52,7 @@
 //! | R3 | `r03_a_freed_slot_goes_to_the_longest_waiter` | `tests/backpressure.rs` |
 //! | R3 | `r03_try_tell_is_full_while_someone_waits` | `tests/backpressure.rs` |
 //! | R3 | `r03_any_schedule_keeps_capacity_order_and_conservation` | `tests/backpressure_model.rs` |
+//! | R3 | `r03_a_waker_that_panics_harms_neither_the_actor_nor_who_waits_behind` | `tests/endings.rs` |
 //! | R4 | `r04_try_tell_and_try_ask_give_the_message_back_when_full` | `tests/backpressure.rs` |
 //! | R4 | `r04_tell_waits_for_room` | `tests/backpressure.rs` |
 //! | R4 | `r04_a_timed_tell_gives_the_message_back` | `tests/backpressure.rs` |
@@ -97,6 +98,7 @@
 //! | R11 | `r11_incarnations_never_overlap` | `tests/restarts.rs` |
 //! | R12 | `r12_a_panic_while_dropping_the_state_is_reported` | `tests/life.rs` |
 //! | R12 | `r12_a_panic_while_dropping_a_queued_message_loses_no_other` | `tests/life.rs` |
+//! | R12 | `r12_a_panic_while_dropping_an_unwanted_answer_is_counted_once` | `tests/endings.rs` |
 //! | R12 | `r12_a_report_that_cannot_be_logged_is_published_all_the_same` | `tests/endings.rs` |
 //! | R12 | `r12_a_told_messages_error_is_counted_and_logged_once` | `tests/logs.rs` |
 //! | R12 | `r12_a_handlers_error_stops_nothing` | `tests/messages.rs` |
@@ -180,6 +182,7 @@
 //! | R16 | `r16_drain_handles_what_was_accepted_and_closes_to_the_rest` | `tests/backpressure.rs` |
 //! | R16 | `r16_stop_gives_back_what_is_queued` | `tests/backpressure.rs` |
 //! | R16 | `r16_an_actor_that_failed_for_good_accepts_nothing_while_it_stops` | `tests/endings.rs` |
+//! | R16 | `r16_a_context_ends_its_actor_from_outside_while_it_is_idle` | `tests/endings.rs` |
 //! | R16 | `r16_messages_behind_a_handler_that_never_yields_are_given_back` | `tests/endings.rs` |
 //! | R16 | `r16_the_report_says_who_had_to_be_stopped` | `tests/endings.rs` |
 //! | R16 | `r16_tasks_of_an_actor_end_after_it_has_failed` | `tests/endings.rs` |
