@@ -52,6 +52,7 @@
 //! | R3 | `r03_a_freed_slot_goes_to_the_longest_waiter` | `tests/backpressure.rs` |
 //! | R3 | `r03_try_tell_is_full_while_someone_waits` | `tests/backpressure.rs` |
 //! | R3 | `r03_any_schedule_keeps_capacity_order_and_conservation` | `tests/backpressure_model.rs` |
+//! | R3 | `r03_a_waker_that_panics_harms_neither_the_actor_nor_who_waits_behind` | `tests/endings.rs` |
 //! | R4 | `r04_try_tell_and_try_ask_give_the_message_back_when_full` | `tests/backpressure.rs` |
 //! | R4 | `r04_tell_waits_for_room` | `tests/backpressure.rs` |
 //! | R4 | `r04_a_timed_tell_gives_the_message_back` | `tests/backpressure.rs` |
@@ -103,6 +104,7 @@
 //! | R11 | `r11_incarnations_never_overlap` | `tests/restarts.rs` |
 //! | R12 | `r12_a_panic_while_dropping_the_state_is_reported` | `tests/life.rs` |
 //! | R12 | `r12_a_panic_while_dropping_a_queued_message_loses_no_other` | `tests/life.rs` |
+//! | R12 | `r12_a_panic_while_dropping_an_unwanted_answer_is_counted_once` | `tests/endings.rs` |
 //! | R12 | `r12_a_report_that_cannot_be_logged_is_published_all_the_same` | `tests/endings.rs` |
 //! | R12 | `r12_a_told_messages_error_is_counted_and_logged_once` | `tests/logs.rs` |
 //! | R12 | `r12_a_handlers_error_stops_nothing` | `tests/messages.rs` |
@@ -186,6 +188,7 @@
 //! | R16 | `r16_drain_handles_what_was_accepted_and_closes_to_the_rest` | `tests/backpressure.rs` |
 //! | R16 | `r16_stop_gives_back_what_is_queued` | `tests/backpressure.rs` |
 //! | R16 | `r16_an_actor_that_failed_for_good_accepts_nothing_while_it_stops` | `tests/endings.rs` |
+//! | R16 | `r16_a_context_ends_its_actor_from_outside_while_it_is_idle` | `tests/endings.rs` |
 //! | R16 | `r16_messages_behind_a_handler_that_never_yields_are_given_back` | `tests/endings.rs` |
 //! | R16 | `r16_the_report_says_who_had_to_be_stopped` | `tests/endings.rs` |
 //! | R16 | `r16_tasks_of_an_actor_end_after_it_has_failed` | `tests/endings.rs` |
@@ -264,6 +267,8 @@
 //! | O1 | `o01_a_diamond_runs_each_step_once_parents_before_children` | `tests/orchestration.rs` |
 //! | O1 | `o01_lost_answers_of_the_store_lose_no_task_and_record_no_result_twice` | `tests/orchestration_faults.rs` |
 //! | O1 | `o01_a_killed_process_loses_nothing_that_was_acknowledged` | `tests/sqlite/crash.rs` |
+//! | O1 | `o01_an_acknowledged_task_that_was_not_stored_is_found` | `src/orchestration/simulation/tests.rs` |
+//! | O2 | `o02_a_step_handed_out_twice_is_found` | `src/orchestration/simulation/tests.rs` |
 //! | O2 | `refusals_do_not_harm_their_neighbours` | `src/orchestration/store/conformance/completions.rs` |
 //! | O2 | `operations_on_the_same_task_in_one_batch_see_each_other` | `src/orchestration/store/conformance/operations.rs` |
 //! | O2 | `concurrent_claims_never_share_a_step` | `src/orchestration/store/conformance/races.rs` |
@@ -281,11 +286,14 @@
 //! | O3 | `o03_two_processes_on_one_store_run_each_step_once` | `tests/orchestration.rs` |
 //! | O3 | `o03_the_steps_of_a_process_that_is_gone_are_taken_over_and_its_late_result_is_stale` | `tests/orchestration_faults.rs` |
 //! | O3 | `o03_two_processes_share_the_work_and_never_a_step` | `tests/sqlite/sharing.rs` |
+//! | O3 | `o03_a_broken_epoch_check_is_found` | `src/orchestration/simulation/tests.rs` |
+//! | O3 | `o03_leases_that_are_never_taken_back_are_found` | `src/orchestration/simulation/tests.rs` |
 //! | O4 | `there_is_nothing_to_finalise_twice` | `src/orchestration/store/conformance/operations.rs` |
 //! | O4 | `a_task_ends_once_however_it_is_ended` | `src/orchestration/store/conformance/races.rs` |
 //! | O4 | `many_workers_run_every_step_once` | `src/orchestration/store/conformance/races.rs` |
 //! | O5 | `a_process_that_leaves_gives_everything_back` | `src/orchestration/store/conformance/leases.rs` |
 //! | O5 | `too_many_lost_leases_fail_the_step` | `src/orchestration/store/conformance/sweeps.rs` |
+//! | O5 | `o05_a_thousand_simulated_storms_lose_nothing_and_record_nothing_twice` | `src/orchestration/simulation/tests.rs` |
 //! | O5 | `o05_the_doctor_proves_a_sound_database_and_names_what_is_wrong` | `tests/cli/operators.rs` |
 //! | O5 | `o05_the_audit_finds_damage_and_the_finaliser_mends_it` | `tests/sqlite/commits.rs` |
 //! | O6 | `a_join_of_many_gets_all_their_results` | `src/orchestration/store/conformance/claims.rs` |

@@ -136,7 +136,7 @@ impl<M: Message> Drop for Reply<M> {
         let Some((cell, ledger)) = self.open.take() else {
             return;
         };
-        if let Some(decides) = cell.token_dropped() {
+        if let Some((cell, decides)) = cell.token_dropped() {
             if decides {
                 ledger.settle(Outcome::Unanswered);
             }

@@ -4,12 +4,13 @@ use super::account::{Counters, Outcome};
 use super::cell::Letter;
 use super::envelope::{Envelope, Takes, is_kind, kind};
 use super::queue::Queue;
-use super::seat::Seat;
+use super::seat::{Seat, Seated};
 use super::slots::Slots;
-use super::sync::{AtomicBool, AtomicU8, Ordering, UnsafeCell, fence, relax};
+use super::sync::{AtomicBool, AtomicU8, Ordering, fence, relax};
 use super::turn::{Returned, Turn};
 use super::{Account, Level, MailboxStats, Refused, Ticket};
 use std::fmt;
+use std::marker::PhantomData;
 use std::task::{Context, Poll, Waker};
 
 /// A bounded queue of messages, the seat of the state that handles them, and whose turn it is.
@@ -21,7 +22,7 @@ pub(crate) struct Mailbox<S: 'static> {
     level: AtomicU8,
     let_out: AtomicBool,
     counters: Counters,
-    seat: UnsafeCell<Seat<S>>,
+    seat: Seat<S>,
 }
 
 // SAFETY: the seat is reached only through a `Hold`, and there is one at a time: the task's, of which the one
@@ -46,7 +47,7 @@ impl<S: Send + 'static> Mailbox<S> {
             level: AtomicU8::new(Level::Open.as_u8()),
             let_out: AtomicBool::new(false),
             counters: Counters::default(),
-            seat: UnsafeCell::new(Seat::new()),
+            seat: Seat::new(),
         };
         (mailbox, Tenancy(id))
     }
@@ -147,8 +148,7 @@ impl<S: Send + 'static> Mailbox<S> {
     unsafe fn hold(&self) -> Hold<'_, S> {
         Hold {
             mailbox: self,
-            // SAFETY: by the contract nobody else reaches the seat.
-            seat: unsafe { &mut *self.seat.with_mut(|seat| seat) },
+            alone: PhantomData,
         }
     }
 
@@ -178,7 +178,7 @@ impl<S: Send + 'static> Mailbox<S> {
         }
         let wakers = self.slots.close();
         self.turn.interrupt();
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.wake();
         true
     }
 
@@ -186,7 +186,7 @@ impl<S: Send + 'static> Mailbox<S> {
     pub(crate) fn close(&self) {
         let wakers = self.slots.close();
         self.turn.notify();
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.wake();
     }
 
     /// A message ended well. Only what runs says so, for it alone runs.
@@ -200,23 +200,25 @@ impl<S: Send + 'static> Mailbox<S> {
         self.turn.interrupt();
     }
 
-    /// What runs wants its incarnation to end: the task is to go on, and not an asker.
+    /// What runs, or something it has started, wants the incarnation to end: the task is to go on, and not an
+    /// asker.
     pub(crate) fn let_out(&self) {
-        self.let_out.store(true, Ordering::Relaxed);
+        self.let_out.store(true, Ordering::SeqCst);
+        self.turn.notify();
     }
 
     /// Whether the incarnation is to end; from now on no more.
     pub(crate) fn take_let_out(&self) -> bool {
         self.is_let_out() && {
-            self.let_out.store(false, Ordering::Relaxed);
+            self.let_out.store(false, Ordering::SeqCst);
             true
         }
     }
 
-    /// Whether the incarnation is to end. Set by what runs, and so seen by the next holder of the turn.
+    /// Whether the incarnation is to end.
     #[inline]
     pub(crate) fn is_let_out(&self) -> bool {
-        self.let_out.load(Ordering::Relaxed)
+        self.let_out.load(Ordering::SeqCst)
     }
 
     // ---- counting ----
@@ -233,8 +235,8 @@ impl<S: Send + 'static> Mailbox<S> {
 
     /// Whether messages are queued, or about to be.
     pub(crate) fn has_queued(&self) -> bool {
-        let popped = self.counters.popped();
-        self.slots.look().accepted(popped) != popped
+        let (left, look) = self.counters.left(|| self.slots.look());
+        look.accepted(left) != left
     }
 
     /// The mailbox as it is now.
@@ -294,6 +296,7 @@ impl<S: Send + 'static> Mailbox<S> {
         // after. So either this sees that the queue was seized, or the thief waits for this to be done.
         self.counters.pop();
         if self.slots.release().is_seized() {
+            self.slots.take_back();
             self.counters.undo_pop();
             return None;
         }
@@ -354,7 +357,8 @@ impl<S: 'static> Drop for Mailbox<S> {
 /// The turn: whoever has it reaches the seat and the receiving end of the queue.
 pub(crate) struct Hold<'a, S: 'static> {
     mailbox: &'a Mailbox<S>,
-    seat: &'a mut Seat<S>,
+    // No reference into the seat: this value is on its way out of a function when another thread has the turn.
+    alone: PhantomData<&'a mut S>,
 }
 
 impl<'a, S: Send + 'static> Hold<'a, S> {
@@ -366,8 +370,9 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
 
     /// The seat.
     #[inline]
-    pub(crate) const fn seat(&mut self) -> &mut Seat<S> {
-        self.seat
+    pub(crate) fn seat(&mut self) -> Seated<'_, S> {
+        // SAFETY: this has the turn, and is borrowed as long as what is returned lives.
+        unsafe { self.mailbox.seat.take() }
     }
 
     /// A message is handled that never was queued. It counts as running until it is settled.
@@ -430,9 +435,8 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
     /// Whether the mailbox is closed and nothing is queued.
     #[inline]
     pub(crate) fn is_drained(&self) -> bool {
-        let popped = self.mailbox.counters.popped();
-        let look = self.mailbox.slots.look();
-        look.is_closed() && look.accepted(popped) == popped
+        let (left, look) = self.mailbox.counters.left(|| self.mailbox.slots.look());
+        look.is_closed() && look.accepted(left) == left
     }
 
     /// For the task: lets go of the turn until there is something to do, of which the task will be woken. If
@@ -462,8 +466,7 @@ impl<S: Send + 'static> Seizure<'_, S> {
         // SAFETY: whoever has the turn sees that the queue is seized before it reaches into it, so this is the one
         // receiver; and a message was accepted that has not left the queue.
         let header = unsafe { mailbox.queue.pop_accepted() };
-        mailbox.counters.pop();
-        mailbox.counters.popped_one();
+        mailbox.counters.taken_away();
         // SAFETY: popped from this mailbox's queue.
         Some(unsafe { Envelope::new(header) })
     }
@@ -476,7 +479,7 @@ pub(crate) struct Loan<'a, S: 'static>(Hold<'a, S>);
 impl<'a, S: Send + 'static> Loan<'a, S> {
     /// The seat.
     #[inline]
-    pub(crate) const fn seat(&mut self) -> &mut Seat<S> {
+    pub(crate) fn seat(&mut self) -> Seated<'_, S> {
         self.0.seat()
     }
 
@@ -495,9 +498,6 @@ impl<'a, S: Send + 'static> Loan<'a, S> {
     /// The actor is idle again. `Some` if its task has gone meanwhile: the caller then ends the actor.
     #[inline]
     pub(crate) fn hand_back(self) -> Option<Hold<'a, S>> {
-        if self.0.mailbox.is_let_out() {
-            return self.hand_over();
-        }
         let returned = self.0.mailbox.turn.hand_back();
         self.returned(returned)
     }

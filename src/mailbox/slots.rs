@@ -20,7 +20,7 @@
 
 use super::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock};
 use super::waiting::{Line, Ticket, Wakers};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 const CLOSED: u64 = 1;
 const WAITING: u64 = 1 << 1;
@@ -233,6 +233,13 @@ impl Slots {
         Look(before)
     }
 
+    /// The slot that was just released is still in use, its message having been taken away. Only when seized,
+    /// and so closed.
+    #[cold]
+    pub(super) fn take_back(&self) {
+        self.word.fetch_add(TAKEN_ONE, Ordering::SeqCst);
+    }
+
     /// Takes the receiving end away from whoever has the turn; false if somebody did before.
     pub(super) fn seize(&self) -> bool {
         self.word.fetch_or(SEIZED, Ordering::SeqCst) & SEIZED == 0
@@ -280,9 +287,9 @@ impl Slots {
 
     /// Accepts nothing more. Whoever waits is to be woken, and finds the mailbox closed; slots that were
     /// promised and permits are void, so what is taken afterwards is queued.
-    pub(super) fn close(&self) -> Vec<Waker> {
+    pub(super) fn close(&self) -> Wakers {
         if self.look().is_closed() {
-            return Vec::new();
+            return Wakers::default();
         }
         let mut line = lock(&self.line);
         self.word.fetch_or(CLOSED, Ordering::AcqRel);
