@@ -13,8 +13,8 @@
 //! | R4 | in part | `tell` waits for room; `try_tell` and a timed tell give the message back; `reserve` gives a permit. Not yet: owned permits, dropping the newest, evicting the oldest. |
 //! | R5 | in part | Stop levels are state and no queue: they need no room and go before messages. Not yet: health and death notices, the bound of 16 control items. |
 //! | R6 | in part | Errors say whether the handler ran, and give the message back if not. Not yet: `Evicted`. |
-//! | R7 | in part | A queued message whose asker is gone is skipped and counted, unless its type opts out. Timeouts cover room, queue and handling, and revoke what is queued. A running handler is never cancelled by its asker. A clock is touched only when a timeout is set. Not yet: inheriting the deadline of the running handler. |
-//! | R8 | in part | Waiting for oneself returns `WouldDeadlock`, through handles, recipients, routes and permits. Not yet: naming longer circles in debug builds. |
+//! | R7 | yes | A plain ask has the deadline of the handler that makes it, or none. A queued message whose asker is gone is skipped and counted, unless its type opts out. Timeouts cover room, queue and handling, and revoke what is queued. A running handler is never cancelled by its asker. A clock is touched only when a timeout is set. |
+//! | R8 | yes | Waiting for oneself returns `WouldDeadlock`, through handles, recipients, routes, permits and pending replies. With debug assertions a circle of asks, waits for room and direct calls is logged by name, once. |
 //! | R9 | yes | The general form of a handler gets a reply token, which may move into a task or another message, and knows its asker's deadline and whether the asker has gone. A dropped token answers `NoReply`. An ask can be enqueued now and its answer awaited later and elsewhere. |
 //! | R10 | yes | A batch is the run of consecutive messages of one type at the head, at most `MAX_BATCH`; each is answered separately; a panic answers every unanswered one. |
 //! | R11 | yes | `started` and `stopped` have deadlines. `stopped` runs once for every `started` that returned `Ok`, also after a panic or a kill, and the next incarnation starts only after it. |
@@ -74,10 +74,22 @@
 //! | R7 | `r07_a_wait_that_panics_leaves_no_place_in_the_line` | `tests/endings.rs` |
 //! | R7 | `r07_an_ask_that_is_polled_again_panics_and_does_not_hang` | `tests/endings.rs` |
 //! | R7 | `r07_a_waker_may_use_the_actor_when_it_is_dropped` | `tests/endings.rs` |
+//! | R7 | `r07_a_nested_ask_of_a_queued_handler_inherits_its_deadline` | `tests/deadlines.rs` |
+//! | R7 | `r07_a_nested_ask_of_a_handler_in_place_inherits_its_deadline` | `tests/deadlines.rs` |
+//! | R7 | `r07_a_handler_that_was_suspended_still_has_its_deadline` | `tests/deadlines.rs` |
+//! | R7 | `r07_a_limit_of_ones_own_goes_before_the_inherited_one` | `tests/deadlines.rs` |
+//! | R7 | `r07_the_last_limit_that_was_set_counts` | `tests/deadlines.rs` |
+//! | R7 | `r07_a_deadline_goes_through_every_actor_on_the_way` | `tests/deadlines.rs` |
+//! | R7 | `r07_a_handler_without_a_deadline_hands_none_on` | `tests/deadlines.rs` |
 //! | R8 | `r08_waiting_for_oneself_is_an_error` | `tests/asks.rs` |
 //! | R8 | `r08_asking_another_actor_is_no_deadlock` | `tests/asks.rs` |
 //! | R8 | `r08_asking_oneself_through_a_route_is_an_error` | `tests/registry/routes.rs` |
 //! | R8 | `r08_awaiting_ones_own_pending_reply_is_an_error` | `tests/enqueue.rs` |
+//! | R8 | `r08_a_circle_of_asks_is_logged_by_name_once` | `tests/circles.rs` |
+//! | R8 | `r08_a_circle_through_a_route_is_logged` | `tests/circles.rs` |
+//! | R8 | `r08_a_circle_of_waits_for_room_is_logged` | `tests/circles.rs` |
+//! | R8 | `r08_a_circle_of_direct_calls_is_logged` | `tests/circles.rs` |
+//! | R8 | `r08_who_asks_back_after_the_answer_is_in_no_circle` | `tests/circles.rs` |
 //! | R9 | `r09_a_token_answers` | `tests/replies.rs` |
 //! | R9 | `r09_a_dropped_token_answers_no_reply` | `tests/replies.rs` |
 //! | R9 | `r09_a_token_may_move_into_a_task` | `tests/replies.rs` |

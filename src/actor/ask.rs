@@ -28,6 +28,8 @@ pub struct Ask<'a, M: Message> {
     delivery: Delivery<'a, M>,
     /// Set once the message is accepted.
     accepted: Option<ReceiptOf<M>>,
+    #[cfg(debug_assertions)]
+    wait: super::circle::Wait,
 }
 
 /// Where the answer will be, and how long it may take.
@@ -38,6 +40,8 @@ impl<'a, M: Message> Ask<'a, M> {
         Self {
             delivery: Delivery::new(to, message, Mode::Ask, patient),
             accepted: None,
+            #[cfg(debug_assertions)]
+            wait: super::circle::Wait::default(),
         }
     }
 
@@ -134,7 +138,15 @@ impl<M: Message> Future for Ask<'_, M> {
         };
         if let Poll::Ready(answer) = receipt.poll_answer(cx) {
             this.accepted = None;
+            #[cfg(debug_assertions)]
+            this.wait.end();
             return Poll::Ready(this.conclude(answer));
+        }
+        #[cfg(debug_assertions)]
+        if let Some(target) = this.delivery.to.target() {
+            this.wait.begin(target.id().number(), target.name(), || {
+                Box::new(receipt.watch())
+            });
         }
         ready!(this.delivery.limit.poll_passed(cx));
         let result = match this.accepted.take().map(ReceiptOf::<M>::expire) {

@@ -107,6 +107,8 @@ pub(crate) struct Delivery<'a, M: Message> {
     /// Whether it waits for room.
     patient: bool,
     pub(super) mode: Mode,
+    #[cfg(debug_assertions)]
+    wait: super::circle::Wait,
 }
 
 /// What the sender wants.
@@ -151,6 +153,8 @@ impl<'a, M: Message> Delivery<'a, M> {
             limit: Limit::None,
             patient,
             mode,
+            #[cfg(debug_assertions)]
+            wait: super::circle::Wait::default(),
         }
     }
 
@@ -224,7 +228,15 @@ impl<'a, M: Message> Delivery<'a, M> {
         cx: &mut Context<'_>,
     ) -> Step<M> {
         let target = self.to.target()?;
-        match target.poll_reserve(&mut ticket, cx) {
+        let reserved = target.poll_reserve(&mut ticket, cx);
+        #[cfg(debug_assertions)]
+        match ticket {
+            Some(ticket) => self.wait.begin(target.id().number(), target.name(), || {
+                target.watch_line(ticket)
+            }),
+            None => self.wait.end(),
+        }
+        match reserved {
             Poll::Ready(Ok(())) => Some(match target.push_reserved(letter) {
                 Ok(()) => Ok(receipt.map_or(Accepted::Told, Accepted::Asked)),
                 Err(letter) => Err(refuse(letter, receipt, Refused::Closed)),

@@ -10,7 +10,7 @@ use super::run::end_in_place_of_task;
 use super::shared::Shared;
 use super::target::Begun;
 use super::{Actor, Dispatch, Message, Receive};
-use crate::mailbox::{Ending, Guard, InPlace, Letter, Loan, Seat};
+use crate::mailbox::{Ending, Guard, Hold, InPlace, Letter, Loan};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::task::coop::poll_proceed;
@@ -70,7 +70,7 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
             Begun::Answered(Answer::Replied(answer))
         }
         InPlace::Done(answer, problem) => {
-            leave(loan.seat(), |left| {
+            leave(loan.hold(), |left| {
                 left.problems.extend(problem.map(in_drop));
             });
             over(loan, shared);
@@ -82,7 +82,7 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
             Begun::Accepted(receipt)
         }
         InPlace::Panicked(text) => {
-            break_off(loan.seat(), &guard, &text);
+            break_off(loan.hold(), &guard, &text);
             over(loan, shared);
             Begun::Answered(Answer::Panicked(text))
         }
@@ -115,7 +115,7 @@ fn batch_in_place<A: Receive<M>, M: Message>(
             match guard.call(|| loan.seat().clear()) {
                 Ok(()) => back(loan, shared),
                 Err(text) => {
-                    leave(loan.seat(), |left| left.problems.push(in_drop(text)));
+                    leave(loan.hold(), |left| left.problems.push(in_drop(text)));
                     over(loan, shared);
                 }
             }
@@ -125,7 +125,7 @@ fn batch_in_place<A: Receive<M>, M: Message>(
             over(loan, shared);
         }
         Err(text) => {
-            break_off(loan.seat(), &guard, &text);
+            break_off(loan.hold(), &guard, &text);
             over(loan, shared);
         }
     }
@@ -134,25 +134,29 @@ fn batch_in_place<A: Receive<M>, M: Message>(
 
 /// Ends a handler that panicked, and leaves word of it to the actor's task, which knows the policy.
 #[cold]
-pub(super) fn break_off<A: Actor>(seat: &mut Seat<Resident<A>>, guard: &Guarded, text: &Arc<str>) {
+pub(super) fn break_off<A: Actor>(
+    hold: &mut Hold<'_, Resident<A>>,
+    guard: &Guarded,
+    text: &Arc<str>,
+) {
     let mut message = "";
     let mut problems = Vec::new();
-    if let Some(run) = seat.running() {
+    if let Some(run) = hold.seat().running() {
         message = run.message();
         let ending = Ending::Panicked(Arc::clone(text));
         let ended = guard.call(|| run.end(&ending));
         problems.extend(ended.unwrap_or_else(Some));
     }
-    problems.extend(guard.call(|| seat.clear()).err());
-    leave(seat, |left| {
+    problems.extend(guard.call(|| hold.seat().clear()).err());
+    leave(hold, |left| {
         left.panicked = Some((message, Arc::clone(text)));
         left.problems.extend(problems.into_iter().map(in_drop));
     });
 }
 
 #[cold]
-pub(super) fn leave<A: Actor>(seat: &mut Seat<Resident<A>>, note: impl FnOnce(&mut Left)) {
-    if let Some(resident) = seat.state() {
+pub(super) fn leave<A: Actor>(hold: &mut Hold<'_, Resident<A>>, note: impl FnOnce(&mut Left)) {
+    if let Some(resident) = hold.seat().state() {
         note(resident.left.get_or_insert_default());
     }
 }

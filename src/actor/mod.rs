@@ -15,6 +15,8 @@
 mod ask;
 mod blocking;
 mod builder;
+#[cfg(debug_assertions)]
+mod circle;
 mod context;
 mod delivery;
 mod direct;

@@ -36,6 +36,8 @@ impl<M: Message> Future for Enqueue<'_, M> {
             limit,
             actor: Arc::clone(target.name()),
             id: target.id(),
+            #[cfg(debug_assertions)]
+            wait: super::circle::Wait::default(),
         }))
     }
 }
@@ -61,6 +63,8 @@ pub struct PendingReply<M: Message> {
     limit: Limit,
     actor: Arc<str>,
     id: ActorId,
+    #[cfg(debug_assertions)]
+    wait: super::circle::Wait,
 }
 
 // Nothing is pinned inside.
@@ -77,9 +81,16 @@ impl<M: Message> Future for PendingReply<M> {
         let actor = || Arc::clone(&this.actor);
         if let Poll::Ready(answer) = receipt.poll_answer(cx) {
             this.receipt = None;
+            #[cfg(debug_assertions)]
+            this.wait.end();
             return Poll::Ready(answer.into_result(actor));
         }
         let waits_for_itself = this.id.is_current() && receipt.is_queued();
+        #[cfg(debug_assertions)]
+        if !waits_for_itself {
+            this.wait
+                .begin(this.id.number(), &this.actor, || Box::new(receipt.watch()));
+        }
         if !waits_for_itself {
             ready!(this.limit.poll_passed(cx));
         }

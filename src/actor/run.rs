@@ -190,7 +190,7 @@ impl<A: Actor> Runner<A> {
     pub(super) fn is_handling(&mut self) -> bool {
         matches!(self.phase, Phase::Serving)
             && hold(&self.shared, &mut self.tenancy)
-                .is_some_and(|mut hold| hold.seat().is_running())
+                .is_some_and(|mut hold| hold.seat().running().is_some())
     }
 
     /// The turn, if a message can be handled now.

@@ -103,6 +103,16 @@ impl<A: Actor> Shared<A> {
         }
     }
 
+    /// Tells whether a send still stands in line.
+    #[cfg(debug_assertions)]
+    pub(super) fn watch_line(
+        self: &Arc<Self>,
+        ticket: crate::mailbox::Ticket,
+    ) -> super::circle::Holds {
+        let shared = Arc::clone(self);
+        Box::new(move || shared.mailbox.still_waits(ticket))
+    }
+
     /// Whether the actor is to drain, and its queue is empty.
     pub(super) fn has_nothing_left(&self) -> bool {
         self.mailbox.level() == Level::Drain && !self.mailbox.has_queued()

@@ -122,6 +122,12 @@ impl<S: Send + 'static> Mailbox<S> {
         self.turn.notify();
     }
 
+    /// Whether a caller of [`poll_reserve`](Self::poll_reserve) still stands in line.
+    #[cfg(debug_assertions)]
+    pub(crate) fn still_waits(&self, ticket: Ticket) -> bool {
+        self.slots.still_waits(ticket)
+    }
+
     /// Gives a reserved slot back, to the longest waiter if there is one.
     pub(crate) fn release(&self) {
         self.slots.release();
@@ -477,6 +483,12 @@ impl<S: Send + 'static> Seizure<'_, S> {
 pub(crate) struct Loan<'a, S: 'static>(Hold<'a, S>);
 
 impl<'a, S: Send + 'static> Loan<'a, S> {
+    /// The turn.
+    #[inline]
+    pub(crate) const fn hold(&mut self) -> &mut Hold<'a, S> {
+        &mut self.0
+    }
+
     /// The seat.
     #[inline]
     pub(crate) fn seat(&mut self) -> Seated<'_, S> {

@@ -125,6 +125,11 @@ impl<'a, A: Actor> Line<'a, A> {
         Self { desk, ticket: None }
     }
 
+    #[cfg(debug_assertions)]
+    pub(super) fn watch(&self) -> Option<crate::actor::circle::Holds> {
+        Some(self.desk.shared.watch_line(self.ticket?))
+    }
+
     /// `None` if the actor accepts nothing more.
     #[inline]
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Turn<'a, A>>> {

@@ -18,6 +18,8 @@ pub(super) struct Visit<'a, A: Actor, M: Message> {
     stage: Stage<'a, A, M>,
     pub(super) limit: Limit,
     asks: bool,
+    #[cfg(debug_assertions)]
+    wait: crate::actor::circle::Wait,
 }
 
 enum Stage<'a, A: Actor, M: Message> {
@@ -37,12 +39,14 @@ pub(super) enum Visited<M: Message> {
 }
 
 impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
-    pub(super) const fn new(desk: &'a Arc<Desk<A>>, message: M, asks: bool) -> Self {
+    pub(super) fn new(desk: &'a Arc<Desk<A>>, message: M, asks: bool) -> Self {
         Self {
             desk,
             stage: Stage::New(message),
             limit: Limit::None,
             asks,
+            #[cfg(debug_assertions)]
+            wait: crate::actor::circle::Wait::default(),
         }
     }
 
@@ -61,9 +65,17 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
                     self.stage = Stage::InLine(message, Line::new(self.desk));
                 }
                 Stage::InLine(message, mut line) => match line.poll(cx) {
-                    Poll::Ready(Some(turn)) => self.stage = Stage::HasTurn(message, turn),
+                    Poll::Ready(Some(turn)) => {
+                        #[cfg(debug_assertions)]
+                        self.wait.end();
+                        self.stage = Stage::HasTurn(message, turn);
+                    }
                     Poll::Ready(None) => return Poll::Ready(Err(SendError::Closed(message))),
                     Poll::Pending => {
+                        #[cfg(debug_assertions)]
+                        if let Some(holds) = line.watch() {
+                            self.waits(holds);
+                        }
                         self.stage = Stage::InLine(message, line);
                         return self.poll_expired(cx);
                     }
@@ -101,6 +113,8 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
                     if let Poll::Ready(answer) = receipt.poll_answer(cx) {
                         return Poll::Ready(Ok(Visited::Answered(answer)));
                     }
+                    #[cfg(debug_assertions)]
+                    self.waits(Box::new(receipt.watch()));
                     self.stage = if idle {
                         Stage::Waits(receipt)
                     } else {
@@ -118,6 +132,14 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
                 Stage::Done => panic!("a call was polled after it had completed"),
             }
         }
+    }
+
+    /// The handler that makes this call waits for this actor.
+    #[cfg(debug_assertions)]
+    fn waits(&mut self, holds: crate::actor::circle::Holds) {
+        let shared = &self.desk.shared;
+        self.wait
+            .begin(shared.id().number(), &shared.name, || holds);
     }
 
     /// With the turn of an idle actor: handles the message. `None` if its answer is to come.
@@ -138,13 +160,13 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
             match hold.seat().start_in_place(one, &guard, cx) {
                 InPlace::Done(Some(answer), None) => return Some(Answer::Replied(answer)),
                 InPlace::Done(answer, problem) => {
-                    leave(hold.seat(), |left| {
+                    leave(&mut hold, |left| {
                         left.problems.extend(problem.map(in_drop));
                     });
                     return Some(answer.map_or(Answer::NoReply, Answer::Replied));
                 }
                 InPlace::Panicked(text) => {
-                    break_off(hold.seat(), &guard, &text);
+                    break_off(&mut hold, &guard, &text);
                     return Some(Answer::Panicked(text));
                 }
                 InPlace::Waits(receipt) => {
