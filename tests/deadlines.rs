@@ -161,24 +161,26 @@ async fn r07_the_last_limit_that_was_set_counts() {
     assert_eq!(begun.elapsed(), SECOND * 4);
 }
 
+/// In front of the front.
+struct First(Handle<Front>);
+impl Actor for First {
+    type Error = Infallible;
+}
+impl Handler<Pass> for First {
+    async fn handle(
+        &mut self,
+        _: Pass,
+        _: &Context<Self>,
+    ) -> Result<(Duration, Executed), Infallible> {
+        let begun = Instant::now();
+        let error = self.0.ask(Held(1)).await.unwrap_err();
+        Ok((begun.elapsed(), error.was_executed()))
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn r07_a_deadline_goes_through_every_actor_on_the_way() {
     let (middle, _back) = front(Way::Plain, Dispatch::Queue);
-    struct First(Handle<Front>);
-    impl Actor for First {
-        type Error = Infallible;
-    }
-    impl Handler<Pass> for First {
-        async fn handle(
-            &mut self,
-            _: Pass,
-            _: &Context<Self>,
-        ) -> Result<(Duration, Executed), Infallible> {
-            let begun = Instant::now();
-            let error = self.0.ask(Held(1)).await.unwrap_err();
-            Ok((begun.elapsed(), error.was_executed()))
-        }
-    }
     let first = First(middle.clone()).spawn();
     let asked = first.ask(Pass).timeout(SECOND);
     let Err(AskError::TimedOut { .. }) = asked.await else {
