@@ -452,6 +452,23 @@ impl<M, R> Receipt<M, R> {
         Poll::Ready(unsafe { cell.take_answer() })
     }
 
+    /// Tells whether the actor still has it in its hands to answer: the message is queued or being handled, and its
+    /// token has not gone elsewhere.
+    #[cfg(debug_assertions)]
+    pub(crate) fn watch(&self) -> impl Fn() -> bool + Send + use<M, R>
+    where
+        M: Send,
+        R: Send,
+    {
+        let cell = self.0.clone();
+        move || cell.state() & (DONE | DECIDED | GONE) == 0
+    }
+
+    /// Whether the actor has not taken the message yet.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.0.state() & CLAIMED == 0
+    }
+
     /// The asker's time is up: a queued message comes back and will be skipped.
     pub(crate) fn expire(self) -> Expiry<M, R> {
         self.part(EXPIRED)

@@ -245,6 +245,12 @@ impl Slots {
         self.word.fetch_or(SEIZED, Ordering::SeqCst) & SEIZED == 0
     }
 
+    /// Whether a send still stands in line.
+    #[cfg(debug_assertions)]
+    pub(super) fn still_waits(&self, ticket: Ticket) -> bool {
+        lock(&self.line).has(ticket)
+    }
+
     /// Gives up waiting, whether or not a slot was promised meanwhile.
     pub(super) fn leave(&self, ticket: Ticket) {
         let mut replaced = None;
