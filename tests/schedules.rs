@@ -14,6 +14,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
+use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
@@ -248,7 +249,7 @@ async fn follow(plan: Plan) -> (Arc<World>, Arc<Exit>) {
     let world = Arc::new(World::default());
     let made = Arc::clone(&world);
     let policy = RestartPolicy::permanent()
-        .intensity(1000, std::time::Duration::from_secs(3600))
+        .intensity(1000, Duration::from_hours(1))
         .backoff(postroom::supervision::Backoff::none());
     let worker = Builder::supervised(move || Worker(Arc::clone(&made)), policy)
         .capacity(plan.capacity)
@@ -369,7 +370,7 @@ fn r23_asks_in_place_survive_every_end() {
         let worker = {
             let _inside = runtime.enter();
             let policy = RestartPolicy::permanent()
-                .intensity(100_000, std::time::Duration::from_secs(3600))
+                .intensity(100_000, Duration::from_hours(1))
                 .backoff(postroom::supervision::Backoff::none());
             Builder::supervised(move || Worker(Arc::clone(&made)), policy)
                 .dispatch(Dispatch::InPlace)
@@ -403,7 +404,7 @@ fn r23_asks_in_place_survive_every_end() {
             1 => worker.stop(),
             2 => worker.drain(),
             _ => {
-                runtime.shutdown_timeout(std::time::Duration::from_secs(60));
+                runtime.shutdown_timeout(Duration::from_mins(1));
                 let exit = end_of(&worker);
                 assert!(exit.is_balanced(), "{exit}");
                 assert_eq!(

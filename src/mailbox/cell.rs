@@ -89,7 +89,7 @@ pub(crate) enum Expiry<M, R> {
 #[repr(C)]
 pub(crate) struct Cell<M, R> {
     /// First, so that a pointer to the header is a pointer to the cell.
-    header: Header,
+    pub(super) header: Header,
     state: AtomicU32,
     refs: AtomicU32,
     deadline: Option<Instant>,

@@ -39,6 +39,7 @@
 mod account;
 mod cell;
 mod envelope;
+mod layout;
 mod level;
 #[cfg(all(test, postroom_loom))]
 mod loom_tests;

@@ -248,7 +248,7 @@ impl Slots {
     /// Whether a send still stands in line.
     #[cfg(debug_assertions)]
     pub(super) fn still_waits(&self, ticket: Ticket) -> bool {
-        lock(&self.line).has(ticket)
+        lock_own(&self.line).has(ticket)
     }
 
     /// Gives up waiting, whether or not a slot was promised meanwhile.
