@@ -29,7 +29,7 @@
 //! | R20 | not yet | Spans that link sender and handler. |
 //! | R21 | not yet | The test kit. |
 //! | R22 | yes | Two dispatchers for one trait: behind a mailbox, or called in place behind a fair asynchronous mutex, with the same hooks, errors, restarts and counts. (`benches/dispatch.rs` measures the price of the mailbox.) |
-//! | R23 | not yet | Running an idle actor's handler in the asker's task. |
+//! | R23 | in part | An ask of an idle actor can run its handler in the asker's task; if the handler has to wait, the actor's task goes on with it. Proved: exclusion, order and conservation against the queue, kills, stops, restarts and a runtime that goes away (and by the model checks of `tests/loom.sh`). |
 //!
 //! # Tests
 //!
@@ -201,6 +201,7 @@
 //! | R16 | `r16_stop_gives_back_what_is_queued` | `tests/backpressure.rs` |
 //! | R16 | `r16_an_actor_that_failed_for_good_accepts_nothing_while_it_stops` | `tests/endings.rs` |
 //! | R16 | `r16_a_context_ends_its_actor_from_outside_while_it_is_idle` | `tests/endings.rs` |
+//! | R16 | `r16_any_schedule_of_senders_and_ends_conserves_every_message` | `tests/schedules.rs` |
 //! | R16 | `r16_messages_behind_a_handler_that_never_yields_are_given_back` | `tests/endings.rs` |
 //! | R16 | `r16_the_report_says_who_had_to_be_stopped` | `tests/endings.rs` |
 //! | R16 | `r16_tasks_of_an_actor_end_after_it_has_failed` | `tests/endings.rs` |
@@ -247,6 +248,7 @@
 //! | R22 | `r22_tokens_may_answer_later` | `tests/direct.rs` |
 //! | R22 | `r22_any_schedule_of_calls_drops_and_ends_keeps_the_account` | `tests/direct.rs` |
 //! | R22 | `r22_a_runtime_that_goes_away_ends_the_actor` | `tests/direct.rs` |
+//! | R23 | `r23_asks_in_place_survive_every_end` | `tests/schedules.rs` |
 //!
 //! # The orchestration
 //!

@@ -25,7 +25,7 @@
 //! - what is undecided when the handler has ended is decided by the run loop ([`Witness::conclude`]).
 
 use super::queue::Header;
-use super::sync::{AtomicU32, Ordering, UnsafeCell};
+use super::sync::{AtomicU32, Ordering, Track, UnsafeCell};
 use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -89,12 +89,14 @@ pub(crate) enum Expiry<M, R> {
 #[repr(C)]
 pub(crate) struct Cell<M, R> {
     /// First, so that a pointer to the header is a pointer to the cell.
-    header: Header,
+    pub(super) header: Header,
     state: AtomicU32,
     refs: AtomicU32,
     deadline: Option<Instant>,
     waker: UnsafeCell<Option<Waker>>,
     body: UnsafeCell<Body<M, R>>,
+    /// Of no size but under loom.
+    _allocated: Track<()>,
 }
 
 enum Body<M, R> {
@@ -225,6 +227,7 @@ impl<M, R> Counted<M, R> {
             deadline,
             waker: UnsafeCell::new(None),
             body: UnsafeCell::new(body),
+            _allocated: Track::new(()),
         });
         NonNull::from(Box::leak(cell))
     }
