@@ -1,11 +1,13 @@
 //! An incarnation in its seat, and what it does with the messages that leave the queue.
 
 use super::exit::HookProblem;
+use super::guard::Guarded;
 use super::handling::{BeginBatch, BeginOne, To};
 use super::reply::Answer;
-use super::{Actor, Context, Message, Receive};
-use crate::mailbox::{Hold, Letter, Mailbox, Outcome, Return, Revocation, Takes};
+use super::{Actor, ActorId, Context, Message, Receive};
+use crate::mailbox::{Hold, Letter, Mailbox, Outcome, Polled, Return, Revocation, Takes};
 use std::sync::Arc;
+use std::task;
 
 /// One incarnation of an actor.
 pub(crate) struct Resident<A: Actor> {
@@ -28,13 +30,20 @@ impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
     type Answer = Answer<M>;
 
     #[inline]
-    fn open(letter: Letter<M, Answer<M>>, hold: &mut Hold<'_, Self>) {
+    fn open(
+        letter: Letter<M, Answer<M>>,
+        hold: &mut Hold<'_, Self>,
+        cx: &mut task::Context<'_>,
+    ) -> Polled {
+        let guard = Guarded(ActorId::of_mailbox(hold.mailbox().id()));
         let deadline = letter.deadline();
         let (message, duty) = match letter.claim() {
             Ok(claimed) => claimed,
-            Err(revocation) => return hold.mailbox().settle(skipped(revocation)),
+            Err(revocation) => {
+                hold.mailbox().settle(skipped(revocation));
+                return Polled::Done(None);
+            }
         };
-        // Starting runs none of the user's code: that is for the first poll, which catches panics.
         if A::ONE_AT_A_TIME {
             let to = if duty.was_asked() {
                 To::Asker(duty)
@@ -46,7 +55,7 @@ impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
                 to,
                 deadline,
             };
-            hold.seat().start(begin);
+            hold.seat().start_and_poll(begin, &guard, cx)
         } else {
             let mut batch = BeginBatch::new(message, duty);
             while batch.len() < A::MAX_BATCH {
@@ -58,7 +67,7 @@ impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
                     Err(revocation) => hold.mailbox().settle(skipped(revocation)),
                 }
             }
-            hold.seat().start(batch);
+            hold.seat().start_and_poll(batch, &guard, cx)
         }
     }
 

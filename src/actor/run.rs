@@ -15,7 +15,7 @@ use super::hook::{Started, Stopped};
 use super::resident::Resident;
 use super::shared::Shared;
 use super::{Actor, Context, Dispatch, Level};
-use crate::mailbox::{Ending, Guard, Hold, Tenancy, lock};
+use crate::mailbox::{Ending, Guard, Hold, Polled, Tenancy, lock};
 use crate::supervision::{Group, Intensity, Membership, Peer, RestartPolicy};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -346,48 +346,40 @@ impl<A: Actor> Runner<A> {
         let gauge = matches!(self.shared.dispatch(), Dispatch::Auto).then_some(&self.shared.gauge);
         let limit = self.limits.as_deref().copied().unwrap_or_default().stop;
         let mut group = self.again.as_mut().and_then(|again| again.group.as_mut());
-        // Set for a handler that starts in this poll and is measured.
+        let mut polled = resume(&mut hold, &guard, cx);
+        // When the handler that was polled started, if it is measured.
         let mut begun = None;
         loop {
-            if let Some(run) = hold.seat().running() {
-                if mailbox.level() == Level::Kill {
-                    end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
-                    return Poll::Ready(Ended::Asked);
+            match polled {
+                Polled::Done(None) => {
+                    if let Some(gauge) = gauge {
+                        gauge.done(begun.take());
+                    }
                 }
-                let ending = match guard.call(|| run.poll(cx)) {
-                    Ok(Poll::Ready(_)) => {
-                        if let Err(text) = guard.call(|| hold.seat().clear()) {
-                            note(&mut self.problems, in_drop(text));
-                        }
-                        if let Some(gauge) = gauge {
-                            gauge.done(begun.take());
-                        }
-                        continue;
+                Polled::Done(Some(text)) => note(&mut self.problems, in_drop(text)),
+                Polled::Waits => {
+                    if let Some(gauge) = gauge {
+                        gauge.waits();
                     }
-                    Ok(Poll::Pending) => {
-                        if let Some(gauge) = gauge {
-                            gauge.waits();
-                        }
-                        if let Some(group) = &mut group
-                            && group.is_out_of_patience(limit, cx)
-                        {
-                            end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
-                            return Poll::Ready(Ended::Regroups);
-                        }
-                        // Whoever kills the actor wakes this task.
-                        return Poll::Pending;
+                    if let Some(group) = &mut group
+                        && group.is_out_of_patience(limit, cx)
+                    {
+                        end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
+                        return Poll::Ready(Ended::Regroups);
                     }
-                    Err(text) => text,
-                };
-                let message = hold.seat().running().map_or("", |run| run.message());
-                let text = Arc::clone(&ending);
-                end_running(
-                    &mut hold,
-                    &guard,
-                    &Ending::Panicked(ending),
-                    &mut self.problems,
-                );
-                return Poll::Ready(Ended::Panicked { message, text });
+                    if mailbox.level() == Level::Kill {
+                        end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
+                        return Poll::Ready(Ended::Asked);
+                    }
+                    // Whoever kills the actor wakes this task.
+                    return Poll::Pending;
+                }
+                Polled::Panicked(text) => {
+                    let message = hold.seat().running().map_or("", |run| run.message());
+                    let ending = Ending::Panicked(Arc::clone(&text));
+                    end_running(&mut hold, &guard, &ending, &mut self.problems);
+                    return Poll::Ready(Ended::Panicked { message, text });
+                }
             }
             if mailbox.take_let_out() {
                 return Poll::Ready(Ended::Left);
@@ -403,7 +395,7 @@ impl<A: Actor> Runner<A> {
             if let Some(envelope) = hold.pop() {
                 budget.made_progress();
                 begun = gauge.and_then(super::dispatch::Gauge::begin);
-                envelope.open(&mut hold);
+                polled = envelope.open(&mut hold, cx);
                 continue;
             }
             if hold.is_drained() {
@@ -419,6 +411,7 @@ impl<A: Actor> Runner<A> {
                 Ok(()) => return Poll::Pending,
                 Err(again) => hold = again,
             }
+            polled = Polled::Done(None);
         }
     }
 
@@ -738,6 +731,27 @@ fn hold<'a, A: Actor>(
     tenancy: &'a mut Option<Tenancy>,
 ) -> Option<Hold<'a, Resident<A>>> {
     shared.mailbox.enter(tenancy.as_mut()?)
+}
+
+/// Goes on with the handler that waits, if one does. A kill goes before it.
+#[inline]
+fn resume<A: Actor>(
+    hold: &mut Hold<'_, Resident<A>>,
+    guard: &Guarded,
+    cx: &mut task::Context<'_>,
+) -> Polled {
+    let killed = hold.mailbox().level() == Level::Kill;
+    let Some(run) = hold.seat().running() else {
+        return Polled::Done(None);
+    };
+    if killed {
+        return Polled::Waits;
+    }
+    match guard.call(|| run.poll(cx)) {
+        Ok(Poll::Ready(_)) => Polled::Done(guard.call(|| hold.seat().clear()).err()),
+        Ok(Poll::Pending) => Polled::Waits,
+        Err(text) => Polled::Panicked(text),
+    }
 }
 
 /// Ends what runs, and tells whoever waits for it.
