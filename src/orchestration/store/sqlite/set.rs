@@ -13,7 +13,7 @@ use sqlx::{Arguments, AssertSqlSafe, Encode, FromRow, Sqlite, SqliteConnection, 
 use super::fault::Fault;
 
 /// Rows that a set has room for.
-const SIZES: [usize; 5] = [1, 4, 16, 64, MOST];
+const SIZES: [usize; 6] = [1, 4, 16, 64, 128, MOST];
 
 /// Larger sets take several statements.
 const MOST: usize = 256;
