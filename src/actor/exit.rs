@@ -36,6 +36,11 @@ pub enum StopReason {
         /// The failure that was one too many.
         last: Box<StopReason>,
     },
+    /// It was restarted together with another one of its group, which failed.
+    GroupRestart {
+        /// The name of the one that failed.
+        failed: Arc<str>,
+    },
     /// Its runtime was shut down under it.
     RuntimeGone,
     /// It was registered, and its registry never started.
@@ -73,6 +78,9 @@ impl fmt::Display for StopReason {
                     f,
                     "failed more than {limit} times in {window:?}; at last it {last}"
                 )
+            }
+            Self::GroupRestart { failed } => {
+                write!(f, "restarted with its group, because `{failed}` failed")
             }
             Self::RuntimeGone => f.write_str("ended because its runtime was shut down"),
             Self::NeverStarted => f.write_str("was never started"),

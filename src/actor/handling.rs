@@ -25,6 +25,8 @@ pub(crate) enum To<M: Message> {
     Asker(Duty<M, Answer<M>>),
     /// The asker polls the handler itself; here the answer waits for it.
     Here(Option<Result<M::Response, M::Error>>),
+    /// It is counted and answered, whatever else goes wrong.
+    Settled,
 }
 
 /// Begins to handle one message.
@@ -123,11 +125,12 @@ where
         } else {
             shared.mailbox.settle(Outcome::Failed);
         }
-        match std::mem::replace(this.to, To::Nobody) {
+        // An answer that nobody wants is dropped here, which may panic.
+        match std::mem::replace(this.to, To::Settled) {
             To::Asker(duty) => duty.answer(Answer::Replied(answer)),
             To::Here(_) => *this.to = To::Here(Some(answer)),
             To::Nobody if answer.is_err() => shared.told_failed(type_name::<M>()),
-            To::Nobody => {}
+            To::Nobody | To::Settled => {}
         }
         Poll::Ready(Ok(()))
     }
@@ -135,10 +138,13 @@ where
     fn end(self: Pin<&mut Self>, ending: &Ending) -> Option<Arc<str>> {
         let this = self.project();
         let problem = this.stage.clear();
-        let (outcome, answer) = ending_of(ending);
-        this.ctx.shared.mailbox.settle(outcome);
-        if let To::Asker(duty) = std::mem::replace(this.to, To::Nobody) {
-            duty.answer(answer);
+        let to = std::mem::replace(this.to, To::Settled);
+        if !matches!(to, To::Settled) {
+            let (outcome, answer) = ending_of(ending);
+            this.ctx.shared.mailbox.settle(outcome);
+            if let To::Asker(duty) = to {
+                duty.answer(answer);
+            }
         }
         problem
     }
@@ -162,7 +168,7 @@ where
     fn answer(self: Pin<&mut Self>) -> Self::Answer {
         match self.project().to {
             To::Here(answer) => answer.take(),
-            To::Nobody | To::Asker(_) => None,
+            To::Nobody | To::Asker(_) | To::Settled => None,
         }
     }
 
@@ -297,11 +303,11 @@ fn conclude<A: Actor, M: Message>(
         match member.conclude() {
             Conclusion::Decided => {}
             Conclusion::TokenLives => ctx.shared.mailbox.settle(Outcome::Forwarded),
-            Conclusion::TokenLost => {
+            Conclusion::TokenLost(duty) => {
                 let (outcome, answer) =
                     ending.map_or((Outcome::Unanswered, Answer::NoReply), ending_of);
                 ctx.shared.mailbox.settle(outcome);
-                member.answer_for_lost(answer);
+                duty.answer(answer);
             }
         }
     }

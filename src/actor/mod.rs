@@ -13,9 +13,13 @@
 #![doc = include_str!("writing_an_actor.md")]
 
 mod ask;
+mod blocking;
 mod builder;
+#[cfg(debug_assertions)]
+mod circle;
 mod context;
 mod delivery;
+mod direct;
 mod dispatch;
 mod error;
 mod exit;
@@ -26,6 +30,7 @@ mod hook;
 mod identity;
 mod in_place;
 mod message;
+mod pending;
 mod permit;
 mod recipient;
 mod reply;
@@ -38,16 +43,19 @@ mod traits;
 
 pub use crate::mailbox::{Account, Level, MailboxStats};
 pub use ask::Ask;
+pub(crate) use blocking::wait;
 pub use builder::{Builder, SpawnError};
 pub(crate) use builder::{DEFAULT_CAPACITY, Limits, Managed, Mould, Seat};
 pub use context::Context;
 pub(crate) use delivery::Destination;
+pub use direct::{Call, Direct, DirectTell};
 pub use dispatch::Dispatch;
 pub use error::{AskError, AskFailure, Executed, SendError};
 pub use exit::{Exit, Hook, HookProblem, StopReason, Trouble};
 pub use handle::{Handle, WeakHandle};
 pub use identity::ActorId;
 pub use message::Message;
+pub use pending::{Enqueue, PendingReply};
 pub use permit::{Closed, Permit};
 pub use recipient::Recipient;
 pub use reply::{Batch, Reply};

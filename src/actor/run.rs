@@ -16,12 +16,12 @@ use super::resident::Resident;
 use super::shared::Shared;
 use super::{Actor, Context, Dispatch, Level};
 use crate::mailbox::{Ending, Guard, Hold, Tenancy, lock};
-use crate::supervision::{Intensity, RestartPolicy};
+use crate::supervision::{Group, Intensity, Membership, Peer, RestartPolicy};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 use tokio::task::coop::poll_proceed;
@@ -47,6 +47,14 @@ struct Again<A: Actor> {
     policy: RestartPolicy,
     failures: Intensity,
     ctx: Context<A>,
+    group: Option<Grouped>,
+}
+
+/// The actor's place in a group of actors that are restarted together.
+struct Grouped {
+    membership: Membership,
+    /// Runs while a handler is to finish because the incarnation has been asked to end.
+    patience: Timer,
 }
 
 #[derive(Default)]
@@ -64,6 +72,8 @@ enum Phase {
     Serving,
     Stopping(Box<(Timer, Decision)>),
     Pausing(Pin<Box<Sleep>>),
+    /// Waits for its turn in the restart of its group.
+    Regrouping,
 }
 
 /// How an incarnation ended.
@@ -79,11 +89,18 @@ enum Ended {
         text: Arc<str>,
     },
     StartFailed(HookProblem),
+    /// It was asked to, because a sibling in its group has failed.
+    Regroups,
 }
 
 enum Decision {
     End(StopReason),
-    Restart { after: Duration, reason: StopReason },
+    Restart {
+        after: Duration,
+        reason: StopReason,
+    },
+    /// Down until its group restarts it.
+    Regroup,
 }
 
 /// How a hook ended.
@@ -107,12 +124,27 @@ impl<A: Actor> Runner<A> {
         }
     }
 
-    pub(super) fn occupied(mut self, mould: Mould<A>, limits: Limits, ctx: Context<A>) -> Self {
+    pub(super) fn occupied(
+        mut self,
+        mould: Mould<A>,
+        limits: Limits,
+        group: Option<&Arc<Group>>,
+        ctx: Context<A>,
+    ) -> Self {
         if let Some((factory, policy)) = mould.again {
+            let shared = &self.shared;
+            let join = |group: &Arc<Group>| {
+                let peer: Weak<Shared<A>> = Arc::downgrade(shared);
+                Grouped {
+                    membership: group.join(Arc::clone(&shared.name), peer),
+                    patience: None,
+                }
+            };
             self.again = Some(Box::new(Again {
                 factory,
                 policy,
                 failures: policy.counter(),
+                group: group.map(join),
                 ctx: ctx.clone(),
             }));
         }
@@ -133,6 +165,49 @@ impl<A: Actor> Runner<A> {
     pub(crate) fn spawn(self, dispatch: Dispatch, runtime: &tokio::runtime::Handle) {
         self.shared.settle_on(dispatch, runtime);
         drop(runtime.spawn(self));
+    }
+
+    /// For an actor that has no task: goes on until it can take a message (true), or has ended (false).
+    pub(super) fn poll_idle(&mut self, cx: &mut task::Context<'_>) -> Poll<bool> {
+        while self.tenancy.is_some() {
+            match self.step(cx) {
+                Poll::Ready(Some(reason)) => self.finish(reason),
+                Poll::Ready(None) => {}
+                Poll::Pending if self.idle().is_some() => return Poll::Ready(true),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(false)
+    }
+
+    /// Whether it has come to its end.
+    #[inline]
+    pub(super) const fn has_ended(&self) -> bool {
+        self.tenancy.is_none()
+    }
+
+    /// Whether a handler runs.
+    pub(super) fn is_handling(&mut self) -> bool {
+        matches!(self.phase, Phase::Serving)
+            && hold(&self.shared, &mut self.tenancy)
+                .is_some_and(|mut hold| hold.seat().running().is_some())
+    }
+
+    /// The turn, if a message can be handled now.
+    #[inline]
+    pub(super) fn idle(&mut self) -> Option<Hold<'_, Resident<A>>> {
+        if !matches!(self.phase, Phase::Serving) {
+            return None;
+        }
+        let mut hold = hold(&self.shared, &mut self.tenancy)?;
+        let mailbox = hold.mailbox();
+        let open = mailbox.level() == Level::Open && !mailbox.is_let_out();
+        let ready = open
+            && hold
+                .seat()
+                .state()
+                .is_some_and(|seated| seated.left.is_none());
+        ready.then_some(hold)
     }
 
     fn limits(&self) -> Limits {
@@ -157,6 +232,9 @@ impl<A: Actor> Runner<A> {
                     }
                     Poll::Ready(Hooked::Done) => {
                         self.shared.life.set_ready();
+                        if let Some(group) = self.group() {
+                            group.membership.is_up();
+                        }
                         Poll::Ready(None)
                     }
                     Poll::Ready(Hooked::Killed) => Poll::Ready(self.leave(&Ended::Asked, false)),
@@ -186,9 +264,29 @@ impl<A: Actor> Runner<A> {
                     self.phase = Phase::Pausing(timer);
                     return Poll::Pending;
                 }
+                if let Some(group) = self.group() {
+                    group.membership.pause_is_over();
+                    self.phase = Phase::Regrouping;
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(self.come_back())
+            }
+            Phase::Regrouping => {
+                let waits = |group: &mut Grouped| group.membership.poll_start(cx).is_pending();
+                if self.shared.mailbox.level() < Level::Stop
+                    && !self.shared.has_nothing_left()
+                    && self.group().is_some_and(waits)
+                {
+                    self.phase = Phase::Regrouping;
+                    return Poll::Pending;
+                }
                 Poll::Ready(self.come_back())
             }
         }
+    }
+
+    fn group(&mut self) -> Option<&mut Grouped> {
+        self.again.as_mut()?.group.as_mut()
     }
 
     /// Begins an incarnation, which sits in the seat or is made now.
@@ -246,6 +344,8 @@ impl<A: Actor> Runner<A> {
             }
         }
         let gauge = matches!(self.shared.dispatch(), Dispatch::Auto).then_some(&self.shared.gauge);
+        let limit = self.limits.as_deref().copied().unwrap_or_default().stop;
+        let mut group = self.again.as_mut().and_then(|again| again.group.as_mut());
         // Set for a handler that starts in this poll and is measured.
         let mut begun = None;
         loop {
@@ -268,6 +368,12 @@ impl<A: Actor> Runner<A> {
                         if let Some(gauge) = gauge {
                             gauge.waits();
                         }
+                        if let Some(group) = &mut group
+                            && group.is_out_of_patience(limit, cx)
+                        {
+                            end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
+                            return Poll::Ready(Ended::Regroups);
+                        }
                         // Whoever kills the actor wakes this task.
                         return Poll::Pending;
                     }
@@ -288,6 +394,9 @@ impl<A: Actor> Runner<A> {
             }
             if mailbox.level() >= Level::Stop {
                 return Poll::Ready(Ended::Asked);
+            }
+            if group.as_ref().is_some_and(|it| it.membership.is_asked()) {
+                return Poll::Ready(Ended::Regroups);
             }
             // A flooded mailbox gives way to other tasks like any tokio resource.
             let budget = ready!(poll_proceed(cx));
@@ -315,6 +424,12 @@ impl<A: Actor> Runner<A> {
 
     /// An incarnation is over: `stopped` runs if it had started.
     fn leave(&mut self, ended: &Ended, has_started: bool) -> Option<StopReason> {
+        let ended = match ended {
+            // Whatever its group wants, it will not come back.
+            Ended::Regroups if self.shared.mailbox.level() >= Level::Stop => &Ended::Asked,
+            Ended::Regroups if self.shared.has_nothing_left() => &Ended::Drained,
+            other => other,
+        };
         // Decided first, so that an actor which will not come back accepts nothing while it stops.
         let decision = self.decide(ended);
         if has_started {
@@ -335,12 +450,33 @@ impl<A: Actor> Runner<A> {
         let (after, reason) = match decision {
             Decision::End(reason) => return Some(reason),
             Decision::Restart { after, reason } => (after, reason),
+            Decision::Regroup => {
+                let reason = self.reason(&Ended::Regroups);
+                let _ = guarded(self.shared.id(), || {
+                    tracing::warn!(actor = &*self.shared.name, %reason, "restarting");
+                });
+                if let Some(group) = self.group() {
+                    group.patience = None;
+                    group.membership.is_down();
+                }
+                self.phase = Phase::Regrouping;
+                return None;
+            }
         };
+        if let Some(group) = self.group() {
+            group.patience = None;
+            group.membership.has_failed();
+        }
         let shared = &self.shared;
         let _ = guarded(shared.id(), || {
             tracing::warn!(actor = &*shared.name, %reason, ?after, "restarting");
         });
         if after.is_zero() {
+            if let Some(group) = self.group() {
+                group.membership.pause_is_over();
+                self.phase = Phase::Regrouping;
+                return None;
+            }
             return self.come_back();
         }
         self.phase = Phase::Pausing(Box::pin(tokio::time::sleep(after)));
@@ -425,6 +561,15 @@ impl<A: Actor> Runner<A> {
                 text: Arc::clone(text),
             },
             Ended::StartFailed(problem) => StopReason::StartFailed(problem.clone()),
+            Ended::Regroups => {
+                let group = self.again.as_ref().and_then(|again| again.group.as_ref());
+                StopReason::GroupRestart {
+                    failed: group.map_or_else(
+                        || Arc::clone(&self.shared.name),
+                        |group| group.membership.cause(),
+                    ),
+                }
+            }
         }
     }
 
@@ -455,8 +600,12 @@ impl<A: Actor> Runner<A> {
         let Some(again) = &mut self.again else {
             return Decision::End(reason);
         };
+        if matches!(ended, Ended::Regroups) {
+            // Should it have been told to stop since: it waits in vain and not for long.
+            return Decision::Regroup;
+        }
         let restarts = match ended {
-            Ended::Asked | Ended::Drained => false,
+            Ended::Asked | Ended::Drained | Ended::Regroups => false,
             Ended::Left => again.policy.restarts_after_own_stop(),
             Ended::Panicked { .. } | Ended::StartFailed(_) => !first_start,
         };
@@ -483,6 +632,11 @@ impl<A: Actor> Runner<A> {
         };
         // The factory may hold handles of others, which need not wait for this task's end.
         let again = self.again.take();
+        if reason.is_failure()
+            && let Some(group) = again.as_ref().and_then(|again| again.group.as_ref())
+        {
+            group.membership.has_failed_for_good();
+        }
         if let Err(text) = guarded(self.shared.id(), || drop(again)) {
             self.note(in_drop(text));
         }
@@ -545,6 +699,35 @@ impl<A: Actor> Drop for Runner<A> {
             _ => StopReason::RuntimeGone,
         };
         self.finish(reason);
+    }
+}
+
+impl Grouped {
+    /// Whether a handler that waits has to be dropped, because the incarnation was asked to end too long ago.
+    fn is_out_of_patience(&mut self, limit: Duration, cx: &mut task::Context<'_>) -> bool {
+        if !self.membership.is_asked() {
+            return false;
+        }
+        let patience = &mut self.patience;
+        // Without a clock there is no patience.
+        let passed = catch_unwind(AssertUnwindSafe(|| {
+            patience
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)))
+                .as_mut()
+                .poll(cx)
+                .is_ready()
+        }));
+        passed.unwrap_or(true)
+    }
+}
+
+impl<A: Actor> Peer for Shared<A> {
+    fn look(&self) {
+        self.mailbox.interrupt();
+    }
+
+    fn stop(&self) {
+        self.raise(Level::Stop);
     }
 }
 

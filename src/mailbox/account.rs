@@ -2,16 +2,14 @@
 
 use super::Level;
 use super::slots::Look;
-use super::sync::{AtomicU64, Ordering};
+use super::sync::{AtomicBool, AtomicU64, Late, Ordering};
 use std::fmt;
-use std::sync::OnceLock;
 
 /// Where the messages are that an actor ever accepted.
 ///
 /// `accepted = ok + failed + panicked + cancelled + forwarded + unanswered + expired + abandoned +
-/// evicted + undelivered + queued + running` holds for every account that is read: the terms are read
-/// from the end of a message's way to its beginning, so a message that moves on meanwhile is where it
-/// was, and no term is ever ahead of `accepted`. In the final report of an actor `queued` is 0, and so
+/// evicted + undelivered + queued + running` holds for every account that is read, and its terms are those of one
+/// instant. In the final report of an actor `queued` is 0, and so
 /// is `running` unless a handler never yielded (see
 /// [`Exit::abandoned_handler`](crate::actor::Exit)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,6 +109,9 @@ pub(crate) enum Outcome {
     Undelivered,
 }
 
+/// How often an account is read before it is taken as it is.
+const MAX_READS: u32 = 10_000;
+
 /// How many outcomes there are besides `Ok`.
 const OTHERS: usize = 9;
 
@@ -120,12 +121,17 @@ const OTHERS: usize = 9;
 /// the others are rare, or written by anybody, and have a place of their own when the first of them is needed.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    /// One more than `popped` while the receiver is about to reach into the queue.
-    popping: AtomicU64,
+    /// How many messages have been taken from the queue, or are being taken.
     popped: AtomicU64,
+    /// How many messages are out of the queue: one less than `popped` while one is being taken. Once the queue is
+    /// seized it alone counts, and is written by the thief: the holder of the turn may still announce in
+    /// `popped`, and take it back.
+    out: AtomicU64,
+    /// Whether the receiver looks at what is in the queue.
+    peeking: AtomicBool,
     in_place: AtomicU64,
     ok: AtomicU64,
-    rare: OnceLock<Box<Rare>>,
+    rare: Late<Rare>,
 }
 
 #[derive(Debug, Default)]
@@ -141,28 +147,53 @@ fn add_alone(counter: &AtomicU64) {
 }
 
 impl Counters {
-    /// The receiver is about to reach into the queue.
-    #[inline]
-    pub(super) fn announce(&self) {
-        let popped = self.popped.load(Ordering::Relaxed);
-        self.popping.store(popped + 1, Ordering::Relaxed);
-    }
-
-    /// The receiver does not reach into the queue after all.
-    pub(super) fn retract(&self) {
-        let popped = self.popped.load(Ordering::Relaxed);
-        self.popping.store(popped, Ordering::Release);
-    }
-
-    /// A message that was announced has left the queue.
+    /// The receiver is about to take a message. From now on it counts as running.
     #[inline]
     pub(super) fn pop(&self) {
         add_alone(&self.popped);
     }
 
-    /// Whether the receiver is about to reach into the queue.
-    pub(super) fn is_popping(&self) -> bool {
-        self.popping.load(Ordering::SeqCst) != self.popped.load(Ordering::SeqCst)
+    /// The receiver does not take the message after all.
+    #[cold]
+    pub(super) fn undo_pop(&self) {
+        let out = self.out.load(Ordering::Relaxed);
+        self.popped.store(out, Ordering::Release);
+    }
+
+    /// The message is out of the queue.
+    #[inline]
+    pub(super) fn popped_one(&self) {
+        let popped = self.popped.load(Ordering::Relaxed);
+        self.out.store(popped, Ordering::Release);
+    }
+
+    /// A message is out of the queue that was seized. Only the thief says so.
+    pub(super) fn taken_away(&self) {
+        add_alone(&self.out);
+    }
+
+    /// How many messages have left the queue, and a look that was taken after.
+    #[inline]
+    pub(super) fn left(&self, look: impl FnOnce() -> Look) -> (u64, Look) {
+        let popped = self.popped();
+        let look = look();
+        let left = if look.is_seized() {
+            self.out.load(Ordering::Acquire)
+        } else {
+            popped
+        };
+        (left, look)
+    }
+
+    /// The receiver is about to look into the queue, or has done so.
+    pub(super) fn peek(&self, begins: bool) {
+        self.peeking.store(begins, Ordering::Release);
+    }
+
+    /// Whether the receiver is about to look or reach into the queue.
+    pub(super) fn is_reaching_in(&self) -> bool {
+        self.out.load(Ordering::SeqCst) != self.popped.load(Ordering::SeqCst)
+            || self.peeking.load(Ordering::SeqCst)
     }
 
     /// A message is handled that never was in the queue. Only the holder of the turn says so.
@@ -185,7 +216,7 @@ impl Counters {
 
     /// A message ended. Anybody may say so.
     pub(super) fn settle(&self, outcome: Outcome) {
-        let rare = self.rare.get_or_init(Box::default);
+        let rare = self.rare.make();
         let counter = match outcome {
             Outcome::Ok => &rare.ok,
             other => &rare.others[other as usize - 1],
@@ -193,8 +224,22 @@ impl Counters {
         counter.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Everything, read from the end of a message's way to its beginning. `look` is called last.
-    pub(super) fn account(&self, look: impl FnOnce() -> Look) -> (Account, Look) {
+    /// Everything at one instant: read again and again until nothing has changed meanwhile. If that does not
+    /// happen for very long, what was read last.
+    pub(super) fn account(&self, look: impl Fn() -> Look) -> (Account, Look) {
+        let mut last = self.read(&look);
+        for _ in 0..MAX_READS {
+            let now = self.read(&look);
+            if now == last {
+                break;
+            }
+            last = now;
+        }
+        last
+    }
+
+    /// Everything, read from the end of a message's way to its beginning.
+    fn read(&self, look: impl Fn() -> Look) -> (Account, Look) {
         let rare = self.rare.get();
         let other = |outcome: Outcome| {
             rare.map_or(0, |rare| {
@@ -216,12 +261,11 @@ impl Counters {
             ..Account::default()
         };
         let in_place = self.in_place.load(Ordering::Acquire);
-        let popped = self.popped();
-        let look = look();
-        let accepted = look.accepted(popped);
+        let (left, look) = self.left(look);
+        let accepted = look.accepted(left);
         account.accepted = accepted + in_place;
-        account.queued = accepted - popped;
-        account.running = (popped + in_place).saturating_sub(account.settled());
+        account.queued = accepted - left;
+        account.running = (left + in_place).saturating_sub(account.settled());
         (account, look)
     }
 }

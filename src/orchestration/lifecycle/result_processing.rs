@@ -142,7 +142,7 @@ impl ResultProcessor {
                 .retry();
             policy.retryable.then(|| match failure.retry_after {
                 Some(hint) => hint.min(RetryPolicy::MAX_BACKOFF),
-                None => policy.delay(step.attempt, fastrand::f64()),
+                None => policy.delay(step.attempt, self.context.random()),
             })
         } else {
             None
