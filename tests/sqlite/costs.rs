@@ -1,5 +1,6 @@
 //! What a workflow costs the database: commits and written rows, as exact counts.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +36,8 @@ async fn o12_a_workflow_costs_a_commit_for_each_step_and_one() {
         String::from("CREATE TABLE written (n INTEGER); INSERT INTO written VALUES (0);");
     for table in TABLES {
         for event in ["INSERT", "UPDATE", "DELETE"] {
-            counting += &format!(
+            let _ = write!(
+                counting,
                 "CREATE TRIGGER count_{table}_{event} AFTER {event} ON postroom_{table}
                  BEGIN UPDATE written SET n = n + 1; END;"
             );
