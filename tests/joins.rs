@@ -107,7 +107,7 @@ fn in_memory() -> Connections {
 }
 
 async fn open(path: &Path) -> Arc<dyn Store> {
-    let options = SqliteOptions::default().busy_timeout(Duration::from_secs(60));
+    let options = SqliteOptions::default().busy_timeout(Duration::from_mins(1));
     Arc::new(
         SqliteStore::open(path.to_str().unwrap(), options)
             .await
