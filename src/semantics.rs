@@ -13,9 +13,9 @@
 //! | R4 | in part | `tell` waits for room; `try_tell` and a timed tell give the message back; `reserve` gives a permit. Not yet: owned permits, dropping the newest, evicting the oldest. |
 //! | R5 | in part | Stop levels are state and no queue: they need no room and go before messages. Not yet: health and death notices, the bound of 16 control items. |
 //! | R6 | in part | Errors say whether the handler ran, and give the message back if not. Not yet: `Evicted`. |
-//! | R7 | in part | A queued message whose asker is gone is skipped and counted, unless its type opts out. Timeouts cover room, queue and handling, and revoke what is queued. A running handler is never cancelled by its asker. A clock is touched only when a timeout is set. Not yet: inheriting the deadline of the running handler. |
-//! | R8 | in part | Waiting for oneself returns `WouldDeadlock`, through handles, recipients, routes and permits. Not yet: naming longer circles in debug builds. |
-//! | R9 | yes | The general form of a handler gets a reply token, which may move into a task or another message. A dropped token answers `NoReply`. |
+//! | R7 | yes | A plain ask has the deadline of the handler that makes it, or none. A queued message whose asker is gone is skipped and counted, unless its type opts out. Timeouts cover room, queue and handling, and revoke what is queued. A running handler is never cancelled by its asker. A clock is touched only when a timeout is set. |
+//! | R8 | yes | Waiting for oneself returns `WouldDeadlock`, through handles, recipients, routes, permits and pending replies. With debug assertions a circle of asks, waits for room and direct calls is logged by name, once. |
+//! | R9 | yes | The general form of a handler gets a reply token, which may move into a task or another message, and knows its asker's deadline and whether the asker has gone. A dropped token answers `NoReply`. An ask can be enqueued now and its answer awaited later and elsewhere. |
 //! | R10 | yes | A batch is the run of consecutive messages of one type at the head, at most `MAX_BATCH`; each is answered separately; a panic answers every unanswered one. |
 //! | R11 | yes | `started` and `stopped` have deadlines. `stopped` runs once for every `started` that returned `Ok`, also after a panic or a kill, and the next incarnation starts only after it. |
 //! | R12 | yes | A handler's error is the asker's answer and stops nothing. A panic ends no other actor; a panic in a hook, a drop or a payload is reported and hangs nothing. (A build with `panic = "abort"` has no isolation.) |
@@ -28,8 +28,8 @@
 //! | R19 | in part | Depth, high-water mark, every term of the account and restarts are readable at any time, exactly. Not yet: the age of the running handler. |
 //! | R20 | not yet | Spans that link sender and handler. |
 //! | R21 | not yet | The test kit. |
-//! | R22 | not yet | Two dispatchers for one trait. (`benches/dispatch.rs` compares with a direct call already.) |
-//! | R23 | not yet | Running an idle actor's handler in the asker's task. |
+//! | R22 | yes | Two dispatchers for one trait: behind a mailbox, or called in place behind a fair asynchronous mutex, with the same hooks, errors, restarts and counts. (`benches/dispatch.rs` measures the price of the mailbox.) |
+//! | R23 | in part | An ask of an idle actor can run its handler in the asker's task; if the handler has to wait, the actor's task goes on with it. Proved: exclusion, order and conservation against the queue, kills, stops, restarts and a runtime that goes away (and by the model checks of `tests/loom.sh`). |
 //!
 //! # Tests
 //!
@@ -74,15 +74,33 @@
 //! | R7 | `r07_a_wait_that_panics_leaves_no_place_in_the_line` | `tests/endings.rs` |
 //! | R7 | `r07_an_ask_that_is_polled_again_panics_and_does_not_hang` | `tests/endings.rs` |
 //! | R7 | `r07_a_waker_may_use_the_actor_when_it_is_dropped` | `tests/endings.rs` |
+//! | R7 | `r07_a_nested_ask_of_a_queued_handler_inherits_its_deadline` | `tests/deadlines.rs` |
+//! | R7 | `r07_a_nested_ask_of_a_handler_in_place_inherits_its_deadline` | `tests/deadlines.rs` |
+//! | R7 | `r07_a_handler_that_was_suspended_still_has_its_deadline` | `tests/deadlines.rs` |
+//! | R7 | `r07_a_limit_of_ones_own_goes_before_the_inherited_one` | `tests/deadlines.rs` |
+//! | R7 | `r07_the_last_limit_that_was_set_counts` | `tests/deadlines.rs` |
+//! | R7 | `r07_a_deadline_goes_through_every_actor_on_the_way` | `tests/deadlines.rs` |
+//! | R7 | `r07_a_handler_without_a_deadline_hands_none_on` | `tests/deadlines.rs` |
 //! | R8 | `r08_waiting_for_oneself_is_an_error` | `tests/asks.rs` |
 //! | R8 | `r08_asking_another_actor_is_no_deadlock` | `tests/asks.rs` |
 //! | R8 | `r08_asking_oneself_through_a_route_is_an_error` | `tests/registry/routes.rs` |
+//! | R8 | `r08_awaiting_ones_own_pending_reply_is_an_error` | `tests/enqueue.rs` |
+//! | R8 | `r08_a_circle_of_asks_is_logged_by_name_once` | `tests/circles.rs` |
+//! | R8 | `r08_a_circle_through_a_route_is_logged` | `tests/circles.rs` |
+//! | R8 | `r08_a_circle_of_waits_for_room_is_logged` | `tests/circles.rs` |
+//! | R8 | `r08_a_circle_of_direct_calls_is_logged` | `tests/circles.rs` |
+//! | R8 | `r08_who_asks_back_after_the_answer_is_in_no_circle` | `tests/circles.rs` |
 //! | R9 | `r09_a_token_answers` | `tests/replies.rs` |
 //! | R9 | `r09_a_dropped_token_answers_no_reply` | `tests/replies.rs` |
 //! | R9 | `r09_a_token_may_move_into_a_task` | `tests/replies.rs` |
 //! | R9 | `r09_a_token_may_move_into_another_message` | `tests/replies.rs` |
 //! | R9 | `r09_a_token_dropped_by_a_panic_answers_panicked` | `tests/replies.rs` |
 //! | R9 | `r09_a_token_that_outlives_its_actor_answers_no_reply_when_dropped` | `tests/replies.rs` |
+//! | R9 | `r09_an_enqueued_ask_is_accepted_now_and_answered_later` | `tests/enqueue.rs` |
+//! | R9 | `r09_an_enqueued_ask_waits_for_room_under_its_limit_and_keeps_it` | `tests/enqueue.rs` |
+//! | R9 | `r09_a_pending_reply_that_is_dropped_abandons_what_is_queued` | `tests/enqueue.rs` |
+//! | R9 | `r09_an_enqueued_ask_of_an_idle_actor_runs_in_the_actors_task` | `tests/enqueue.rs` |
+//! | R9 | `r09_a_token_knows_its_deadline_and_whether_its_asker_has_gone` | `tests/replies.rs` |
 //! | R10 | `r10_a_batch_takes_what_is_there_up_to_its_limit` | `tests/replies.rs` |
 //! | R10 | `r10_a_batch_ends_where_another_type_begins` | `tests/replies.rs` |
 //! | R10 | `r10_each_member_is_answered_separately` | `tests/replies.rs` |
@@ -183,6 +201,7 @@
 //! | R16 | `r16_stop_gives_back_what_is_queued` | `tests/backpressure.rs` |
 //! | R16 | `r16_an_actor_that_failed_for_good_accepts_nothing_while_it_stops` | `tests/endings.rs` |
 //! | R16 | `r16_a_context_ends_its_actor_from_outside_while_it_is_idle` | `tests/endings.rs` |
+//! | R16 | `r16_any_schedule_of_senders_and_ends_conserves_every_message` | `tests/schedules.rs` |
 //! | R16 | `r16_messages_behind_a_handler_that_never_yields_are_given_back` | `tests/endings.rs` |
 //! | R16 | `r16_the_report_says_who_had_to_be_stopped` | `tests/endings.rs` |
 //! | R16 | `r16_tasks_of_an_actor_end_after_it_has_failed` | `tests/endings.rs` |
@@ -215,6 +234,21 @@
 //! | R18 | `r18_a_blocked_thread_is_told_what_became_of_its_ask` | `tests/blocking.rs` |
 //! | R18 | `r18_a_blocking_send_inside_a_runtime_is_an_error_and_gives_the_message_back` | `tests/blocking.rs` |
 //! | R19 | `r19_counts_are_exact_at_every_instant` | `tests/messages.rs` |
+//! | R22 | `r22_the_same_handlers_answer_in_place_and_hooks_run` | `tests/direct.rs` |
+//! | R22 | `r22_started_runs_with_the_first_call` | `tests/direct.rs` |
+//! | R22 | `r22_callers_take_turns_in_the_order_in_which_they_came` | `tests/direct.rs` |
+//! | R22 | `r22_a_handler_whose_caller_has_gone_runs_on` | `tests/direct.rs` |
+//! | R22 | `r22_a_timeout_takes_back_what_waits_and_lets_run_what_runs` | `tests/direct.rs` |
+//! | R22 | `r22_a_kill_reaches_a_handler_that_waits` | `tests/direct.rs` |
+//! | R22 | `r22_a_panic_is_the_askers_answer_and_ends_a_plain_actor` | `tests/direct.rs` |
+//! | R22 | `r22_a_supervised_actor_comes_back` | `tests/direct.rs` |
+//! | R22 | `r22_an_actor_ends_with_its_last_owner` | `tests/direct.rs` |
+//! | R22 | `r22_an_actor_whose_start_fails_handles_nothing` | `tests/direct.rs` |
+//! | R22 | `r22_actors_that_call_each_other_compile_and_one_that_calls_itself_is_told` | `tests/direct.rs` |
+//! | R22 | `r22_tokens_may_answer_later` | `tests/direct.rs` |
+//! | R22 | `r22_any_schedule_of_calls_drops_and_ends_keeps_the_account` | `tests/direct.rs` |
+//! | R22 | `r22_a_runtime_that_goes_away_ends_the_actor` | `tests/direct.rs` |
+//! | R23 | `r23_asks_in_place_survive_every_end` | `tests/schedules.rs` |
 //!
 //! # The orchestration
 //!

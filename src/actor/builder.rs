@@ -2,11 +2,11 @@
 
 use super::run::Runner;
 use super::shared::{Anchor, Life, Shared};
-use super::{Actor, ActorId, Context, Dispatch, Exit, Handle, Level};
+use super::{Actor, ActorId, Context, Direct, Dispatch, Exit, Handle, Level};
 use crate::mailbox::MailboxStats;
 use crate::supervision::{Group, RestartPolicy};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// How many messages may wait in a mailbox unless said otherwise.
@@ -242,6 +242,29 @@ impl<A: Actor> Builder<A> {
         seat.runner(self.mould, self.limits, None)
             .spawn(self.dispatch, &runtime);
         Ok(handle)
+    }
+}
+
+impl<A: Actor> Builder<A> {
+    /// The actor without a mailbox and without a task: its handlers run in its callers' tasks. The capacity
+    /// and [`Dispatch`] mean nothing to it.
+    ///
+    /// # Errors
+    /// [`SpawnError::NoRuntime`] outside a tokio runtime, on which it ends what its callers leave half-done.
+    pub fn direct(self) -> Result<Direct<A>, SpawnError> {
+        let name = self.name.unwrap_or_else(|| self.mould.name());
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return Err(SpawnError::NoRuntime { actor: name });
+        };
+        let (shared, tenancy) = Shared::new(name, 1);
+        let shared = Arc::new(shared);
+        let ctx = Context {
+            shared: Arc::clone(&shared),
+            anchor: Weak::new(),
+        };
+        let runner = Runner::vacant(Arc::clone(&shared), tenancy);
+        let runner = runner.occupied(self.mould, self.limits, None, ctx);
+        Ok(Direct::new(shared, runner, runtime))
     }
 }
 

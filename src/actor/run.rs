@@ -167,6 +167,49 @@ impl<A: Actor> Runner<A> {
         drop(runtime.spawn(self));
     }
 
+    /// For an actor that has no task: goes on until it can take a message (true), or has ended (false).
+    pub(super) fn poll_idle(&mut self, cx: &mut task::Context<'_>) -> Poll<bool> {
+        while self.tenancy.is_some() {
+            match self.step(cx) {
+                Poll::Ready(Some(reason)) => self.finish(reason),
+                Poll::Ready(None) => {}
+                Poll::Pending if self.idle().is_some() => return Poll::Ready(true),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(false)
+    }
+
+    /// Whether it has come to its end.
+    #[inline]
+    pub(super) const fn has_ended(&self) -> bool {
+        self.tenancy.is_none()
+    }
+
+    /// Whether a handler runs.
+    pub(super) fn is_handling(&mut self) -> bool {
+        matches!(self.phase, Phase::Serving)
+            && hold(&self.shared, &mut self.tenancy)
+                .is_some_and(|mut hold| hold.seat().running().is_some())
+    }
+
+    /// The turn, if a message can be handled now.
+    #[inline]
+    pub(super) fn idle(&mut self) -> Option<Hold<'_, Resident<A>>> {
+        if !matches!(self.phase, Phase::Serving) {
+            return None;
+        }
+        let mut hold = hold(&self.shared, &mut self.tenancy)?;
+        let mailbox = hold.mailbox();
+        let open = mailbox.level() == Level::Open && !mailbox.is_let_out();
+        let ready = open
+            && hold
+                .seat()
+                .state()
+                .is_some_and(|seated| seated.left.is_none());
+        ready.then_some(hold)
+    }
+
     fn limits(&self) -> Limits {
         self.limits.as_deref().copied().unwrap_or_default()
     }

@@ -25,7 +25,7 @@
 //! - what is undecided when the handler has ended is decided by the run loop ([`Witness::conclude`]).
 
 use super::queue::Header;
-use super::sync::{AtomicU32, Ordering, UnsafeCell};
+use super::sync::{AtomicU32, Ordering, Track, UnsafeCell};
 use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -89,12 +89,14 @@ pub(crate) enum Expiry<M, R> {
 #[repr(C)]
 pub(crate) struct Cell<M, R> {
     /// First, so that a pointer to the header is a pointer to the cell.
-    header: Header,
+    pub(super) header: Header,
     state: AtomicU32,
     refs: AtomicU32,
     deadline: Option<Instant>,
     waker: UnsafeCell<Option<Waker>>,
     body: UnsafeCell<Body<M, R>>,
+    /// Of no size but under loom.
+    _allocated: Track<()>,
 }
 
 enum Body<M, R> {
@@ -225,6 +227,7 @@ impl<M, R> Counted<M, R> {
             deadline,
             waker: UnsafeCell::new(None),
             body: UnsafeCell::new(body),
+            _allocated: Track::new(()),
         });
         NonNull::from(Box::leak(cell))
     }
@@ -447,6 +450,23 @@ impl<M, R> Receipt<M, R> {
         }
         // SAFETY: `DONE` was seen, and this side has not set `GONE`: it does so only when it is used up.
         Poll::Ready(unsafe { cell.take_answer() })
+    }
+
+    /// Tells whether the actor still has it in its hands to answer: the message is queued or being handled, and its
+    /// token has not gone elsewhere.
+    #[cfg(debug_assertions)]
+    pub(crate) fn watch(&self) -> impl Fn() -> bool + Send + use<M, R>
+    where
+        M: Send,
+        R: Send,
+    {
+        let cell = self.0.clone();
+        move || cell.state() & (DONE | DECIDED | GONE) == 0
+    }
+
+    /// Whether the actor has not taken the message yet.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.0.state() & CLAIMED == 0
     }
 
     /// The asker's time is up: a queued message comes back and will be skipped.

@@ -122,6 +122,12 @@ impl<S: Send + 'static> Mailbox<S> {
         self.turn.notify();
     }
 
+    /// Whether a caller of [`poll_reserve`](Self::poll_reserve) still stands in line.
+    #[cfg(debug_assertions)]
+    pub(crate) fn still_waits(&self, ticket: Ticket) -> bool {
+        self.slots.still_waits(ticket)
+    }
+
     /// Gives a reserved slot back, to the longest waiter if there is one.
     pub(crate) fn release(&self) {
         self.slots.release();
@@ -157,10 +163,9 @@ impl<S: Send + 'static> Mailbox<S> {
     fn is_quiet(&self) -> bool {
         let popped = self.counters.popped();
         let look = self.slots.look();
-        look.accepted(popped) == popped
-            && !look.is_closed()
-            && !self.is_let_out()
-            && self.level() == Level::Open
+        // Not the level: who raises it closes the mailbox and then gives notice. Until then there would be nothing
+        // to do about it, again and again.
+        look.accepted(popped) == popped && !look.is_closed() && !self.is_let_out()
     }
 
     // ---- control ----
@@ -375,6 +380,12 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
         unsafe { self.mailbox.seat.take() }
     }
 
+    /// A message is handled that never was queued. It counts as running until it is settled.
+    #[inline]
+    pub(crate) fn begin(&self) {
+        self.mailbox.counters.begin_in_place();
+    }
+
     /// Takes the oldest message, which frees its slot. It counts as running until it is settled. `None` if
     /// there is none, or its sender is still on the way in ([`Mailbox::has_queued`] tells which), or the queue
     /// was seized.
@@ -471,6 +482,12 @@ impl<S: Send + 'static> Seizure<'_, S> {
 pub(crate) struct Loan<'a, S: 'static>(Hold<'a, S>);
 
 impl<'a, S: Send + 'static> Loan<'a, S> {
+    /// The turn.
+    #[inline]
+    pub(crate) const fn hold(&mut self) -> &mut Hold<'a, S> {
+        &mut self.0
+    }
+
     /// The seat.
     #[inline]
     pub(crate) fn seat(&mut self) -> Seated<'_, S> {
@@ -483,10 +500,10 @@ impl<'a, S: Send + 'static> Loan<'a, S> {
         self.0.mailbox.is_quiet()
     }
 
-    /// A message is handled that never was queued. It counts as running until it is settled.
+    /// See [`Hold::begin`].
     #[inline]
     pub(crate) fn begin(&self) {
-        self.0.mailbox.counters.begin_in_place();
+        self.0.begin();
     }
 
     /// The actor is idle again. `Some` if its task has gone meanwhile: the caller then ends the actor.

@@ -39,7 +39,10 @@
 mod account;
 mod cell;
 mod envelope;
+mod layout;
 mod level;
+#[cfg(all(test, postroom_loom))]
+mod loom_tests;
 #[expect(clippy::module_inception)] // the parts put together
 mod mailbox;
 mod queue;

@@ -56,6 +56,12 @@ impl Line {
         true
     }
 
+    /// Whether the ticket still waits.
+    #[cfg(debug_assertions)]
+    pub(super) fn has(&mut self, ticket: Ticket) -> bool {
+        self.find(ticket).is_some()
+    }
+
     /// Leaves the line; false if the ticket was not in it. Its waker goes to `replaced`.
     pub(super) fn leave(&mut self, ticket: Ticket, replaced: &mut Option<Waker>) -> bool {
         let Some((waiting, at)) = self.find(ticket) else {
