@@ -369,6 +369,7 @@
 //! | O12 | `large_results_are_kept` | `src/orchestration/store/conformance/completions.rs` |
 //! | O12 | `odd_text_comes_back_unchanged` | `src/orchestration/store/conformance/submission.rs` |
 //! | O12 | `o12_a_hundred_completions_at_once_share_their_commits` | `tests/sqlite/commits.rs` |
+//! | O12 | `o12_a_workflow_costs_a_commit_for_each_step_and_one` | `tests/sqlite/costs.rs` |
 //! | O12 | `o12_intents_of_all_kinds_share_a_commit` | `tests/sqlite/commits.rs` |
 //! | O12 | `o12_a_newer_schema_is_refused_and_left_alone` | `tests/sqlite/opening.rs` |
 //! | O12 | `o12_a_lock_held_too_long_is_a_typed_error_and_readers_go_on` | `tests/sqlite/sharing.rs` |
