@@ -28,6 +28,9 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
     deadline: Option<Instant>,
     cx: &mut Context<'_>,
 ) -> Result<Begun<M>, M> {
+    if M::REDELIVERY.is_wanted() {
+        return Err(message);
+    }
     let auto = match shared.dispatch() {
         Dispatch::Queue => return Err(message),
         Dispatch::InPlace => false,
@@ -149,7 +152,7 @@ fn break_off<A: Actor>(loan: &mut Loan<'_, Resident<A>>, guard: &Guarded, text: 
 }
 
 #[cold]
-fn leave<A: Actor>(loan: &mut Loan<'_, Resident<A>>, note: impl FnOnce(&mut Left)) {
+fn leave<A: Actor>(loan: &mut Loan<'_, Resident<A>>, note: impl FnOnce(&mut Left<A>)) {
     if let Some(resident) = loan.seat().state() {
         note(resident.left.get_or_insert_default());
     }

@@ -12,6 +12,7 @@ use super::builder::{Limits, Mould};
 use super::exit::{Exit, Hook, HookProblem, StopReason, Trouble};
 use super::guard::{Guarded, guarded, panic_text};
 use super::hook::{Started, Stopped};
+use super::redelivery::Kept;
 use super::resident::Resident;
 use super::shared::Shared;
 use super::{Actor, Context, Dispatch, Level};
@@ -48,6 +49,8 @@ struct Again<A: Actor> {
     failures: Intensity,
     ctx: Context<A>,
     group: Option<Grouped>,
+    /// The message that panicked, if it is to be handled again.
+    kept: Option<Box<dyn Kept<A>>>,
 }
 
 /// The actor's place in a group of actors that are restarted together.
@@ -61,6 +64,8 @@ struct Grouped {
 struct Problems {
     listed: Vec<HookProblem>,
     further: u64,
+    panics: Vec<(&'static str, u64)>,
+    set_aside: Vec<(&'static str, u64)>,
 }
 
 type Timer = Option<Pin<Box<Sleep>>>;
@@ -145,6 +150,7 @@ impl<A: Actor> Runner<A> {
                 policy,
                 failures: policy.counter(),
                 group: group.map(join),
+                kept: None,
                 ctx: ctx.clone(),
             }));
         }
@@ -215,7 +221,7 @@ impl<A: Actor> Runner<A> {
             }
             Phase::Pausing(mut timer) => {
                 if self.shared.mailbox.level() < Level::Stop
-                    && !self.shared.has_nothing_left()
+                    && !self.has_nothing_left()
                     && timer.as_mut().poll(cx).is_pending()
                 {
                     self.phase = Phase::Pausing(timer);
@@ -231,7 +237,7 @@ impl<A: Actor> Runner<A> {
             Phase::Regrouping => {
                 let waits = |group: &mut Grouped| group.membership.poll_start(cx).is_pending();
                 if self.shared.mailbox.level() < Level::Stop
-                    && !self.shared.has_nothing_left()
+                    && !self.has_nothing_left()
                     && self.group().is_some_and(waits)
                 {
                     self.phase = Phase::Regrouping;
@@ -302,7 +308,10 @@ impl<A: Actor> Runner<A> {
         }
         let gauge = matches!(self.shared.dispatch(), Dispatch::Auto).then_some(&self.shared.gauge);
         let limit = self.limits.as_deref().copied().unwrap_or_default().stop;
-        let mut group = self.again.as_mut().and_then(|again| again.group.as_mut());
+        let (mut group, mut kept) = match &mut self.again {
+            Some(again) => (again.group.as_mut(), Some(&mut again.kept)),
+            None => (None, None),
+        };
         // Set for a handler that starts in this poll and is measured.
         let mut begun = None;
         loop {
@@ -344,6 +353,24 @@ impl<A: Actor> Runner<A> {
                     &Ending::Panicked(ending),
                     &mut self.problems,
                 );
+                let left = hold.seat().state().and_then(|it| it.left.take());
+                if let Some(left) = left {
+                    let set_aside = match (left.kept, &mut kept) {
+                        (Some(message_kept), Some(place)) => {
+                            **place = Some(message_kept);
+                            None
+                        }
+                        // An actor that is a plain value does not come back.
+                        (Some(message_kept), None) => {
+                            message_kept.give_up(mailbox);
+                            Some(message)
+                        }
+                        (None, _) => left.set_aside,
+                    };
+                    if let Some(message) = set_aside {
+                        set_message_aside(&self.shared, &mut self.problems, message);
+                    }
+                }
                 return Poll::Ready(Ended::Panicked { message, text });
             }
             if mailbox.take_let_out() {
@@ -354,6 +381,10 @@ impl<A: Actor> Runner<A> {
             }
             if group.as_ref().is_some_and(|it| it.membership.is_asked()) {
                 return Poll::Ready(Ended::Regroups);
+            }
+            if let Some(first) = kept.as_mut().and_then(|kept| kept.take()) {
+                first.start(&mut hold);
+                continue;
             }
             // A flooded mailbox gives way to other tasks like any tokio resource.
             let budget = ready!(poll_proceed(cx));
@@ -384,11 +415,17 @@ impl<A: Actor> Runner<A> {
         let ended = match ended {
             // Whatever its group wants, it will not come back.
             Ended::Regroups if self.shared.mailbox.level() >= Level::Stop => &Ended::Asked,
-            Ended::Regroups if self.shared.has_nothing_left() => &Ended::Drained,
+            Ended::Regroups if self.has_nothing_left() => &Ended::Drained,
             other => other,
         };
         // Decided first, so that an actor which will not come back accepts nothing while it stops.
         let decision = self.decide(ended);
+        if let Ended::Panicked { message, .. } = ended {
+            self.count_panic(message);
+        }
+        if matches!(decision, Decision::End(_)) {
+            self.give_up_kept();
+        }
         if has_started {
             let reason = self.reason(ended);
             if let Some(mut hold) = hold(&self.shared, &mut self.tenancy)
@@ -442,7 +479,7 @@ impl<A: Actor> Runner<A> {
 
     /// After the pause before a restart.
     fn come_back(&mut self) -> Option<StopReason> {
-        if self.shared.has_nothing_left() {
+        if self.has_nothing_left() {
             return Some(self.reason(&Ended::Drained));
         }
         if self.shared.mailbox.level() < Level::Stop {
@@ -553,7 +590,7 @@ impl<A: Actor> Runner<A> {
         shared.mailbox.take_let_out();
         // A start that failed before any has worked is the answer to whoever waits for the actor.
         let first_start = matches!(ended, Ended::StartFailed(_)) && !shared.life.is_ready();
-        let over = shared.mailbox.level() >= Level::Stop || shared.has_nothing_left();
+        let over = shared.mailbox.level() >= Level::Stop || self.has_nothing_left();
         let Some(again) = &mut self.again else {
             return Decision::End(reason);
         };
@@ -587,6 +624,7 @@ impl<A: Actor> Runner<A> {
         let Some(tenancy) = self.tenancy.take() else {
             return;
         };
+        self.give_up_kept();
         // The factory may hold handles of others, which need not wait for this task's end.
         let again = self.again.take();
         if reason.is_failure()
@@ -624,6 +662,40 @@ impl<A: Actor> Runner<A> {
             hold(&self.shared, &mut self.tenancy).and_then(|mut hold| hold.seat().stand());
         if let Err(text) = guarded(self.shared.id(), || drop(resident)) {
             self.note(in_drop(text));
+        }
+    }
+
+    /// Whether the actor is to drain, and no message waits in any way.
+    fn has_nothing_left(&self) -> bool {
+        let kept = self.again.as_ref().is_some_and(|it| it.kept.is_some());
+        !kept && self.shared.has_nothing_left()
+    }
+
+    /// A message that was to be handled again will not be.
+    fn give_up_kept(&mut self) {
+        let kept = self.again.as_mut().and_then(|again| again.kept.take());
+        let Some(kept) = kept else { return };
+        let shared = Arc::clone(&self.shared);
+        let message = kept.message();
+        if let Err(text) = guarded(shared.id(), || kept.give_up(&shared.mailbox)) {
+            self.note(in_drop(text));
+        }
+        set_message_aside(&shared, &mut self.problems, message);
+    }
+
+    fn count_panic(&mut self, message: &'static str) {
+        let panics = &mut self.problems.get_or_insert_default().panics;
+        let times = count(panics, message);
+        if times > 1 && times.is_power_of_two() {
+            let shared = &self.shared;
+            let _ = guarded(shared.id(), || {
+                tracing::error!(
+                    actor = &*shared.name,
+                    message,
+                    times,
+                    "messages of one type make the actor panic again and again"
+                );
+            });
         }
     }
 
@@ -734,6 +806,8 @@ fn end<A: Actor>(
     }
     let problems = problems.map(|boxed| *boxed).unwrap_or_default();
     let exit = Arc::new(Exit {
+        panics: problems.panics,
+        set_aside: problems.set_aside,
         problems: problems.listed,
         further_problems: problems.further,
         ..report(shared, reason)
@@ -753,6 +827,31 @@ fn end<A: Actor>(
 #[cold]
 pub(super) fn end_in_place_of_task<A: Actor>(hold: Hold<'_, Resident<A>>, shared: &Arc<Shared<A>>) {
     end(hold, shared, StopReason::RuntimeGone, None);
+}
+
+fn set_message_aside<A: Actor>(
+    shared: &Shared<A>,
+    problems: &mut Option<Box<Problems>>,
+    message: &'static str,
+) {
+    count(&mut problems.get_or_insert_default().set_aside, message);
+    let _ = guarded(shared.id(), || {
+        tracing::error!(
+            actor = &*shared.name,
+            message,
+            "a message is set aside: its handler panicked as often as it may be handled again"
+        );
+    });
+}
+
+/// Counts one more, and returns how many there are.
+fn count(counts: &mut Vec<(&'static str, u64)>, message: &'static str) -> u64 {
+    if let Some((_, times)) = counts.iter_mut().find(|(name, _)| *name == message) {
+        *times += 1;
+        return *times;
+    }
+    counts.push((message, 1));
+    1
 }
 
 fn note(problems: &mut Option<Box<Problems>>, problem: HookProblem) {
@@ -779,6 +878,8 @@ fn report<A: Actor>(shared: &Shared<A>, reason: StopReason) -> Exit {
         reason,
         account: shared.mailbox.account(),
         undelivered: lock(&shared.undelivered).clone(),
+        panics: Vec::new(),
+        set_aside: Vec::new(),
         problems: Vec::new(),
         further_problems: 0,
         abandoned_handler: false,
