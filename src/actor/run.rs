@@ -10,26 +10,25 @@
 
 use super::builder::{Limits, Mould};
 use super::exit::{Exit, Hook, HookProblem, StopReason, Trouble};
+use super::grouped::Grouped;
 use super::guard::{Guarded, guarded, panic_text};
 use super::hook::{Started, Stopped};
+use super::problems::{Problems, count_panic, note, set_message_aside};
 use super::redelivery::Kept;
 use super::resident::Resident;
 use super::shared::Shared;
 use super::{Actor, Context, Dispatch, Level};
 use crate::mailbox::{Ending, Guard, Hold, Tenancy, lock};
-use crate::supervision::{Group, Intensity, Membership, Peer, RestartPolicy};
+use crate::supervision::{Group, Intensity, RestartPolicy};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 use tokio::task::coop::poll_proceed;
 use tokio::time::Sleep;
-
-/// How many hook problems a report lists.
-const MAX_PROBLEMS: usize = 16;
 
 /// Everything an actor's task owns. Dropped before its end, because its runtime is gone or it was
 /// never started, it still gives every message back and writes the report.
@@ -51,21 +50,6 @@ struct Again<A: Actor> {
     group: Option<Grouped>,
     /// The message that panicked, if it is to be handled again.
     kept: Option<Box<dyn Kept<A>>>,
-}
-
-/// The actor's place in a group of actors that are restarted together.
-struct Grouped {
-    membership: Membership,
-    /// Runs while a handler is to finish because the incarnation has been asked to end.
-    patience: Timer,
-}
-
-#[derive(Default)]
-struct Problems {
-    listed: Vec<HookProblem>,
-    further: u64,
-    panics: Vec<(&'static str, u64)>,
-    set_aside: Vec<(&'static str, u64)>,
 }
 
 type Timer = Option<Pin<Box<Sleep>>>;
@@ -137,19 +121,11 @@ impl<A: Actor> Runner<A> {
         ctx: Context<A>,
     ) -> Self {
         if let Some((factory, policy)) = mould.again {
-            let shared = &self.shared;
-            let join = |group: &Arc<Group>| {
-                let peer: Weak<Shared<A>> = Arc::downgrade(shared);
-                Grouped {
-                    membership: group.join(Arc::clone(&shared.name), peer),
-                    patience: None,
-                }
-            };
             self.again = Some(Box::new(Again {
                 factory,
                 policy,
                 failures: policy.counter(),
-                group: group.map(join),
+                group: group.map(|group| Grouped::join(group, &self.shared)),
                 kept: None,
                 ctx: ctx.clone(),
             }));
@@ -353,24 +329,7 @@ impl<A: Actor> Runner<A> {
                     &Ending::Panicked(ending),
                     &mut self.problems,
                 );
-                let left = hold.seat().state().and_then(|it| it.left.take());
-                if let Some(left) = left {
-                    let set_aside = match (left.kept, &mut kept) {
-                        (Some(message_kept), Some(place)) => {
-                            **place = Some(message_kept);
-                            None
-                        }
-                        // An actor that is a plain value does not come back.
-                        (Some(message_kept), None) => {
-                            message_kept.give_up(mailbox);
-                            Some(message)
-                        }
-                        (None, _) => left.set_aside,
-                    };
-                    if let Some(message) = set_aside {
-                        set_message_aside(&self.shared, &mut self.problems, message);
-                    }
-                }
+                keep(&mut hold, &self.shared, &mut self.problems, kept, message);
                 return Poll::Ready(Ended::Panicked { message, text });
             }
             if mailbox.take_let_out() {
@@ -421,7 +380,7 @@ impl<A: Actor> Runner<A> {
         // Decided first, so that an actor which will not come back accepts nothing while it stops.
         let decision = self.decide(ended);
         if let Ended::Panicked { message, .. } = ended {
-            self.count_panic(message);
+            count_panic(&self.shared, &mut self.problems, message);
         }
         if matches!(decision, Decision::End(_)) {
             self.give_up_kept();
@@ -450,7 +409,7 @@ impl<A: Actor> Runner<A> {
                     tracing::warn!(actor = &*self.shared.name, %reason, "restarting");
                 });
                 if let Some(group) = self.group() {
-                    group.patience = None;
+                    group.relax();
                     group.membership.is_down();
                 }
                 self.phase = Phase::Regrouping;
@@ -458,7 +417,7 @@ impl<A: Actor> Runner<A> {
             }
         };
         if let Some(group) = self.group() {
-            group.patience = None;
+            group.relax();
             group.membership.has_failed();
         }
         let shared = &self.shared;
@@ -683,22 +642,6 @@ impl<A: Actor> Runner<A> {
         set_message_aside(&shared, &mut self.problems, message);
     }
 
-    fn count_panic(&mut self, message: &'static str) {
-        let panics = &mut self.problems.get_or_insert_default().panics;
-        let times = count(panics, message);
-        if times > 1 && times.is_power_of_two() {
-            let shared = &self.shared;
-            let _ = guarded(shared.id(), || {
-                tracing::error!(
-                    actor = &*shared.name,
-                    message,
-                    times,
-                    "messages of one type make the actor panic again and again"
-                );
-            });
-        }
-    }
-
     fn note(&mut self, problem: HookProblem) {
         note(&mut self.problems, problem);
     }
@@ -731,35 +674,6 @@ impl<A: Actor> Drop for Runner<A> {
     }
 }
 
-impl Grouped {
-    /// Whether a handler that waits has to be dropped, because the incarnation was asked to end too long ago.
-    fn is_out_of_patience(&mut self, limit: Duration, cx: &mut task::Context<'_>) -> bool {
-        if !self.membership.is_asked() {
-            return false;
-        }
-        let patience = &mut self.patience;
-        // Without a clock there is no patience.
-        let passed = catch_unwind(AssertUnwindSafe(|| {
-            patience
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)))
-                .as_mut()
-                .poll(cx)
-                .is_ready()
-        }));
-        passed.unwrap_or(true)
-    }
-}
-
-impl<A: Actor> Peer for Shared<A> {
-    fn look(&self) {
-        self.mailbox.interrupt();
-    }
-
-    fn stop(&self) {
-        self.raise(Level::Stop);
-    }
-}
-
 /// The turn, if no asker has it.
 #[inline]
 fn hold<'a, A: Actor>(
@@ -785,6 +699,35 @@ fn end_running<A: Actor>(
     }
     if let Err(text) = guard.call(|| hold.seat().clear()) {
         note(problems, in_drop(text));
+    }
+}
+
+/// After a panic: keeps the message that is to be handled again.
+#[cold]
+fn keep<A: Actor>(
+    hold: &mut Hold<'_, Resident<A>>,
+    shared: &Shared<A>,
+    problems: &mut Option<Box<Problems>>,
+    place: Option<&mut Option<Box<dyn Kept<A>>>>,
+    message: &'static str,
+) {
+    let Some(left) = hold.seat().state().and_then(|it| it.left.take()) else {
+        return;
+    };
+    let set_aside = match (left.kept, place) {
+        (Some(kept), Some(place)) => {
+            *place = Some(kept);
+            return;
+        }
+        (Some(kept), None) => {
+            // An actor that is a plain value does not come back.
+            kept.give_up(&shared.mailbox);
+            Some(message)
+        }
+        (None, _) => left.set_aside,
+    };
+    if let Some(message) = set_aside {
+        set_message_aside(shared, problems, message);
     }
 }
 
@@ -827,40 +770,6 @@ fn end<A: Actor>(
 #[cold]
 pub(super) fn end_in_place_of_task<A: Actor>(hold: Hold<'_, Resident<A>>, shared: &Arc<Shared<A>>) {
     end(hold, shared, StopReason::RuntimeGone, None);
-}
-
-fn set_message_aside<A: Actor>(
-    shared: &Shared<A>,
-    problems: &mut Option<Box<Problems>>,
-    message: &'static str,
-) {
-    count(&mut problems.get_or_insert_default().set_aside, message);
-    let _ = guarded(shared.id(), || {
-        tracing::error!(
-            actor = &*shared.name,
-            message,
-            "a message is set aside: its handler panicked as often as it may be handled again"
-        );
-    });
-}
-
-/// Counts one more, and returns how many there are.
-fn count(counts: &mut Vec<(&'static str, u64)>, message: &'static str) -> u64 {
-    if let Some((_, times)) = counts.iter_mut().find(|(name, _)| *name == message) {
-        *times += 1;
-        return *times;
-    }
-    counts.push((message, 1));
-    1
-}
-
-fn note(problems: &mut Option<Box<Problems>>, problem: HookProblem) {
-    let problems = problems.get_or_insert_default();
-    if problems.listed.len() < MAX_PROBLEMS {
-        problems.listed.push(problem);
-    } else {
-        problems.further += 1;
-    }
 }
 
 const fn in_drop(text: Arc<str>) -> HookProblem {
