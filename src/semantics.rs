@@ -20,7 +20,7 @@
 //! | R11 | yes | `started` and `stopped` have deadlines. `stopped` runs once for every `started` that returned `Ok`, also after a panic or a kill, and the next incarnation starts only after it. |
 //! | R12 | yes | A handler's error is the asker's answer and stops nothing. A panic ends no other actor; a panic in a hook, a drop or a payload is reported and hangs nothing. (A build with `panic = "abort"` has no isolation.) |
 //! | R13 | yes | Permanent and transient actors come from a factory, temporary ones are plain values. Intensity in a sliding window, backoff with full jitter; an outside stop is final. A critical actor that fails for good shuts its registry down. Groups restart together, one-for-all or rest-for-one: siblings finish their handler within their stop deadline, end in reverse order and start in order. |
-//! | R14 | in part | The mailbox, its messages, its waiting senders and all handles survive a restart; the message that panicked is consumed. Not yet: redelivery, reports of repeated panics. |
+//! | R14 | yes | The mailbox, its messages, its waiting senders and all handles survive a restart; the message that panicked is consumed. A type may have its messages handled again, at most n times, before all others; then they are set aside and reported. Repeated panics of one type are reported. |
 //! | R15 | yes | All mailboxes exist before the first start; actors start in order, each ready before the next; a failed start rolls back in reverse. Names, routes and declared sends are checked. A dropped registry stops its actors and warns. Actors are added and removed while the registry runs, without trace. |
 //! | R16 | yes | `drain`, `stop` and `kill`; levels only rise. A shutdown closes the routes at once and each mailbox in its turn, in reverse order, under deadlines, in a task of its own. Every accepted message is accounted for. |
 //! | R17 | yes | An actor that no registry holds drains when its last handle, recipient, permit and pending send are gone. `closed` is repeatable and carries the account. Handles have a name, an id, `Eq`, `Hash` and `Debug`. |
@@ -165,6 +165,15 @@
 //! | R14 | `r14_senders_that_wait_for_room_survive_a_restart` | `tests/restarts.rs` |
 //! | R14 | `r14_a_drain_goes_on_across_restarts` | `tests/restarts.rs` |
 //! | R14 | `r14_a_drain_with_nothing_left_restarts_nothing` | `tests/restarts.rs` |
+//! | R14 | `r14_a_message_may_be_handled_again_before_all_others` | `tests/redelivery.rs` |
+//! | R14 | `r14_a_message_that_panics_too_often_is_set_aside_and_reported` | `tests/redelivery.rs` |
+//! | R14 | `r14_a_drain_handles_again_what_panicked` | `tests/redelivery.rs` |
+//! | R14 | `r14_without_a_next_incarnation_a_message_is_set_aside` | `tests/redelivery.rs` |
+//! | R14 | `r14_a_message_whose_asker_has_gone_is_not_handled_again` | `tests/redelivery.rs` |
+//! | R14 | `r14_a_clone_that_panics_is_a_panic_of_the_handler` | `tests/redelivery.rs` |
+//! | R14 | `r14_a_kill_cancels_a_message_that_is_handled_again` | `tests/redelivery.rs` |
+//! | R14 | `r14_repeated_panics_of_one_type_are_in_the_report` | `tests/redelivery.rs` |
+//! | R14 | `r14_messages_that_are_handled_again_are_all_accounted_for` | `tests/redelivery.rs` |
 //! | R15 | `r15_sends_to_earlier_actors_are_in_order` | `src/registry/order.rs` |
 //! | R15 | `r15_a_send_to_a_later_actor_is_refused` | `src/registry/order.rs` |
 //! | R15 | `r15_a_circle_of_sends_is_named` | `src/registry/order.rs` |
@@ -194,7 +203,7 @@
 //! | R15 | `r15_a_removal_that_a_shutdown_overtakes_is_in_both_reports` | `tests/registry/change.rs` |
 //! | R15 | `r15_a_critical_actor_added_at_run_time_shuts_the_registry_down` | `tests/registry/change.rs` |
 //! | R15 | `r15_a_registry_whose_runtime_is_gone_says_so` | `tests/registry/change.rs` |
-//! | R15 | `r15_a_hundred_thousand_actors_come_and_go_without_trace` | `tests/registry/scale.rs` |
+//! | R15 | `r15_actors_come_and_go_without_trace` | `tests/registry/scale.rs` |
 //! | R16 | `r16_an_orchestration_shut_down_under_load_accounts_for_every_message` | `tests/orchestration.rs` |
 //! | R16 | `r16_a_kill_goes_before_a_handler_that_could_go_on` | `tests/asks.rs` |
 //! | R16 | `r16_drain_handles_what_was_accepted_and_closes_to_the_rest` | `tests/backpressure.rs` |

@@ -3,6 +3,7 @@
 use super::exit::HookProblem;
 use super::guard::Guarded;
 use super::handling::{BeginBatch, BeginOne, To};
+use super::redelivery::{BeginAgain, Kept};
 use super::reply::Answer;
 use super::{Actor, ActorId, Context, Message, Receive};
 use crate::mailbox::{Hold, Letter, Mailbox, Outcome, Polled, Return, Revocation, Takes};
@@ -13,17 +14,31 @@ use std::task;
 pub(crate) struct Resident<A: Actor> {
     pub(super) actor: A,
     pub(super) ctx: Context<A>,
-    /// What an asker that ran a handler in its own task leaves to the actor's task.
-    pub(super) left: Option<Box<Left>>,
+    /// What a handler leaves to the actor's task, above all one that an asker ran in its own task.
+    pub(super) left: Option<Box<Left<A>>>,
 }
 
-/// Left by an asker.
-#[derive(Default)]
-pub(crate) struct Left {
+/// Left by a handler.
+pub(crate) struct Left<A: Actor> {
     /// The handler panicked: the message's type, and what the panic said.
     pub(super) panicked: Option<(&'static str, Arc<str>)>,
     /// What went wrong in dropping it.
     pub(super) problems: Vec<HookProblem>,
+    /// It panicked, and its message is to be handled again.
+    pub(super) kept: Option<Box<dyn Kept<A>>>,
+    /// It panicked, and its message, of this type, is not handled again any more.
+    pub(super) set_aside: Option<&'static str>,
+}
+
+impl<A: Actor> Default for Left<A> {
+    fn default() -> Self {
+        Self {
+            panicked: None,
+            problems: Vec::new(),
+            kept: None,
+            set_aside: None,
+        }
+    }
 }
 
 impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
@@ -50,6 +65,15 @@ impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
             } else {
                 To::Nobody
             };
+            if M::REDELIVERY.is_wanted() {
+                let begin = BeginAgain {
+                    message,
+                    to,
+                    deadline,
+                    before: 0,
+                };
+                return hold.seat().start_and_poll(begin, &guard, cx);
+            }
             let begin = BeginOne {
                 message,
                 to,
