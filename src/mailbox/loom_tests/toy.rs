@@ -1,8 +1,8 @@
 //! A state that counts, handlers that may wait, and a task that serves them as an actor's does.
 
 use crate::mailbox::{
-    Account, Duty, Ending, Guard, Hold, InPlace, Letter, Level, Loan, Mailbox, Outcome, Receipt,
-    Return, Revocation, Run, RunInPlace, Start, StartInPlace, Takes, Tenancy, Verdict,
+    Account, Duty, Ending, Guard, Hold, InPlace, Letter, Level, Loan, Mailbox, Outcome, Polled,
+    Receipt, Return, Revocation, Run, RunInPlace, Start, StartInPlace, Takes, Tenancy, Verdict,
 };
 use loom::alloc::Track;
 use loom::cell::UnsafeCell;
@@ -162,17 +162,21 @@ impl RunInPlace for Running<'_> {
 impl Takes<Note> for Toy {
     type Answer = Answer;
 
-    fn open(letter: LetterOf, hold: &mut Hold<'_, Self>) {
+    fn open(letter: LetterOf, hold: &mut Hold<'_, Self>, cx: &mut Context<'_>) -> Polled {
         match letter.claim() {
-            Ok((note, duty)) => hold.seat().start(Begin {
-                note,
-                to: if duty.was_asked() {
+            Ok((note, duty)) => {
+                let to = if duty.was_asked() {
                     To::Asker(duty)
                 } else {
                     To::Nobody
-                },
-            }),
-            Err(why) => hold.mailbox().settle(skipped(why)),
+                };
+                hold.seat()
+                    .start_and_poll(Begin { note, to }, &Unguarded, cx)
+            }
+            Err(why) => {
+                hold.mailbox().settle(skipped(why));
+                Polled::Done(None)
+            }
         }
     }
 
@@ -278,7 +282,11 @@ impl Task {
                 break;
             }
             if let Some(envelope) = hold.pop() {
-                envelope.open(&mut hold);
+                if let Polled::Waits = envelope.open(&mut hold, cx) {
+                    // What it waits for comes at once.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 continue;
             }
             if hold.is_drained() {
