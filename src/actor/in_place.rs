@@ -8,6 +8,7 @@ use super::reply::Answer;
 use super::resident::{Left, Resident};
 use super::run::end_in_place_of_task;
 use super::shared::Shared;
+use super::spans::{self, InSpan};
 use super::target::Begun;
 use super::{Actor, Dispatch, Message, Receive};
 use crate::mailbox::{Ending, Guard, Hold, InPlace, Letter, Loan};
@@ -63,7 +64,14 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
         to: To::Here(None),
         deadline,
     };
-    Ok(match loan.seat().start_in_place(one, &guard, cx) {
+    let started = if spans::are_wanted() {
+        let (begin, link) = (one, spans::link());
+        let one = InSpan { begin, link };
+        loan.seat().start_in_place(one, &guard, cx)
+    } else {
+        loan.seat().start_in_place(one, &guard, cx)
+    };
+    Ok(match started {
         InPlace::Done(Some(answer), None) => {
             shared.gauge.done(begun);
             back(loan, shared);
@@ -104,7 +112,13 @@ fn batch_in_place<A: Receive<M>, M: Message>(
     let Ok((message, duty)) = letter.claim() else {
         unreachable!("nobody else has seen the letter");
     };
-    loan.seat().start(BeginBatch::new(message, duty));
+    let begin = BeginBatch::new(message, duty);
+    if spans::are_wanted() {
+        let link = spans::link();
+        loan.seat().start(InSpan { begin, link });
+    } else {
+        loan.seat().start(begin);
+    }
     let polled = match loan.seat().running() {
         Some(run) => guard.call(|| run.poll(cx)),
         None => Ok(Poll::Ready(Ok(()))),

@@ -37,6 +37,7 @@ mod reply;
 mod resident;
 mod run;
 mod shared;
+mod spans;
 mod target;
 mod tell;
 mod traits;

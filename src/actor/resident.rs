@@ -3,6 +3,7 @@
 use super::exit::HookProblem;
 use super::handling::{BeginBatch, BeginOne, To};
 use super::reply::Answer;
+use super::spans::{self, InSpan};
 use super::{Actor, Context, Message, Receive};
 use crate::mailbox::{Hold, Letter, Mailbox, Outcome, Return, Revocation, Takes};
 use std::sync::Arc;
@@ -30,6 +31,7 @@ impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
     #[inline]
     fn open(letter: Letter<M, Answer<M>>, hold: &mut Hold<'_, Self>) {
         let deadline = letter.deadline();
+        let link = spans::are_wanted().then(|| letter.span());
         let (message, duty) = match letter.claim() {
             Ok(claimed) => claimed,
             Err(revocation) => return hold.mailbox().settle(skipped(revocation)),
@@ -46,7 +48,10 @@ impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
                 to,
                 deadline,
             };
-            hold.seat().start(begin);
+            match link {
+                None => hold.seat().start(begin),
+                Some(link) => hold.seat().start(InSpan { begin, link }),
+            }
         } else {
             let mut batch = BeginBatch::new(message, duty);
             while batch.len() < A::MAX_BATCH {
@@ -58,7 +63,10 @@ impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
                     Err(revocation) => hold.mailbox().settle(skipped(revocation)),
                 }
             }
-            hold.seat().start(batch);
+            match link {
+                None => hold.seat().start(batch),
+                Some(link) => hold.seat().start(InSpan { begin: batch, link }),
+            }
         }
     }
 

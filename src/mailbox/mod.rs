@@ -46,6 +46,7 @@ mod queue;
 mod seat;
 mod slots;
 mod sync;
+mod terms;
 mod turn;
 mod waiting;
 
@@ -58,6 +59,7 @@ pub(crate) use mailbox::{Hold, Loan, Mailbox, Tenancy};
 pub(crate) use seat::{Ending, Guard, InPlace, Run, RunInPlace, Start, StartInPlace, Verdict};
 pub(crate) use slots::Refused;
 pub(crate) use sync::lock;
+pub(crate) use terms::Terms;
 pub(crate) use waiting::Ticket;
 
 use std::task::{Context, Waker};

@@ -6,9 +6,11 @@ use crate::actor::guard::Guarded;
 use crate::actor::handling::{BeginBatch, BeginOne, To};
 use crate::actor::in_place::{break_off, in_drop, leave};
 use crate::actor::reply::Answer;
+use crate::actor::resident::Resident;
+use crate::actor::spans::{self, InSpan};
 use crate::actor::target::ReceiptOf;
 use crate::actor::{Actor, Message, Receive, SendError};
-use crate::mailbox::{Duty, Expiry, InPlace, Letter};
+use crate::mailbox::{Duty, Expiry, Hold, InPlace, Letter, Start};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -157,7 +159,14 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
                 to,
                 deadline,
             };
-            match hold.seat().start_in_place(one, &guard, cx) {
+            let started = if spans::are_wanted() {
+                let (begin, link) = (one, spans::link());
+                let one = InSpan { begin, link };
+                hold.seat().start_in_place(one, &guard, cx)
+            } else {
+                hold.seat().start_in_place(one, &guard, cx)
+            };
+            match started {
                 InPlace::Done(Some(answer), None) => return Some(Answer::Replied(answer)),
                 InPlace::Done(answer, problem) => {
                     leave(&mut hold, |left| {
@@ -176,21 +185,22 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
             }
         } else if A::ONE_AT_A_TIME {
             let to = To::Nobody;
-            hold.seat().start(BeginOne {
+            let begin = BeginOne {
                 message,
                 to,
                 deadline,
-            });
+            };
+            start(&mut hold, begin);
             None
         } else if self.asks {
             let (duty, receipt) = Duty::begun(deadline);
-            hold.seat().start(BeginBatch::new(message, duty));
+            start(&mut hold, BeginBatch::new(message, duty));
             Some(receipt)
         } else {
             let Ok((message, duty)) = Letter::tell(message).claim() else {
                 unreachable!("a told message is never taken back");
             };
-            hold.seat().start(BeginBatch::new(message, duty));
+            start(&mut hold, BeginBatch::new(message, duty));
             None
         };
         self.stage = Stage::Runs(turn, receipt);
@@ -212,6 +222,15 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
             },
             Stage::Runs(_, None) | Stage::Done => Ok(Visited::TimedOut),
         })
+    }
+}
+
+fn start<A: Actor>(hold: &mut Hold<'_, Resident<A>>, begin: impl Start<Resident<A>>) {
+    if spans::are_wanted() {
+        let link = spans::link();
+        hold.seat().start(InSpan { begin, link });
+    } else {
+        hold.seat().start(begin);
     }
 }
 
