@@ -20,7 +20,7 @@
 //! | R11 | yes | `started` and `stopped` have deadlines. `stopped` runs once for every `started` that returned `Ok`, also after a panic or a kill, and the next incarnation starts only after it. |
 //! | R12 | yes | A handler's error is the asker's answer and stops nothing. A panic ends no other actor; a panic in a hook, a drop or a payload is reported and hangs nothing. (A build with `panic = "abort"` has no isolation.) |
 //! | R13 | yes | Permanent and transient actors come from a factory, temporary ones are plain values. Intensity in a sliding window, backoff with full jitter; an outside stop is final. A critical actor that fails for good shuts its registry down. Groups restart together, one-for-all or rest-for-one: siblings finish their handler within their stop deadline, end in reverse order and start in order. |
-//! | R14 | in part | The mailbox, its messages, its waiting senders and all handles survive a restart; the message that panicked is consumed. Not yet: redelivery, reports of repeated panics. |
+//! | R14 | yes | The mailbox, its messages, its waiting senders and all handles survive a restart; the message that panicked is consumed. A type may have its messages handled again, at most n times, before all others; then they are set aside and reported. Repeated panics of one type are reported. |
 //! | R15 | yes | All mailboxes exist before the first start; actors start in order, each ready before the next; a failed start rolls back in reverse. Names, routes and declared sends are checked. A dropped registry stops its actors and warns. Actors are added and removed while the registry runs, without trace. |
 //! | R16 | yes | `drain`, `stop` and `kill`; levels only rise. A shutdown closes the routes at once and each mailbox in its turn, in reverse order, under deadlines, in a task of its own. Every accepted message is accounted for. |
 //! | R17 | yes | An actor that no registry holds drains when its last handle, recipient, permit and pending send are gone. `closed` is repeatable and carries the account. Handles have a name, an id, `Eq`, `Hash` and `Debug`. |
@@ -29,7 +29,7 @@
 //! | R20 | not yet | Spans that link sender and handler. |
 //! | R21 | not yet | The test kit. |
 //! | R22 | yes | Two dispatchers for one trait: behind a mailbox, or called in place behind a fair asynchronous mutex, with the same hooks, errors, restarts and counts. (`benches/dispatch.rs` measures the price of the mailbox.) |
-//! | R23 | not yet | Running an idle actor's handler in the asker's task. |
+//! | R23 | in part | An ask of an idle actor can run its handler in the asker's task; if the handler has to wait, the actor's task goes on with it. Proved: exclusion, order and conservation against the queue, kills, stops, restarts and a runtime that goes away (and by the model checks of `tests/loom.sh`). |
 //!
 //! # Tests
 //!
@@ -165,6 +165,15 @@
 //! | R14 | `r14_senders_that_wait_for_room_survive_a_restart` | `tests/restarts.rs` |
 //! | R14 | `r14_a_drain_goes_on_across_restarts` | `tests/restarts.rs` |
 //! | R14 | `r14_a_drain_with_nothing_left_restarts_nothing` | `tests/restarts.rs` |
+//! | R14 | `r14_a_message_may_be_handled_again_before_all_others` | `tests/redelivery.rs` |
+//! | R14 | `r14_a_message_that_panics_too_often_is_set_aside_and_reported` | `tests/redelivery.rs` |
+//! | R14 | `r14_a_drain_handles_again_what_panicked` | `tests/redelivery.rs` |
+//! | R14 | `r14_without_a_next_incarnation_a_message_is_set_aside` | `tests/redelivery.rs` |
+//! | R14 | `r14_a_message_whose_asker_has_gone_is_not_handled_again` | `tests/redelivery.rs` |
+//! | R14 | `r14_a_clone_that_panics_is_a_panic_of_the_handler` | `tests/redelivery.rs` |
+//! | R14 | `r14_a_kill_cancels_a_message_that_is_handled_again` | `tests/redelivery.rs` |
+//! | R14 | `r14_repeated_panics_of_one_type_are_in_the_report` | `tests/redelivery.rs` |
+//! | R14 | `r14_messages_that_are_handled_again_are_all_accounted_for` | `tests/redelivery.rs` |
 //! | R15 | `r15_sends_to_earlier_actors_are_in_order` | `src/registry/order.rs` |
 //! | R15 | `r15_a_send_to_a_later_actor_is_refused` | `src/registry/order.rs` |
 //! | R15 | `r15_a_circle_of_sends_is_named` | `src/registry/order.rs` |
@@ -194,13 +203,14 @@
 //! | R15 | `r15_a_removal_that_a_shutdown_overtakes_is_in_both_reports` | `tests/registry/change.rs` |
 //! | R15 | `r15_a_critical_actor_added_at_run_time_shuts_the_registry_down` | `tests/registry/change.rs` |
 //! | R15 | `r15_a_registry_whose_runtime_is_gone_says_so` | `tests/registry/change.rs` |
-//! | R15 | `r15_a_hundred_thousand_actors_come_and_go_without_trace` | `tests/registry/scale.rs` |
+//! | R15 | `r15_actors_come_and_go_without_trace` | `tests/registry/scale.rs` |
 //! | R16 | `r16_an_orchestration_shut_down_under_load_accounts_for_every_message` | `tests/orchestration.rs` |
 //! | R16 | `r16_a_kill_goes_before_a_handler_that_could_go_on` | `tests/asks.rs` |
 //! | R16 | `r16_drain_handles_what_was_accepted_and_closes_to_the_rest` | `tests/backpressure.rs` |
 //! | R16 | `r16_stop_gives_back_what_is_queued` | `tests/backpressure.rs` |
 //! | R16 | `r16_an_actor_that_failed_for_good_accepts_nothing_while_it_stops` | `tests/endings.rs` |
 //! | R16 | `r16_a_context_ends_its_actor_from_outside_while_it_is_idle` | `tests/endings.rs` |
+//! | R16 | `r16_any_schedule_of_senders_and_ends_conserves_every_message` | `tests/schedules.rs` |
 //! | R16 | `r16_messages_behind_a_handler_that_never_yields_are_given_back` | `tests/endings.rs` |
 //! | R16 | `r16_the_report_says_who_had_to_be_stopped` | `tests/endings.rs` |
 //! | R16 | `r16_tasks_of_an_actor_end_after_it_has_failed` | `tests/endings.rs` |
@@ -247,6 +257,7 @@
 //! | R22 | `r22_tokens_may_answer_later` | `tests/direct.rs` |
 //! | R22 | `r22_any_schedule_of_calls_drops_and_ends_keeps_the_account` | `tests/direct.rs` |
 //! | R22 | `r22_a_runtime_that_goes_away_ends_the_actor` | `tests/direct.rs` |
+//! | R23 | `r23_asks_in_place_survive_every_end` | `tests/schedules.rs` |
 //!
 //! # The orchestration
 //!
@@ -259,7 +270,7 @@
 //! | O3 | yes | A claimed step carries a lease and an epoch that rises at every claim and is given to the handler. Heartbeats renew; only the store's clock decides. A stale completion is answered as stale and leaves one history row. Lost leases count apart from attempts. |
 //! | O4 | yes | A task is finalised once per run, by compare-and-swap, however many processes see the last step finish. Proved by the conformance suite. |
 //! | O5 | yes | No unfinished task is without an owner: `Store::audit` checks it, `postroom doctor` proves it on a live database, and tests end with it. |
-//! | O6 | yes | One intent records result, attempt, the children's counters and readiness, and finalises when nothing remains. Proved by the conformance suite with joins of 1,100. |
+//! | O6 | yes | One intent records result, attempt, the children's counters and readiness, and finalises when nothing remains. Proved by the conformance suite, and with joins of 1,100 and races of two parents over two connections and two processes. |
 //! | O7 | yes | Retries, backoff, permanent errors and timeouts as declared; a handler's hint (`Retry-After`) replaces the backoff; what is not known is refused at load. What failed for good is listed as a dead letter, with its reason. |
 //! | O8 | yes | Under `failure_policy: continue` independent branches go on, and a failed task names its first failed step in template order. Under `fail_fast` nothing new starts, steps that run are told to stop, and the rest is cancelled. Operators retry, resolve, complete by hand, cancel, pause, resume, and rerun from a step; the task is evaluated anew in the same commit. |
 //! | O9 | not yet | Steps that are decided at run time. |
@@ -279,6 +290,7 @@
 //! | O1 | `o01_a_diamond_runs_each_step_once_parents_before_children` | `tests/orchestration.rs` |
 //! | O1 | `o01_lost_answers_of_the_store_lose_no_task_and_record_no_result_twice` | `tests/orchestration_faults.rs` |
 //! | O1 | `o01_a_killed_process_loses_nothing_that_was_acknowledged` | `tests/sqlite/crash.rs` |
+//! | O1 | `o01_killed_and_stopped_processes_on_one_file_lose_nothing_and_record_nothing_twice` | `tests/crash.rs` |
 //! | O1 | `o01_an_acknowledged_task_that_was_not_stored_is_found` | `src/orchestration/simulation/tests.rs` |
 //! | O2 | `o02_a_step_handed_out_twice_is_found` | `src/orchestration/simulation/tests.rs` |
 //! | O2 | `refusals_do_not_harm_their_neighbours` | `src/orchestration/store/conformance/completions.rs` |
@@ -310,6 +322,11 @@
 //! | O5 | `o05_the_audit_finds_damage_and_the_finaliser_mends_it` | `tests/sqlite/commits.rs` |
 //! | O6 | `a_join_of_many_gets_all_their_results` | `src/orchestration/store/conformance/claims.rs` |
 //! | O6 | `parents_completing_at_once_ready_their_join_once` | `src/orchestration/store/conformance/races.rs` |
+//! | O6 | `o06_ten_thousand_diamonds_over_two_connections_in_memory` | `tests/joins.rs` |
+//! | O6 | `o06_ten_thousand_diamonds_over_two_connections_to_a_file` | `tests/joins.rs` |
+//! | O6 | `o06_eleven_hundred_parents_ready_their_join_once_in_memory` | `tests/joins.rs` |
+//! | O6 | `o06_eleven_hundred_parents_ready_their_join_once_in_a_file` | `tests/joins.rs` |
+//! | O6 | `o06_two_hundred_diamonds_over_two_processes` | `tests/joins.rs` |
 //! | O7 | `o07_unknown_keys_are_refused` | `src/orchestration/worker/builtin/noop.rs` |
 //! | O7 | `o07_failures_say_why` | `src/orchestration/worker/builtin/shell/tests.rs` |
 //! | O7 | `o07_a_timeout_ends_the_whole_group` | `src/orchestration/worker/builtin/shell/tests.rs` |
@@ -361,6 +378,7 @@
 //! | O12 | `large_results_are_kept` | `src/orchestration/store/conformance/completions.rs` |
 //! | O12 | `odd_text_comes_back_unchanged` | `src/orchestration/store/conformance/submission.rs` |
 //! | O12 | `o12_a_hundred_completions_at_once_share_their_commits` | `tests/sqlite/commits.rs` |
+//! | O12 | `o12_a_workflow_costs_a_commit_for_each_step_and_one` | `tests/sqlite/costs.rs` |
 //! | O12 | `o12_intents_of_all_kinds_share_a_commit` | `tests/sqlite/commits.rs` |
 //! | O12 | `o12_a_newer_schema_is_refused_and_left_alone` | `tests/sqlite/opening.rs` |
 //! | O12 | `o12_a_lock_held_too_long_is_a_typed_error_and_readers_go_on` | `tests/sqlite/sharing.rs` |

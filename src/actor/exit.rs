@@ -170,6 +170,11 @@ pub struct Exit {
     /// The messages that were accepted and not handled, by type: tells were dropped, asks went back
     /// to their askers. The counts add up to [`Account::undelivered`].
     pub undelivered: Vec<(&'static str, u64)>,
+    /// The messages, by type, whose handlers panicked, and how often.
+    pub panics: Vec<(&'static str, u64)>,
+    /// The messages, by type, that were to be handled again after a panic and were given up; they count as
+    /// [panicked](Account::panicked).
+    pub set_aside: Vec<(&'static str, u64)>,
     /// What went wrong in hooks, oldest first. After 16 the rest are only counted.
     pub problems: Vec<HookProblem>,
     /// Problems beyond those in the list.

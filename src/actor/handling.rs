@@ -54,25 +54,50 @@ impl<A: Receive<M>, M: Message> StartInPlace<Resident<A>> for BeginOne<M> {
     ) -> impl RunInPlace<Answer = Self::Answer, Receipt = Self::Receipt> {
         let Resident { actor, ctx, .. } = state;
         let (ctx, message) = (&*ctx, self.message);
-        One {
-            stage: Stage::Fresh {
-                begin: move || actor.receive_one(message, ctx),
-            },
+        One::new(
+            move || actor.receive_one(message, ctx),
             ctx,
-            to: self.to,
-            deadline: self.deadline,
-        }
+            self.to,
+            self.deadline,
+        )
     }
 }
 
 pin_project! {
     /// One message being handled.
-    struct One<'a, A: Actor, M: Message, B, F> {
+    pub(super) struct One<'a, A: Actor, M: Message, B, F> {
         #[pin]
         stage: Stage<B, F>,
         ctx: &'a Context<A>,
         to: To<M>,
         deadline: Option<Instant>,
+    }
+}
+
+impl<'a, A: Actor, M: Message, B, F> One<'a, A, M, B, F> {
+    pub(super) const fn new(
+        begin: B,
+        ctx: &'a Context<A>,
+        to: To<M>,
+        deadline: Option<Instant>,
+    ) -> Self {
+        Self {
+            stage: Stage::Fresh { begin },
+            ctx,
+            to,
+            deadline,
+        }
+    }
+
+    /// Drops the handler, and neither counts nor answers the message.
+    pub(super) fn break_off(self: Pin<&mut Self>) -> (To<M>, Option<Instant>, Option<Arc<str>>) {
+        let this = self.project();
+        let problem = this.stage.clear();
+        (
+            std::mem::replace(this.to, To::Nobody),
+            *this.deadline,
+            problem,
+        )
     }
 }
 

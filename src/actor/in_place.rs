@@ -29,6 +29,9 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
     deadline: Option<Instant>,
     cx: &mut Context<'_>,
 ) -> Result<Begun<M>, M> {
+    if M::REDELIVERY.is_wanted() {
+        return Err(message);
+    }
     let auto = match shared.dispatch() {
         Dispatch::Queue => return Err(message),
         Dispatch::InPlace => false,
@@ -169,7 +172,7 @@ pub(super) fn break_off<A: Actor>(
 }
 
 #[cold]
-pub(super) fn leave<A: Actor>(hold: &mut Hold<'_, Resident<A>>, note: impl FnOnce(&mut Left)) {
+pub(super) fn leave<A: Actor>(hold: &mut Hold<'_, Resident<A>>, note: impl FnOnce(&mut Left<A>)) {
     if let Some(resident) = hold.seat().state() {
         note(resident.left.get_or_insert_default());
     }

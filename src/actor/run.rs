@@ -10,25 +10,25 @@
 
 use super::builder::{Limits, Mould};
 use super::exit::{Exit, Hook, HookProblem, StopReason, Trouble};
+use super::grouped::Grouped;
 use super::guard::{Guarded, guarded, panic_text};
 use super::hook::{Started, Stopped};
+use super::problems::{Problems, count_panic, note, set_message_aside};
+use super::redelivery::Kept;
 use super::resident::Resident;
 use super::shared::Shared;
 use super::{Actor, Context, Dispatch, Level};
-use crate::mailbox::{Ending, Guard, Hold, Tenancy, lock};
-use crate::supervision::{Group, Intensity, Membership, Peer, RestartPolicy};
+use crate::mailbox::{Ending, Guard, Hold, Polled, Tenancy, lock};
+use crate::supervision::{Group, Intensity, RestartPolicy};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 use tokio::task::coop::poll_proceed;
 use tokio::time::Sleep;
-
-/// How many hook problems a report lists.
-const MAX_PROBLEMS: usize = 16;
 
 /// Everything an actor's task owns. Dropped before its end, because its runtime is gone or it was
 /// never started, it still gives every message back and writes the report.
@@ -48,19 +48,8 @@ struct Again<A: Actor> {
     failures: Intensity,
     ctx: Context<A>,
     group: Option<Grouped>,
-}
-
-/// The actor's place in a group of actors that are restarted together.
-struct Grouped {
-    membership: Membership,
-    /// Runs while a handler is to finish because the incarnation has been asked to end.
-    patience: Timer,
-}
-
-#[derive(Default)]
-struct Problems {
-    listed: Vec<HookProblem>,
-    further: u64,
+    /// The message that panicked, if it is to be handled again.
+    kept: Option<Box<dyn Kept<A>>>,
 }
 
 type Timer = Option<Pin<Box<Sleep>>>;
@@ -132,19 +121,12 @@ impl<A: Actor> Runner<A> {
         ctx: Context<A>,
     ) -> Self {
         if let Some((factory, policy)) = mould.again {
-            let shared = &self.shared;
-            let join = |group: &Arc<Group>| {
-                let peer: Weak<Shared<A>> = Arc::downgrade(shared);
-                Grouped {
-                    membership: group.join(Arc::clone(&shared.name), peer),
-                    patience: None,
-                }
-            };
             self.again = Some(Box::new(Again {
                 factory,
                 policy,
                 failures: policy.counter(),
-                group: group.map(join),
+                group: group.map(|group| Grouped::join(group, &self.shared)),
+                kept: None,
                 ctx: ctx.clone(),
             }));
         }
@@ -258,7 +240,7 @@ impl<A: Actor> Runner<A> {
             }
             Phase::Pausing(mut timer) => {
                 if self.shared.mailbox.level() < Level::Stop
-                    && !self.shared.has_nothing_left()
+                    && !self.has_nothing_left()
                     && timer.as_mut().poll(cx).is_pending()
                 {
                     self.phase = Phase::Pausing(timer);
@@ -274,7 +256,7 @@ impl<A: Actor> Runner<A> {
             Phase::Regrouping => {
                 let waits = |group: &mut Grouped| group.membership.poll_start(cx).is_pending();
                 if self.shared.mailbox.level() < Level::Stop
-                    && !self.shared.has_nothing_left()
+                    && !self.has_nothing_left()
                     && self.group().is_some_and(waits)
                 {
                     self.phase = Phase::Regrouping;
@@ -345,49 +327,45 @@ impl<A: Actor> Runner<A> {
         }
         let gauge = matches!(self.shared.dispatch(), Dispatch::Auto).then_some(&self.shared.gauge);
         let limit = self.limits.as_deref().copied().unwrap_or_default().stop;
-        let mut group = self.again.as_mut().and_then(|again| again.group.as_mut());
-        // Set for a handler that starts in this poll and is measured.
+        let (mut group, mut kept) = match &mut self.again {
+            Some(again) => (again.group.as_mut(), Some(&mut again.kept)),
+            None => (None, None),
+        };
+        let mut polled = resume(&mut hold, &guard, cx);
+        // When the handler that was polled started, if it is measured.
         let mut begun = None;
         loop {
-            if let Some(run) = hold.seat().running() {
-                if mailbox.level() == Level::Kill {
-                    end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
-                    return Poll::Ready(Ended::Asked);
+            match polled {
+                Polled::Done(None) => {
+                    if let Some(gauge) = gauge {
+                        gauge.done(begun.take());
+                    }
                 }
-                let ending = match guard.call(|| run.poll(cx)) {
-                    Ok(Poll::Ready(_)) => {
-                        if let Err(text) = guard.call(|| hold.seat().clear()) {
-                            note(&mut self.problems, in_drop(text));
-                        }
-                        if let Some(gauge) = gauge {
-                            gauge.done(begun.take());
-                        }
-                        continue;
+                Polled::Done(Some(text)) => note(&mut self.problems, in_drop(text)),
+                Polled::Waits => {
+                    if let Some(gauge) = gauge {
+                        gauge.waits();
                     }
-                    Ok(Poll::Pending) => {
-                        if let Some(gauge) = gauge {
-                            gauge.waits();
-                        }
-                        if let Some(group) = &mut group
-                            && group.is_out_of_patience(limit, cx)
-                        {
-                            end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
-                            return Poll::Ready(Ended::Regroups);
-                        }
-                        // Whoever kills the actor wakes this task.
-                        return Poll::Pending;
+                    if let Some(group) = &mut group
+                        && group.is_out_of_patience(limit, cx)
+                    {
+                        end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
+                        return Poll::Ready(Ended::Regroups);
                     }
-                    Err(text) => text,
-                };
-                let message = hold.seat().running().map_or("", |run| run.message());
-                let text = Arc::clone(&ending);
-                end_running(
-                    &mut hold,
-                    &guard,
-                    &Ending::Panicked(ending),
-                    &mut self.problems,
-                );
-                return Poll::Ready(Ended::Panicked { message, text });
+                    if mailbox.level() == Level::Kill {
+                        end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
+                        return Poll::Ready(Ended::Asked);
+                    }
+                    // Whoever kills the actor wakes this task.
+                    return Poll::Pending;
+                }
+                Polled::Panicked(text) => {
+                    let message = hold.seat().running().map_or("", |run| run.message());
+                    let ending = Ending::Panicked(Arc::clone(&text));
+                    end_running(&mut hold, &guard, &ending, &mut self.problems);
+                    keep(&mut hold, &self.shared, &mut self.problems, kept, message);
+                    return Poll::Ready(Ended::Panicked { message, text });
+                }
             }
             if mailbox.take_let_out() {
                 return Poll::Ready(Ended::Left);
@@ -398,12 +376,17 @@ impl<A: Actor> Runner<A> {
             if group.as_ref().is_some_and(|it| it.membership.is_asked()) {
                 return Poll::Ready(Ended::Regroups);
             }
+            if let Some(first) = kept.as_mut().and_then(|kept| kept.take()) {
+                first.start(&mut hold);
+                polled = resume(&mut hold, &guard, cx);
+                continue;
+            }
             // A flooded mailbox gives way to other tasks like any tokio resource.
             let budget = ready!(poll_proceed(cx));
             if let Some(envelope) = hold.pop() {
                 budget.made_progress();
                 begun = gauge.and_then(super::dispatch::Gauge::begin);
-                envelope.open(&mut hold);
+                polled = envelope.open(&mut hold, cx);
                 continue;
             }
             if hold.is_drained() {
@@ -419,6 +402,7 @@ impl<A: Actor> Runner<A> {
                 Ok(()) => return Poll::Pending,
                 Err(again) => hold = again,
             }
+            polled = Polled::Done(None);
         }
     }
 
@@ -427,11 +411,17 @@ impl<A: Actor> Runner<A> {
         let ended = match ended {
             // Whatever its group wants, it will not come back.
             Ended::Regroups if self.shared.mailbox.level() >= Level::Stop => &Ended::Asked,
-            Ended::Regroups if self.shared.has_nothing_left() => &Ended::Drained,
+            Ended::Regroups if self.has_nothing_left() => &Ended::Drained,
             other => other,
         };
         // Decided first, so that an actor which will not come back accepts nothing while it stops.
         let decision = self.decide(ended);
+        if let Ended::Panicked { message, .. } = ended {
+            count_panic(&self.shared, &mut self.problems, message);
+        }
+        if matches!(decision, Decision::End(_)) {
+            self.give_up_kept();
+        }
         if has_started {
             let reason = self.reason(ended);
             if let Some(mut hold) = hold(&self.shared, &mut self.tenancy)
@@ -456,7 +446,7 @@ impl<A: Actor> Runner<A> {
                     tracing::warn!(actor = &*self.shared.name, %reason, "restarting");
                 });
                 if let Some(group) = self.group() {
-                    group.patience = None;
+                    group.relax();
                     group.membership.is_down();
                 }
                 self.phase = Phase::Regrouping;
@@ -464,7 +454,7 @@ impl<A: Actor> Runner<A> {
             }
         };
         if let Some(group) = self.group() {
-            group.patience = None;
+            group.relax();
             group.membership.has_failed();
         }
         let shared = &self.shared;
@@ -485,7 +475,7 @@ impl<A: Actor> Runner<A> {
 
     /// After the pause before a restart.
     fn come_back(&mut self) -> Option<StopReason> {
-        if self.shared.has_nothing_left() {
+        if self.has_nothing_left() {
             return Some(self.reason(&Ended::Drained));
         }
         if self.shared.mailbox.level() < Level::Stop {
@@ -596,7 +586,7 @@ impl<A: Actor> Runner<A> {
         shared.mailbox.take_let_out();
         // A start that failed before any has worked is the answer to whoever waits for the actor.
         let first_start = matches!(ended, Ended::StartFailed(_)) && !shared.life.is_ready();
-        let over = shared.mailbox.level() >= Level::Stop || shared.has_nothing_left();
+        let over = shared.mailbox.level() >= Level::Stop || self.has_nothing_left();
         let Some(again) = &mut self.again else {
             return Decision::End(reason);
         };
@@ -630,6 +620,7 @@ impl<A: Actor> Runner<A> {
         let Some(tenancy) = self.tenancy.take() else {
             return;
         };
+        self.give_up_kept();
         // The factory may hold handles of others, which need not wait for this task's end.
         let again = self.again.take();
         if reason.is_failure()
@@ -670,6 +661,24 @@ impl<A: Actor> Runner<A> {
         }
     }
 
+    /// Whether the actor is to drain, and no message waits in any way.
+    fn has_nothing_left(&self) -> bool {
+        let kept = self.again.as_ref().is_some_and(|it| it.kept.is_some());
+        !kept && self.shared.has_nothing_left()
+    }
+
+    /// A message that was to be handled again will not be.
+    fn give_up_kept(&mut self) {
+        let kept = self.again.as_mut().and_then(|again| again.kept.take());
+        let Some(kept) = kept else { return };
+        let shared = Arc::clone(&self.shared);
+        let message = kept.message();
+        if let Err(text) = guarded(shared.id(), || kept.give_up(&shared.mailbox)) {
+            self.note(in_drop(text));
+        }
+        set_message_aside(&shared, &mut self.problems, message);
+    }
+
     fn note(&mut self, problem: HookProblem) {
         note(&mut self.problems, problem);
     }
@@ -702,35 +711,6 @@ impl<A: Actor> Drop for Runner<A> {
     }
 }
 
-impl Grouped {
-    /// Whether a handler that waits has to be dropped, because the incarnation was asked to end too long ago.
-    fn is_out_of_patience(&mut self, limit: Duration, cx: &mut task::Context<'_>) -> bool {
-        if !self.membership.is_asked() {
-            return false;
-        }
-        let patience = &mut self.patience;
-        // Without a clock there is no patience.
-        let passed = catch_unwind(AssertUnwindSafe(|| {
-            patience
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)))
-                .as_mut()
-                .poll(cx)
-                .is_ready()
-        }));
-        passed.unwrap_or(true)
-    }
-}
-
-impl<A: Actor> Peer for Shared<A> {
-    fn look(&self) {
-        self.mailbox.interrupt();
-    }
-
-    fn stop(&self) {
-        self.raise(Level::Stop);
-    }
-}
-
 /// The turn, if no asker has it.
 #[inline]
 fn hold<'a, A: Actor>(
@@ -738,6 +718,27 @@ fn hold<'a, A: Actor>(
     tenancy: &'a mut Option<Tenancy>,
 ) -> Option<Hold<'a, Resident<A>>> {
     shared.mailbox.enter(tenancy.as_mut()?)
+}
+
+/// Goes on with the handler that waits, if one does. A kill goes before it.
+#[inline]
+fn resume<A: Actor>(
+    hold: &mut Hold<'_, Resident<A>>,
+    guard: &Guarded,
+    cx: &mut task::Context<'_>,
+) -> Polled {
+    let killed = hold.mailbox().level() == Level::Kill;
+    let Some(run) = hold.seat().running() else {
+        return Polled::Done(None);
+    };
+    if killed {
+        return Polled::Waits;
+    }
+    match guard.call(|| run.poll(cx)) {
+        Ok(Poll::Ready(_)) => Polled::Done(guard.call(|| hold.seat().clear()).err()),
+        Ok(Poll::Pending) => Polled::Waits,
+        Err(text) => Polled::Panicked(text),
+    }
 }
 
 /// Ends what runs, and tells whoever waits for it.
@@ -759,6 +760,35 @@ fn end_running<A: Actor>(
     }
 }
 
+/// After a panic: keeps the message that is to be handled again.
+#[cold]
+fn keep<A: Actor>(
+    hold: &mut Hold<'_, Resident<A>>,
+    shared: &Shared<A>,
+    problems: &mut Option<Box<Problems>>,
+    place: Option<&mut Option<Box<dyn Kept<A>>>>,
+    message: &'static str,
+) {
+    let Some(left) = hold.seat().state().and_then(|it| it.left.take()) else {
+        return;
+    };
+    let set_aside = match (left.kept, place) {
+        (Some(kept), Some(place)) => {
+            *place = Some(kept);
+            return;
+        }
+        (Some(kept), None) => {
+            // An actor that is a plain value does not come back.
+            kept.give_up(&shared.mailbox);
+            Some(message)
+        }
+        (None, _) => left.set_aside,
+    };
+    if let Some(message) = set_aside {
+        set_message_aside(shared, problems, message);
+    }
+}
+
 /// The end of an actor: what runs is killed, the state dropped, every message given back, the report published.
 fn end<A: Actor>(
     mut hold: Hold<'_, Resident<A>>,
@@ -777,6 +807,8 @@ fn end<A: Actor>(
     }
     let problems = problems.map(|boxed| *boxed).unwrap_or_default();
     let exit = Arc::new(Exit {
+        panics: problems.panics,
+        set_aside: problems.set_aside,
         problems: problems.listed,
         further_problems: problems.further,
         ..report(shared, reason)
@@ -798,15 +830,6 @@ pub(super) fn end_in_place_of_task<A: Actor>(hold: Hold<'_, Resident<A>>, shared
     end(hold, shared, StopReason::RuntimeGone, None);
 }
 
-fn note(problems: &mut Option<Box<Problems>>, problem: HookProblem) {
-    let problems = problems.get_or_insert_default();
-    if problems.listed.len() < MAX_PROBLEMS {
-        problems.listed.push(problem);
-    } else {
-        problems.further += 1;
-    }
-}
-
 const fn in_drop(text: Arc<str>) -> HookProblem {
     HookProblem {
         hook: Hook::Drop,
@@ -822,6 +845,8 @@ fn report<A: Actor>(shared: &Shared<A>, reason: StopReason) -> Exit {
         reason,
         account: shared.mailbox.account(),
         undelivered: lock(&shared.undelivered).clone(),
+        panics: Vec::new(),
+        set_aside: Vec::new(),
         problems: Vec::new(),
         further_problems: 0,
         abandoned_handler: false,

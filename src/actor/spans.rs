@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
-use tracing::{Level, Span, span};
+use tracing::{Level, Span};
 
 use super::reply::Answer;
 
@@ -26,13 +26,13 @@ pub(super) fn are_wanted() -> bool {
 
 /// The span that this thread is in, if it is to be linked.
 #[inline]
-pub(super) fn link() -> Option<span::Id> {
+pub(super) fn link() -> Option<Span> {
     if are_wanted() { current() } else { None }
 }
 
 #[cold]
-fn current() -> Option<span::Id> {
-    Span::current().id()
+fn current() -> Option<Span> {
+    Some(Span::current()).filter(|span| !span.is_none())
 }
 
 /// A message that is told from this thread's span.
@@ -53,7 +53,7 @@ pub(super) fn ask<M: Message>(
 /// Begins something that runs in a span.
 pub(super) struct InSpan<T> {
     pub(super) begin: T,
-    pub(super) link: Option<span::Id>,
+    pub(super) link: Option<Span>,
 }
 
 impl<A: Actor, T: Start<Resident<A>>> Start<Resident<A>> for InSpan<T> {
@@ -90,7 +90,7 @@ pin_project! {
     struct Spanned<R> {
         #[pin]
         run: R,
-        link: Option<span::Id>,
+        link: Option<Span>,
         actor: Arc<str>,
         // Made at the first poll: a subscriber is the user's code.
         span: Option<Span>,
@@ -109,7 +109,9 @@ impl<R: Run> Run for Spanned<R> {
                 actor = &**this.actor,
                 message,
             );
-            span.follows_from(this.link.take());
+            if let Some(link) = this.link.take() {
+                span.follows_from(&link);
+            }
             span
         });
         let _entered = span.enter();

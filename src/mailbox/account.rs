@@ -2,9 +2,8 @@
 
 use super::Level;
 use super::slots::Look;
-use super::sync::{AtomicBool, AtomicU64, Ordering};
+use super::sync::{AtomicBool, AtomicU64, Late, Ordering};
 use std::fmt;
-use std::sync::OnceLock;
 
 /// Where the messages are that an actor ever accepted.
 ///
@@ -132,7 +131,7 @@ pub(super) struct Counters {
     peeking: AtomicBool,
     in_place: AtomicU64,
     ok: AtomicU64,
-    rare: OnceLock<Box<Rare>>,
+    rare: Late<Rare>,
 }
 
 #[derive(Debug, Default)]
@@ -217,7 +216,7 @@ impl Counters {
 
     /// A message ended. Anybody may say so.
     pub(super) fn settle(&self, outcome: Outcome) {
-        let rare = self.rare.get_or_init(Box::default);
+        let rare = self.rare.make();
         let counter = match outcome {
             Outcome::Ok => &rare.ok,
             other => &rare.others[other as usize - 1],

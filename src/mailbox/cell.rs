@@ -26,13 +26,13 @@
 
 use super::Terms;
 use super::queue::Header;
-use super::sync::{AtomicU32, Ordering, UnsafeCell};
+use super::sync::{AtomicU32, Ordering, Track, UnsafeCell};
 use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
-use tracing::span;
+use tracing::Span;
 
 /// The sender wants an answer. Never changes.
 const ASKED: u32 = 1;
@@ -91,12 +91,14 @@ pub(crate) enum Expiry<M, R> {
 #[repr(C)]
 pub(crate) struct Cell<M, R> {
     /// First, so that a pointer to the header is a pointer to the cell.
-    header: Header,
+    pub(super) header: Header,
     state: AtomicU32,
     refs: AtomicU32,
     terms: Terms,
     waker: UnsafeCell<Option<Waker>>,
     body: UnsafeCell<Body<M, R>>,
+    /// Of no size but under loom.
+    _allocated: Track<()>,
 }
 
 enum Body<M, R> {
@@ -222,6 +224,7 @@ impl<M, R> Counted<M, R> {
             terms,
             waker: UnsafeCell::new(None),
             body: UnsafeCell::new(body),
+            _allocated: Track::new(()),
         });
         NonNull::from(Box::leak(cell))
     }
@@ -322,7 +325,7 @@ impl<M, R> Letter<M, R> {
     }
 
     /// The span that its sender was in.
-    pub(crate) fn span(&self) -> Option<span::Id> {
+    pub(crate) fn span(&self) -> Option<Span> {
         self.0.terms.span().cloned()
     }
 

@@ -163,10 +163,9 @@ impl<S: Send + 'static> Mailbox<S> {
     fn is_quiet(&self) -> bool {
         let popped = self.counters.popped();
         let look = self.slots.look();
-        look.accepted(popped) == popped
-            && !look.is_closed()
-            && !self.is_let_out()
-            && self.level() == Level::Open
+        // Not the level: who raises it closes the mailbox and then gives notice. Until then there would be nothing
+        // to do about it, again and again.
+        look.accepted(popped) == popped && !look.is_closed() && !self.is_let_out()
     }
 
     // ---- control ----

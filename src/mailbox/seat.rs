@@ -81,6 +81,16 @@ pub(crate) trait RunInPlace: Run {
     fn defer(self: Pin<&mut Self>) -> Self::Receipt;
 }
 
+/// What became of something that was started and polled once.
+pub(crate) enum Polled {
+    /// It is done. The text is what a panic in dropping it said.
+    Done(Option<Arc<str>>),
+    /// It runs on in the slot.
+    Waits,
+    /// It panicked. It is in the slot, to be ended.
+    Panicked(Arc<str>),
+}
+
 /// What became of something that was started in place.
 pub(crate) enum InPlace<A, R> {
     /// It is done. The text is what a panic in dropping it said.
@@ -207,6 +217,45 @@ impl<'a, S> Seated<'a, S> {
     /// # Panics
     /// As [`start`](Self::start).
     #[inline]
+    pub(crate) fn start_and_poll(
+        self,
+        starter: impl Start<S>,
+        guard: &impl Guard,
+        cx: &mut Context<'_>,
+    ) -> Polled {
+        let (state, slot) = self.ready();
+        let run = starter.start(state);
+        let place = slot.room_for(Layout::for_value(&run)).cast();
+        // SAFETY: the room is as large and aligned as this type needs, and nothing is in it.
+        unsafe { place.write(run) };
+        let mut done = false;
+        let polled = guard.call(|| {
+            // SAFETY: just written, reached by nobody else, and it stays there until it is dropped.
+            let ready = unsafe { Pin::new_unchecked(&mut *place.as_ptr()) }
+                .poll(cx)
+                .is_ready();
+            if ready {
+                done = true;
+                // SAFETY: it is there, and not used after. `current` was never set.
+                unsafe { ptr::drop_in_place(place.as_ptr()) };
+            }
+            ready
+        });
+        match polled {
+            Ok(true) => Polled::Done(None),
+            Err(text) if done => Polled::Done(Some(text)),
+            waits => {
+                slot.current = Some(erase(place));
+                waits.map_or_else(Polled::Panicked, |_| Polled::Waits)
+            }
+        }
+    }
+
+    /// Starts something whose answer is wanted, and polls it once.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[inline]
     pub(crate) fn start_in_place<T: StartInPlace<S>>(
         self,
         starter: T,
@@ -253,19 +302,24 @@ fn in_place<R: RunInPlace>(
     unsafe { place.write(run) };
     // SAFETY: just written, reached by nobody else until `current` is set, and it stays there until it is dropped.
     let mut run = unsafe { Pin::new_unchecked(&mut *place.as_ptr()) };
-    match guard.call(|| run.as_mut().poll(cx)) {
-        Ok(Poll::Ready(_)) => {
-            let answer = run.answer();
-            // SAFETY: written above, and not used after. `current` was never set.
-            let dropped = guard.call(|| unsafe { ptr::drop_in_place(place.as_ptr()) });
-            InPlace::Done(answer, dropped.err())
+    let mut answer = None;
+    let polled = guard.call(|| {
+        let ready = run.as_mut().poll(cx).is_ready();
+        if ready {
+            answer = Some(run.as_mut().answer());
+            // SAFETY: it is there, and not used after. `current` was never set.
+            unsafe { ptr::drop_in_place(place.as_ptr()) };
         }
-        Ok(Poll::Pending) => {
+        ready
+    });
+    match (polled, answer) {
+        (polled, Some(answer)) => InPlace::Done(answer, polled.err()),
+        (Ok(_), None) => {
             let receipt = run.defer();
             slot.current = Some(erase(place));
             InPlace::Waits(receipt)
         }
-        Err(text) => {
+        (Err(text), None) => {
             slot.current = Some(erase(place));
             InPlace::Panicked(text)
         }

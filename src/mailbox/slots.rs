@@ -18,7 +18,7 @@
 //! - `seized` is set when the receiving end is taken away from an actor whose handler never yields.
 //! - `closed` and `seized` are never cleared.
 
-use super::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock};
+use super::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock_own};
 use super::waiting::{Line, Ticket, Wakers};
 use std::task::{Context, Poll};
 
@@ -101,7 +101,7 @@ impl Slots {
     }
 
     pub(super) fn waiting(&self) -> usize {
-        lock(&self.line).len()
+        lock_own(&self.line).len()
     }
 
     /// Changes the capacity, and gives slots that this frees to whoever waits.
@@ -174,7 +174,7 @@ impl Slots {
         }
         // Declared before the lock is taken, so that it is dropped after.
         let mut replaced = None;
-        let mut line = lock(&self.line);
+        let mut line = lock_own(&self.line);
         if let Some(mine) = *ticket {
             if self.look().is_closed() {
                 // Closing dissolved the line and every promise with it.
@@ -248,14 +248,14 @@ impl Slots {
     /// Whether a send still stands in line.
     #[cfg(debug_assertions)]
     pub(super) fn still_waits(&self, ticket: Ticket) -> bool {
-        lock(&self.line).has(ticket)
+        lock_own(&self.line).has(ticket)
     }
 
     /// Gives up waiting, whether or not a slot was promised meanwhile.
     pub(super) fn leave(&self, ticket: Ticket) {
         let mut replaced = None;
         let promised = {
-            let mut line = lock(&self.line);
+            let mut line = lock_own(&self.line);
             let left = line.leave(ticket, &mut replaced);
             if line.is_empty() {
                 self.word.fetch_and(!WAITING, Ordering::AcqRel);
@@ -278,7 +278,7 @@ impl Slots {
     fn grant(&self) {
         let mut wakers = Wakers::default();
         {
-            let mut line = lock(&self.line);
+            let mut line = lock_own(&self.line);
             while self.has_slot() && !self.look().is_closed() {
                 let Some(waker) = line.grant() else { break };
                 self.word.fetch_add(TAKEN_ONE, Ordering::AcqRel);
@@ -297,7 +297,7 @@ impl Slots {
         if self.look().is_closed() {
             return Wakers::default();
         }
-        let mut line = lock(&self.line);
+        let mut line = lock_own(&self.line);
         self.word.fetch_or(CLOSED, Ordering::AcqRel);
         self.word.fetch_and(!WAITING, Ordering::AcqRel);
         line.dissolve()

@@ -1,7 +1,7 @@
 //! What travels with a message besides itself.
 
 use tokio::time::Instant;
-use tracing::span;
+use tracing::Span;
 
 /// When its handler should be done, and the span that its sender was in. As small as the deadline alone: the span is
 /// kept only if a subscriber wants it.
@@ -15,14 +15,15 @@ pub(crate) enum Terms {
 #[derive(Debug)]
 pub(crate) struct Linked {
     deadline: Option<Instant>,
-    span: span::Id,
+    /// Kept open until the handler's span is linked to it.
+    span: Span,
 }
 
 const _: () = assert!(size_of::<Terms>() == size_of::<Option<Instant>>());
 
 impl Terms {
     #[inline]
-    pub(crate) fn new(deadline: Option<Instant>, span: Option<span::Id>) -> Self {
+    pub(crate) fn new(deadline: Option<Instant>, span: Option<Span>) -> Self {
         match (deadline, span) {
             (deadline, Some(span)) => Self::Linked(Box::new(Linked { deadline, span })),
             (Some(deadline), None) => Self::Deadline(deadline),
@@ -40,7 +41,7 @@ impl Terms {
     }
 
     #[inline]
-    pub(crate) fn span(&self) -> Option<&span::Id> {
+    pub(crate) fn span(&self) -> Option<&Span> {
         match self {
             Self::Linked(linked) => Some(&linked.span),
             Self::None | Self::Deadline(_) => None,

@@ -5,6 +5,7 @@ use crate::actor::delivery::Limit;
 use crate::actor::guard::Guarded;
 use crate::actor::handling::{BeginBatch, BeginOne, To};
 use crate::actor::in_place::{break_off, in_drop, leave};
+use crate::actor::redelivery::BeginAgain;
 use crate::actor::reply::Answer;
 use crate::actor::resident::Resident;
 use crate::actor::spans::{self, InSpan};
@@ -151,6 +152,23 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
         let mut hold = turn.runner()?.idle()?;
         let deadline = self.limit.at();
         hold.begin();
+        if A::ONE_AT_A_TIME && M::REDELIVERY.is_wanted() {
+            let (to, receipt) = if self.asks {
+                let (duty, receipt) = Duty::begun(deadline);
+                (To::Asker(duty), Some(receipt))
+            } else {
+                (To::Nobody, None)
+            };
+            let begin = BeginAgain {
+                message,
+                to,
+                deadline,
+                before: 0,
+            };
+            start(&mut hold, begin);
+            self.stage = Stage::Runs(turn, receipt);
+            return None;
+        }
         let receipt = if self.asks && A::ONE_AT_A_TIME {
             let guard = Guarded(self.desk.shared.id());
             let to = To::Here(None);
