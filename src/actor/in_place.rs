@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::task::coop::poll_proceed;
 use tokio::time::Instant;
+use tracing::Span;
 
 /// How many handlers may run inside each other on one stack.
 const MAX_DEPTH: u32 = 8;
@@ -68,8 +69,7 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
         deadline,
     };
     let started = if spans::are_wanted() {
-        let (begin, link) = (one, spans::link());
-        let one = InSpan { begin, link };
+        let one = InSpan::new(one, Span::current());
         loan.seat().start_in_place(one, &guard, cx)
     } else {
         loan.seat().start_in_place(one, &guard, cx)
@@ -115,12 +115,11 @@ fn batch_in_place<A: Receive<M>, M: Message>(
     let Ok((message, duty)) = letter.claim() else {
         unreachable!("nobody else has seen the letter");
     };
-    let begin = BeginBatch::new(message, duty);
+    let batch = BeginBatch::new(message, duty);
     if spans::are_wanted() {
-        let link = spans::link();
-        loan.seat().start(InSpan { begin, link });
+        loan.seat().start(InSpan::new(batch, Span::current()));
     } else {
-        loan.seat().start(begin);
+        loan.seat().start(batch);
     }
     let polled = match loan.seat().running() {
         Some(run) => guard.call(|| run.poll(cx)),

@@ -122,7 +122,7 @@ impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
 fn start<A: Actor>(
     hold: &mut Hold<'_, Resident<A>>,
     begin: impl Start<Resident<A>>,
-    link: Option<Option<tracing::Span>>,
+    link: Option<tracing::Span>,
     guard: &Guarded,
     cx: &mut task::Context<'_>,
 ) -> Polled {
@@ -130,7 +130,7 @@ fn start<A: Actor>(
         None => hold.seat().start_and_poll(begin, guard, cx),
         Some(link) => hold
             .seat()
-            .start_and_poll(InSpan { begin, link }, guard, cx),
+            .start_and_poll(InSpan::new(begin, link), guard, cx),
     }
 }
 

@@ -24,9 +24,9 @@ pub(super) fn are_wanted() -> bool {
     tracing::span_enabled!(target: "postroom::handler", Level::DEBUG)
 }
 
-/// The span that this thread is in, if it is to be linked.
+/// The span that this thread is in, to be linked if that is wanted.
 #[inline]
-pub(super) fn link() -> Option<Span> {
+fn link() -> Option<Span> {
     if are_wanted() { current() } else { None }
 }
 
@@ -52,8 +52,14 @@ pub(super) fn ask<M: Message>(
 
 /// Begins something that runs in a span.
 pub(super) struct InSpan<T> {
-    pub(super) begin: T,
-    pub(super) link: Option<Span>,
+    begin: T,
+    link: Span,
+}
+
+impl<T> InSpan<T> {
+    pub(super) const fn new(begin: T, link: Span) -> Self {
+        Self { begin, link }
+    }
 }
 
 impl<A: Actor, T: Start<Resident<A>>> Start<Resident<A>> for InSpan<T> {
@@ -90,7 +96,7 @@ pin_project! {
     struct Spanned<R> {
         #[pin]
         run: R,
-        link: Option<Span>,
+        link: Span,
         actor: Arc<str>,
         // Made at the first poll: a subscriber is the user's code.
         span: Option<Span>,
@@ -109,9 +115,7 @@ impl<R: Run> Run for Spanned<R> {
                 actor = &**this.actor,
                 message,
             );
-            if let Some(link) = this.link.take() {
-                span.follows_from(&link);
-            }
+            span.follows_from(std::mem::replace(this.link, Span::none()));
             span
         });
         let _entered = span.enter();

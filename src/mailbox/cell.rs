@@ -324,9 +324,9 @@ impl<M, R> Letter<M, R> {
         Ok((message, Duty(self.0)))
     }
 
-    /// The span that its sender was in.
-    pub(crate) fn span(&self) -> Option<Span> {
-        self.0.terms.span().cloned()
+    /// The span that its sender was in, if it is known.
+    pub(crate) fn span(&self) -> Span {
+        self.0.terms.span().cloned().unwrap_or_else(Span::none)
     }
 
     /// The message's deadline.

@@ -14,6 +14,7 @@ use crate::actor::{Actor, Message, Receive, SendError};
 use crate::mailbox::{Duty, Expiry, Hold, InPlace, Letter, Start};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use tracing::Span;
 
 /// One call: in line, with the turn, and at last perhaps waiting for a token.
 pub(super) struct Visit<'a, A: Actor, M: Message> {
@@ -178,8 +179,7 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
                 deadline,
             };
             let started = if spans::are_wanted() {
-                let (begin, link) = (one, spans::link());
-                let one = InSpan { begin, link };
+                let one = InSpan::new(one, Span::current());
                 hold.seat().start_in_place(one, &guard, cx)
             } else {
                 hold.seat().start_in_place(one, &guard, cx)
@@ -245,8 +245,7 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
 
 fn start<A: Actor>(hold: &mut Hold<'_, Resident<A>>, begin: impl Start<Resident<A>>) {
     if spans::are_wanted() {
-        let link = spans::link();
-        hold.seat().start(InSpan { begin, link });
+        hold.seat().start(InSpan::new(begin, Span::current()));
     } else {
         hold.seat().start(begin);
     }
