@@ -19,7 +19,7 @@ mod operation;
 mod process;
 mod record;
 mod settle;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 mod submission;
 mod workers;
@@ -27,6 +27,8 @@ mod workers;
 #[cfg(feature = "testing")]
 pub mod conformance;
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

@@ -102,6 +102,18 @@ pub enum HistoryKind {
     LeaseLost,
 }
 
+impl HistoryKind {
+    /// Its name, as it is stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TaskState => "task_state",
+            Self::Attempt => "attempt",
+            Self::Stale => "stale",
+            Self::LeaseLost => "lease_lost",
+        }
+    }
+}
+
 /// One row of a task's history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HistoryRecord {

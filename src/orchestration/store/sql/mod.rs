@@ -7,6 +7,7 @@ pub(super) mod judge;
 pub(super) mod ledger;
 pub(super) mod step_row;
 pub(super) mod task_row;
+pub(super) mod url;
 
 use super::HistoryKind;
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::fault::Fault;
 use super::unit::{Unit, json, uuid};
 use crate::orchestration::state::TaskState;
-use crate::orchestration::store::sql::block::blocking;
-use crate::orchestration::store::sql::task_row::Tasks;
+use crate::orchestration::store::sql::block;
+use crate::orchestration::store::sql::task_row::{TaskRow, Tasks};
 use crate::orchestration::store::workers::Workers;
 use crate::orchestration::store::{SweepReport, SweepRequest, settle};
 
@@ -158,4 +158,11 @@ async fn runnable_steps(
         runnable.entry(task).or_default().insert(callable);
     }
     Ok(runnable)
+}
+
+/// Why a task is blocked, if it is.
+fn blocking(task: &TaskRow, callables: &BTreeSet<String>, workers: &Workers) -> Option<String> {
+    let idle = task.counts.running == 0;
+    idle.then(|| block::blocking(task.uuid, callables, workers))
+        .flatten()
 }
