@@ -21,7 +21,7 @@
 //! | R12 | yes | A handler's error is the asker's answer and stops nothing. A panic ends no other actor; a panic in a hook, a drop or a payload is reported and hangs nothing. (A build with `panic = "abort"` has no isolation.) |
 //! | R13 | in part | Permanent and transient actors come from a factory, temporary ones are plain values. Intensity in a sliding window, backoff with full jitter; an outside stop is final. A critical actor that fails for good shuts its registry down. Not yet: one-for-all and rest-for-one. |
 //! | R14 | in part | The mailbox, its messages, its waiting senders and all handles survive a restart; the message that panicked is consumed. Not yet: redelivery, reports of repeated panics. |
-//! | R15 | in part | All mailboxes exist before the first start; actors start in order, each ready before the next; a failed start rolls back in reverse. Names, routes and declared sends are checked. A dropped registry stops its actors and warns. Not yet: adding and removing actors at run time. |
+//! | R15 | yes | All mailboxes exist before the first start; actors start in order, each ready before the next; a failed start rolls back in reverse. Names, routes and declared sends are checked. A dropped registry stops its actors and warns. Actors are added and removed while the registry runs, without trace. |
 //! | R16 | yes | `drain`, `stop` and `kill`; levels only rise. A shutdown closes the routes at once and each mailbox in its turn, in reverse order, under deadlines, in a task of its own. Every accepted message is accounted for. |
 //! | R17 | yes | An actor that no registry holds drains when its last handle, recipient, permit and pending send are gone. `closed` is repeatable and carries the account. Handles have a name, an id, `Eq`, `Hash` and `Debug`. |
 //! | R18 | in part | Both kinds of runtime; a flooded mailbox starves neither timers nor stop nor other tasks. Not yet: blocking variants for threads. |
@@ -75,7 +75,7 @@
 //! | R7 | `r07_a_waker_may_use_the_actor_when_it_is_dropped` | `tests/endings.rs` |
 //! | R8 | `r08_waiting_for_oneself_is_an_error` | `tests/asks.rs` |
 //! | R8 | `r08_asking_another_actor_is_no_deadlock` | `tests/asks.rs` |
-//! | R8 | `r08_asking_oneself_through_a_route_is_an_error` | `tests/registry.rs` |
+//! | R8 | `r08_asking_oneself_through_a_route_is_an_error` | `tests/registry/routes.rs` |
 //! | R9 | `r09_a_token_answers` | `tests/replies.rs` |
 //! | R9 | `r09_a_dropped_token_answers_no_reply` | `tests/replies.rs` |
 //! | R9 | `r09_a_token_may_move_into_a_task` | `tests/replies.rs` |
@@ -107,9 +107,9 @@
 //! | R13 | `r13_intensity_counts_inside_a_sliding_window` | `src/supervision/intensity.rs` |
 //! | R13 | `r13_slow_failures_never_exceed_the_intensity` | `src/supervision/intensity.rs` |
 //! | R13 | `r13_intensity_zero_allows_no_restart` | `src/supervision/intensity.rs` |
-//! | R13 | `r13_a_critical_actor_that_fails_for_good_shuts_the_registry_down` | `tests/registry.rs` |
+//! | R13 | `r13_a_critical_actor_that_fails_for_good_shuts_the_registry_down` | `tests/registry/failing.rs` |
 //! | R13 | `r13_a_restart_that_a_stop_prevents_is_not_counted` | `tests/endings.rs` |
-//! | R13 | `r13_any_other_actor_stays_down_and_the_registry_goes_on` | `tests/registry.rs` |
+//! | R13 | `r13_any_other_actor_stays_down_and_the_registry_goes_on` | `tests/registry/failing.rs` |
 //! | R13 | `r13_a_failed_actor_comes_back` | `tests/restarts.rs` |
 //! | R13 | `r13_a_plain_value_is_temporary` | `tests/restarts.rs` |
 //! | R13 | `r13_only_a_permanent_actor_comes_back_after_stopping_itself` | `tests/restarts.rs` |
@@ -131,20 +131,32 @@
 //! | R15 | `r15_a_send_to_a_later_actor_is_refused` | `src/registry/order.rs` |
 //! | R15 | `r15_a_circle_of_sends_is_named` | `src/registry/order.rs` |
 //! | R15 | `r15_a_registry_that_is_dropped_warns_and_one_that_is_shut_down_does_not` | `tests/logs.rs` |
-//! | R15 | `r15_a_duplicate_name_or_route_and_capacity_zero_are_build_errors` | `tests/registry.rs` |
-//! | R15 | `r15_a_refused_registration_leaves_no_trace` | `tests/registry.rs` |
-//! | R15 | `r15_declared_sends_are_checked_before_anything_starts` | `tests/registry.rs` |
-//! | R15 | `r15_handles_exist_before_their_actors` | `tests/registry.rs` |
-//! | R15 | `r15_a_builder_that_never_starts_gives_everything_back` | `tests/registry.rs` |
-//! | R15 | `r15_actors_start_in_order_and_each_is_ready_before_the_next` | `tests/registry.rs` |
-//! | R15 | `r15_a_failed_start_rolls_back_in_reverse` | `tests/registry.rs` |
-//! | R15 | `r15_a_start_that_is_dropped_stops_what_has_started` | `tests/registry.rs` |
-//! | R15 | `r15_outside_a_runtime_is_an_error` | `tests/registry.rs` |
-//! | R15 | `r15_routes_lead_to_whoever_declared_the_message` | `tests/registry.rs` |
-//! | R15 | `r15_a_registry_that_is_dropped_stops_its_actors` | `tests/registry.rs` |
-//! | R15 | `r15_a_rollback_that_is_dropped_stops_what_has_started` | `tests/rollback.rs` |
-//! | R15 | `r15_a_rollback_does_not_wait_for_actors_that_never_start` | `tests/rollback.rs` |
-//! | R15 | `r15_a_refused_registration_leaves_nothing_behind` | `tests/rollback.rs` |
+//! | R15 | `r15_a_duplicate_name_or_route_and_capacity_zero_are_build_errors` | `tests/registry/building.rs` |
+//! | R15 | `r15_a_refused_registration_leaves_no_trace` | `tests/registry/building.rs` |
+//! | R15 | `r15_declared_sends_are_checked_before_anything_starts` | `tests/registry/building.rs` |
+//! | R15 | `r15_handles_exist_before_their_actors` | `tests/registry/building.rs` |
+//! | R15 | `r15_a_builder_that_never_starts_gives_everything_back` | `tests/registry/building.rs` |
+//! | R15 | `r15_actors_start_in_order_and_each_is_ready_before_the_next` | `tests/registry/starting.rs` |
+//! | R15 | `r15_a_failed_start_rolls_back_in_reverse` | `tests/registry/starting.rs` |
+//! | R15 | `r15_a_start_that_is_dropped_stops_what_has_started` | `tests/registry/starting.rs` |
+//! | R15 | `r15_outside_a_runtime_is_an_error` | `tests/registry/starting.rs` |
+//! | R15 | `r15_routes_lead_to_whoever_declared_the_message` | `tests/registry/routes.rs` |
+//! | R15 | `r15_a_registry_that_is_dropped_stops_its_actors` | `tests/registry/shutdown.rs` |
+//! | R15 | `r15_a_rollback_that_is_dropped_stops_what_has_started` | `tests/registry/rollback.rs` |
+//! | R15 | `r15_a_rollback_does_not_wait_for_actors_that_never_start` | `tests/registry/rollback.rs` |
+//! | R15 | `r15_a_refused_registration_leaves_nothing_behind` | `tests/registry/rollback.rs` |
+//! | R15 | `r15_an_actor_added_at_run_time_is_ready_routed_and_drained_first` | `tests/registry/change.rs` |
+//! | R15 | `r15_a_removed_actor_is_drained_and_reported_and_leaves_no_trace` | `tests/registry/change.rs` |
+//! | R15 | `r15_a_removal_goes_on_when_nobody_waits_for_it` | `tests/registry/change.rs` |
+//! | R15 | `r15_a_removal_insists_when_the_deadline_has_passed` | `tests/registry/change.rs` |
+//! | R15 | `r15_an_actor_that_ended_by_itself_stays_until_it_is_removed` | `tests/registry/change.rs` |
+//! | R15 | `r15_what_cannot_be_added_leaves_no_trace` | `tests/registry/change.rs` |
+//! | R15 | `r15_an_addition_that_is_dropped_leaves_the_registry_when_it_has_ended` | `tests/registry/change.rs` |
+//! | R15 | `r15_nobody_comes_or_goes_once_the_shutdown_has_begun` | `tests/registry/change.rs` |
+//! | R15 | `r15_a_removal_that_a_shutdown_overtakes_is_in_both_reports` | `tests/registry/change.rs` |
+//! | R15 | `r15_a_critical_actor_added_at_run_time_shuts_the_registry_down` | `tests/registry/change.rs` |
+//! | R15 | `r15_a_registry_whose_runtime_is_gone_says_so` | `tests/registry/change.rs` |
+//! | R15 | `r15_a_hundred_thousand_actors_come_and_go_without_trace` | `tests/registry/scale.rs` |
 //! | R16 | `r16_an_orchestration_shut_down_under_load_accounts_for_every_message` | `tests/orchestration.rs` |
 //! | R16 | `r16_a_kill_goes_before_a_handler_that_could_go_on` | `tests/asks.rs` |
 //! | R16 | `r16_drain_handles_what_was_accepted_and_closes_to_the_rest` | `tests/backpressure.rs` |
@@ -160,18 +172,21 @@
 //! | R16 | `r16_an_actor_may_stop_itself` | `tests/life.rs` |
 //! | R16 | `r16_an_actor_that_stops_itself_is_closed_before_its_stopped_runs` | `tests/life.rs` |
 //! | R16 | `r16_tasks_of_an_actor_can_wait_for_its_end` | `tests/life.rs` |
-//! | R16 | `r16_a_shutdown_under_load_accounts_for_every_message` | `tests/registry.rs` |
-//! | R16 | `r16_routes_close_at_once_and_mailboxes_in_their_turn` | `tests/registry.rs` |
-//! | R16 | `r16_every_caller_gets_the_same_report_and_may_go_away` | `tests/registry.rs` |
-//! | R16 | `r16_an_actor_that_does_not_drain_in_time_is_stopped_and_then_killed` | `tests/registry.rs` |
-//! | R16 | `r16_when_the_total_is_spent_the_rest_are_stopped` | `tests/registry.rs` |
-//! | R16 | `r16_a_handler_that_never_yields_is_named_and_left_behind` | `tests/registry.rs` |
+//! | R16 | `r16_a_shutdown_under_load_accounts_for_every_message` | `tests/registry/shutdown.rs` |
+//! | R16 | `r16_routes_close_at_once_and_mailboxes_in_their_turn` | `tests/registry/shutdown.rs` |
+//! | R16 | `r16_every_caller_gets_the_same_report_and_may_go_away` | `tests/registry/shutdown.rs` |
+//! | R16 | `r16_an_actor_that_does_not_drain_in_time_is_stopped_and_then_killed` | `tests/registry/shutdown.rs` |
+//! | R16 | `r16_when_the_total_is_spent_the_rest_are_stopped` | `tests/registry/shutdown.rs` |
+//! | R16 | `r16_a_handler_that_never_yields_is_named_and_left_behind` | `tests/registry/shutdown.rs` |
+//! | R16 | `r16_a_signal_shuts_the_registry_down` | `tests/registry/shutdown.rs` |
+//! | R16 | `r16_a_hundred_thousand_actors_start_answer_and_end_in_reverse` | `tests/registry/scale.rs` |
+//! | R16 | `r16_the_end_of_many_that_hang_is_bounded_by_the_deadlines_of_all` | `tests/registry/scale.rs` |
 //! | R17 | `r17_an_actor_drains_when_its_last_handle_is_gone` | `tests/life.rs` |
 //! | R17 | `r17_handles_know_who_they_reach` | `tests/life.rs` |
 //! | R17 | `r17_closed_is_repeatable_and_may_be_dropped` | `tests/life.rs` |
 //! | R17 | `r17_a_runtime_that_goes_away_gives_everything_back` | `tests/life.rs` |
 //! | R17 | `r17_a_runtime_that_goes_away_survives_a_state_that_panics` | `tests/endings.rs` |
-//! | R17 | `r17_the_registry_holds_its_actors` | `tests/registry.rs` |
+//! | R17 | `r17_the_registry_holds_its_actors` | `tests/registry/shutdown.rs` |
 //! | R18 | `r18_a_flood_starves_nothing_on_a_current_thread_runtime` | `tests/fairness.rs` |
 //! | R18 | `r18_a_flood_starves_nothing_on_a_multi_thread_runtime` | `tests/fairness.rs` |
 //! | R18 | `r18_a_sender_in_a_loop_gives_way` | `tests/fairness.rs` |
@@ -190,7 +205,7 @@
 //! | O5 | in part | No unfinished task is without an owner: `Store::audit` checks it, and tests end with it. Not yet: a command for operators. |
 //! | O6 | yes | One intent records result, attempt, the children's counters and readiness, and finalises when nothing remains. Proved by the conformance suite with joins of 1,100. |
 //! | O7 | in part | Retries, backoff, permanent errors and timeouts as declared; what is not known is refused at load. Not yet: hints such as `Retry-After`. |
-//! | O8 | in part | `failure_policy: continue`; a failed task names its first failed step, and can be retried; cancelling. Not yet: `fail_fast`, pausing, resolving, rerunning from a step. |
+//! | O8 | yes | Under `failure_policy: continue` independent branches go on, and a failed task names its first failed step in template order. Under `fail_fast` nothing new starts, steps that run are told to stop, and the rest is cancelled. Operators retry, resolve, complete by hand, cancel, pause, resume, and rerun from a step; the task is evaluated anew in the same commit. |
 //! | O9 | not yet | Steps that are decided at run time. |
 //! | O10 | yes | Identity by template and input, by the caller's key, or none; a duplicate is answered and never run twice; a task keeps its own copy of its template. |
 //! | O11 | not yet | Submitting and completing inside the caller's own transaction. |
@@ -252,6 +267,16 @@
 //! | O7 | `o07_a_permanent_error_is_not_retried` | `tests/orchestration.rs` |
 //! | O8 | `the_first_failed_step_in_template_order_is_named` | `src/orchestration/store/conformance/failures.rs` |
 //! | O8 | `a_retried_task_keeps_what_is_complete` | `src/orchestration/store/conformance/operations.rs` |
+//! | O8 | `o08_only_a_failure_under_fail_fast_stops_the_others` | `src/orchestration/state/policy.rs` |
+//! | O8 | `o08_every_operation_moves_steps_and_tasks_only_where_their_machines_allow` | `src/orchestration/store/plan_tests.rs` |
+//! | O8 | `o08_a_step_that_does_not_exist_is_refused` | `src/orchestration/store/plan_tests.rs` |
+//! | O8 | `steps_that_run_are_told_to_stop_and_the_task_waits_for_them` | `src/orchestration/store/conformance/fail_fast.rs` |
+//! | O8 | `a_failure_counts_for_those_behind_it_in_the_batch` | `src/orchestration/store/conformance/fail_fast.rs` |
+//! | O8 | `a_paused_task_is_not_claimed_until_it_is_resumed` | `src/orchestration/store/conformance/operators.rs` |
+//! | O8 | `a_rerun_resets_a_step_and_its_descendants` | `src/orchestration/store/conformance/operators.rs` |
+//! | O8 | `a_rerun_is_refused_while_a_step_of_it_is_leased` | `src/orchestration/store/conformance/operators.rs` |
+//! | O8 | `the_last_failure_resolved_completes_the_task` | `src/orchestration/store/conformance/operators.rs` |
+//! | O8 | `o08_the_failure_policy_is_one_of_two_and_part_of_what_a_template_is` | `src/orchestration/template/tests.rs` |
 //! | O8 | `o08_cancelling_asks_the_group_to_end` | `src/orchestration/worker/builtin/shell/tests.rs` |
 //! | O8 | `o08_a_command_that_will_not_end_is_ended` | `src/orchestration/worker/builtin/shell/tests.rs` |
 //! | O8 | `o08_cancelled_from_outside_while_it_runs` | `src/orchestration/worker/executor_tests.rs` |

@@ -12,10 +12,10 @@ use postroom::actor::Exit;
 use postroom::orchestration::state::{StepState, TaskState};
 use postroom::orchestration::store::memory::MemoryStore;
 use postroom::orchestration::store::{
-    ClaimRequest, ClaimScope, Claims, Completion, CompletionOutcome, HistoryKind, HistoryRecord,
-    Lease, NewTask, Operation, OperationOutcome, ProcessRecord, ProcessRegistration, StepOutcome,
-    StepRecord, Store, StoreError, Submission, SweepReport, SweepRequest, TaskDefinition,
-    TaskFilter, TaskRecord,
+    ClaimRequest, ClaimScope, Claims, CleanupReport, CleanupRequest, Completion, CompletionOutcome,
+    DeadLetter, DeadLetterFilter, Heartbeat, HistoryKind, HistoryRecord, Lease, NewTask, Operation,
+    OperationOutcome, ProcessRecord, ProcessRegistration, StepOutcome, StepRecord, Store,
+    StoreError, Submission, SweepReport, SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
 };
 use postroom::orchestration::template::{RetryPolicy, TaskTemplate};
 use postroom::orchestration::worker::{StepContext, StepError, StepHandlers};
@@ -64,6 +64,7 @@ async fn o03_the_steps_of_a_process_that_is_gone_are_taken_over_and_its_late_res
             process: lost,
             scope: ClaimScope::Any,
             callables: vec!["work".into()],
+            serves: Vec::new(),
             limit: 10,
             lease: Duration::from_secs(30),
         })
@@ -216,11 +217,17 @@ impl Store for Unreliable {
     ) -> Result<Vec<CompletionOutcome>, StoreError> {
         self.call(self.inner.complete(completions)).await
     }
-    async fn heartbeat(&self, process: Uuid, lease: Duration) -> Result<Vec<Lease>, StoreError> {
+    async fn heartbeat(&self, process: Uuid, lease: Duration) -> Result<Heartbeat, StoreError> {
         self.call(self.inner.heartbeat(process, lease)).await
     }
     async fn release(&self, process: Uuid, leases: Vec<Lease>) -> Result<u32, StoreError> {
         self.call(self.inner.release(process, leases)).await
+    }
+    async fn dead_letters(&self, filter: DeadLetterFilter) -> Result<Vec<DeadLetter>, StoreError> {
+        self.inner.dead_letters(filter).await
+    }
+    async fn cleanup(&self, request: CleanupRequest) -> Result<CleanupReport, StoreError> {
+        self.call(self.inner.cleanup(request)).await
     }
     async fn sweep(&self, request: SweepRequest) -> Result<SweepReport, StoreError> {
         self.call(self.inner.sweep(request)).await

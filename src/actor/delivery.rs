@@ -14,6 +14,8 @@ use tokio::time::{Instant, Sleep};
 /// Where a message goes.
 pub(crate) enum Destination<'a, M: Message> {
     Borrowed(&'a dyn Target<M>),
+    /// Found in the registry's routes, which may change.
+    Owned(Arc<dyn Target<M>>),
     /// The registry has no route for it.
     Unrouted,
     /// The registry's routes are closed.
@@ -24,6 +26,7 @@ impl<M: Message> Destination<'_, M> {
     pub(super) fn target(&self) -> Option<&dyn Target<M>> {
         match self {
             Self::Borrowed(target) => Some(*target),
+            Self::Owned(target) => Some(&**target),
             Self::Unrouted | Self::Closed => None,
         }
     }

@@ -54,8 +54,8 @@ impl<M: Message> Recipient<M> {
         self.0.stats()
     }
 
-    pub(crate) fn as_destination(&self) -> Destination<'_, M> {
-        Destination::Borrowed(&*self.0)
+    pub(crate) fn into_destination(self) -> Destination<'static, M> {
+        Destination::Owned(self.0)
     }
 }
 

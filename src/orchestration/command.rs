@@ -56,10 +56,10 @@ use uuid::Uuid;
 
 use super::context::ClaimMode;
 use super::core::OrchestrationReport;
-use super::handle::TaskError;
 use super::lifecycle::{
     ClaimError, ProcessResultError, StepExecutionResult, SubmitError, TaskReceipt, TaskRequest,
 };
+use super::operator::TaskError;
 use super::store::{CompletionOutcome, OperationKind, OperationOutcome};
 use crate::actor::MailboxStats;
 
@@ -72,7 +72,7 @@ pub enum OrchestrationCommand {
     EnqueueReadySteps,
     /// Record what became of an attempt. Handled by the result processor actor.
     ProcessStepResult(StepExecutionResult),
-    /// Finalise, cancel or retry a task. Handled by the task finalizer actor.
+    /// Finalise a task, or do to it what an operator asks. Handled by the task finalizer actor.
     FinalizeTask {
         /// Which task.
         task_uuid: Uuid,

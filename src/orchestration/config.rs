@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use super::store::TemplateSelector;
+
 /// How a process takes part in the orchestration. [`Default`] is right for one service on one machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrchestrationConfig {
     /// Steps that may run at once in this process. Default: the number of CPUs.
     pub concurrency: usize,
+    /// The templates whose tasks this process serves; empty (the default): all.
+    pub serves: Vec<TemplateSelector>,
     /// How long a claimed step is ours without a heartbeat. Default: 30 s.
     ///
     /// A process that is stopped for longer than this loses its steps to others. The steps of a process that
@@ -49,6 +53,7 @@ impl Default for OrchestrationConfig {
     fn default() -> Self {
         Self {
             concurrency: std::thread::available_parallelism().map_or(1, usize::from),
+            serves: Vec::new(),
             lease: Duration::from_secs(30),
             heartbeat: Duration::from_secs(5),
             poll_interval: Duration::from_millis(500),

@@ -127,6 +127,7 @@ impl SystemContext {
                 ClaimMode::Paused => Vec::new(),
                 ClaimMode::Any | ClaimMode::Only(_) => self.handlers.names(),
             },
+            serves: self.config.serves.clone(),
             only_task: match mode {
                 ClaimMode::Only(task_uuid) => Some(task_uuid),
                 ClaimMode::Any | ClaimMode::Paused => None,

@@ -18,8 +18,9 @@ use super::command::{
 use super::config::{ConfigError, OrchestrationConfig};
 use super::context::{ClaimMode, SystemContext};
 use super::events::OrchestrationEvent;
-use super::handle::{TaskError, TaskHandle};
+use super::handle::TaskHandle;
 use super::lifecycle::{SubmitError, SubmitOptions, TaskRequest};
+use super::operator::TaskError;
 use super::store::{Store, StoreError};
 use super::template::TaskTemplate;
 use super::worker::{HandlerTable, ProcessIdentity};

@@ -8,8 +8,9 @@ use uuid::Uuid;
 use super::actors::{FinalizeTaskMessage, TaskFinalizerActor};
 use super::context::SystemContext;
 use super::lifecycle::FinalizeError;
+use super::operator::{OperatorIntent, TaskError};
 use super::state::TaskState;
-use super::store::{OperationKind, OperationOutcome, StoreError, TaskRecord};
+use super::store::TaskRecord;
 use crate::actor::{AskError, Handle};
 
 /// A task in the store. Dropping it changes nothing about the task.
@@ -19,37 +20,6 @@ pub struct TaskHandle {
     finalizer: Handle<TaskFinalizerActor>,
     task_uuid: Uuid,
     duplicate: Option<TaskState>,
-}
-
-/// A task could not be read or changed.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum TaskError {
-    /// The store holds no such task.
-    #[error("there is no task {task_uuid}")]
-    NotFound {
-        /// The id asked for.
-        task_uuid: Uuid,
-    },
-    /// In this state it cannot be done.
-    #[error("task {task_uuid} is {state}: it cannot be {action}")]
-    NotApplicable {
-        /// The task.
-        task_uuid: Uuid,
-        /// Its state.
-        state: TaskState,
-        /// What was asked for.
-        action: &'static str,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(Arc<StoreError>),
-    /// The orchestration is shutting down.
-    #[error("the orchestration did not carry it out: {reason}")]
-    Unavailable {
-        /// What the mailbox said.
-        reason: String,
-    },
 }
 
 impl TaskHandle {
@@ -93,8 +63,7 @@ impl TaskHandle {
         self.context
             .store()
             .task(self.task_uuid)
-            .await
-            .map_err(|error| TaskError::Store(Arc::new(error)))?
+            .await?
             .ok_or(TaskError::NotFound {
                 task_uuid: self.task_uuid,
             })
@@ -132,17 +101,43 @@ impl TaskHandle {
     ///
     /// # Errors
     ///
-    /// [`TaskError::NotApplicable`] if it has ended already; [`TaskError::Store`] if the store failed, and
-    /// then nothing was changed.
+    /// [`TaskError::NotApplicable`] if it has ended already; otherwise as [`operate`](Self::operate).
     ///
     /// # Cancel safety
     ///
-    /// Once polled, it may be carried out although the future is dropped. It is safe to repeat.
+    /// As [`operate`](Self::operate).
     pub async fn cancel(&self, reason: impl Into<String>) -> Result<TaskState, TaskError> {
-        let kind = OperationKind::Cancel {
-            reason: reason.into(),
-        };
-        self.operate(kind, "cancelled").await
+        let reason = reason.into();
+        self.operate(OperatorIntent::Cancel { reason }).await
+    }
+
+    /// Holds the task back: no more of its steps are claimed until it is [resumed](Self::resume). Steps that
+    /// run go on, and their results are recorded.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError::NotApplicable`] if it has ended or is paused already; otherwise as
+    /// [`operate`](Self::operate).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`operate`](Self::operate).
+    pub async fn pause(&self, reason: impl Into<String>) -> Result<TaskState, TaskError> {
+        let reason = reason.into();
+        self.operate(OperatorIntent::Pause { reason }).await
+    }
+
+    /// Lets a paused task go on.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError::NotApplicable`] if it is not paused; otherwise as [`operate`](Self::operate).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`operate`](Self::operate).
+    pub async fn resume(&self) -> Result<TaskState, TaskError> {
+        self.operate(OperatorIntent::Resume).await
     }
 
     /// Continues a failed task: its failed steps run again with their attempts counted anew; what is complete
@@ -150,22 +145,45 @@ impl TaskHandle {
     ///
     /// # Errors
     ///
-    /// [`TaskError::NotApplicable`] if it has not failed; [`TaskError::Store`] if the store failed, and then
-    /// nothing was changed.
+    /// [`TaskError::NotApplicable`] if it has not failed; otherwise as [`operate`](Self::operate).
     ///
     /// # Cancel safety
     ///
-    /// Once polled, it may be carried out although the future is dropped. It is safe to repeat.
+    /// As [`operate`](Self::operate).
     pub async fn retry(&self) -> Result<TaskState, TaskError> {
-        self.operate(OperationKind::Retry, "retried").await
+        self.operate(OperatorIntent::Retry).await
     }
 
-    async fn operate(
-        &self,
-        kind: OperationKind,
-        action: &'static str,
-    ) -> Result<TaskState, TaskError> {
-        let task_uuid = self.task_uuid;
+    /// Runs the task again from this step on: the step and everything that depends on it are reset, and their
+    /// results are kept as history.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError::Busy`] while one of these steps runs; otherwise as [`operate`](Self::operate).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`operate`](Self::operate).
+    pub async fn rerun_from(&self, step: impl Into<String>) -> Result<TaskState, TaskError> {
+        let from = step.into();
+        self.operate(OperatorIntent::Rerun { from }).await
+    }
+
+    /// Does to the task what an operator asks, and returns its state after it. The task is evaluated anew in
+    /// the same commit.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError`]: nothing was changed, unless the store's own error says that the outcome is unknown.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, it may be carried out although the future is dropped. All but
+    /// [`OperatorIntent::Rerun`] are safe to repeat.
+    pub async fn operate(&self, intent: OperatorIntent) -> Result<TaskState, TaskError> {
+        let (task_uuid, store) = (self.task_uuid, &**self.context.store());
+        let max_result = self.context.config().max_payload;
+        let kind = intent.prepare(store, task_uuid, max_result).await?;
         let outcome = self
             .finalizer
             .ask(FinalizeTaskMessage { task_uuid, kind })
@@ -176,15 +194,7 @@ impl TaskHandle {
                     reason: other.to_string(),
                 },
             })?;
-        match outcome {
-            OperationOutcome::Applied { state } => Ok(state),
-            OperationOutcome::NotApplicable { state } => Err(TaskError::NotApplicable {
-                task_uuid,
-                state,
-                action,
-            }),
-            OperationOutcome::NotFound => Err(TaskError::NotFound { task_uuid }),
-        }
+        intent.judge(store, task_uuid, outcome).await
     }
 }
 

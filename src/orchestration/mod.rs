@@ -39,6 +39,7 @@
 //! | starting and stopping, submitting | [`OrchestrationCore`], [`TaskHandle`] |
 //! | writing steps | [`worker`] |
 //! | templates | [`template`] |
+//! | what operators can do | [`OperatorIntent`], [`TaskHandle`], [`Operator`] |
 //! | states and lifecycles | [`state`] |
 //! | commands and events | [`command`] |
 //! | bounds and intervals | [`OrchestrationConfig`] |
@@ -54,6 +55,7 @@ mod definition;
 mod events;
 mod handle;
 mod lifecycle;
+mod operator;
 pub mod state;
 pub mod store;
 pub mod template;
@@ -66,8 +68,9 @@ pub use command::{
 pub use config::{ConfigError, OrchestrationConfig};
 pub use context::{ClaimMode, SystemContext};
 pub use events::OrchestrationEvent;
-pub use handle::{TaskError, TaskHandle};
+pub use handle::TaskHandle;
 pub use lifecycle::{
     ClaimError, FinalizeError, IdentityStrategy, ProcessResultError, StepExecutionResult,
     SubmitError, SubmitOptions, TaskReceipt, TaskRequest,
 };
+pub use operator::{Operator, OperatorIntent, TaskError};

@@ -1,13 +1,13 @@
 //! Describing a registry before anything runs.
 
+use super::member::Member;
+use super::registration::{Dependency, Launch, Registration};
+use super::roster::Roster;
 use super::routes::{Routes, Table};
-use super::running::{ActorRegistry, Member, Settings};
+use super::running::{ActorRegistry, Settings};
 use super::{BuildError, StartError, order};
-use crate::actor::{
-    Actor, ActorId, DEFAULT_CAPACITY, Handle, Limits, Managed, Message, Mould, Receive, Seat,
-};
+use crate::actor::{Actor, ActorId, DEFAULT_CAPACITY, Handle, Mould, Seat};
 use crate::supervision::RestartPolicy;
-use std::any::{Any, TypeId, type_name};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -20,21 +20,17 @@ use std::time::Duration;
 #[must_use = "nothing runs until `start`"]
 pub struct ActorRegistryBuilder {
     names: HashSet<Arc<str>>,
-    reserved: Vec<(ActorId, Arc<str>)>,
-    routed: HashMap<TypeId, Arc<str>>,
+    reserved: Vec<Dependency>,
     table: Table,
     routes: Routes,
     planned: Vec<Planned>,
     settings: Settings,
 }
 
-/// Spawns an actor's task; dropped instead, it ends the actor as never started.
-pub(super) type Launch = Box<dyn FnOnce(&tokio::runtime::Handle) + Send>;
-
 struct Planned {
-    member: Member,
+    member: Arc<Member>,
     launch: Launch,
-    sends_to: Vec<(ActorId, Arc<str>)>,
+    sends_to: Vec<Dependency>,
 }
 
 impl ActorRegistryBuilder {
@@ -42,8 +38,7 @@ impl ActorRegistryBuilder {
         Self {
             names: HashSet::new(),
             reserved: Vec::new(),
-            routed: HashMap::new(),
-            table: Table::new(),
+            table: Table::default(),
             routes: Routes::new(),
             planned: Vec::new(),
             settings: Settings::default(),
@@ -51,7 +46,7 @@ impl ActorRegistryBuilder {
     }
 
     /// Adds an actor given as a value: it is temporary, and a panic ends it.
-    pub fn add<A: Actor>(&mut self, actor: A) -> Registration<'_, A> {
+    pub fn add<A: Actor>(&mut self, actor: A) -> Registration<&mut Self, A> {
         Registration::new(self, Mould::value(actor), None)
     }
 
@@ -61,7 +56,7 @@ impl ActorRegistryBuilder {
         &mut self,
         factory: impl FnMut() -> A + Send + 'static,
         policy: RestartPolicy,
-    ) -> Registration<'_, A> {
+    ) -> Registration<&mut Self, A> {
         Registration::new(self, Mould::factory(factory, policy), None)
     }
 
@@ -82,7 +77,7 @@ impl ActorRegistryBuilder {
 
     /// Registers an actor, given as a value, in a place that was reserved. It starts in the order of
     /// filling.
-    pub fn fill<A: Actor>(&mut self, slot: Slot<A>, actor: A) -> Registration<'_, A> {
+    pub fn fill<A: Actor>(&mut self, slot: Slot<A>, actor: A) -> Registration<&mut Self, A> {
         Registration::new(self, Mould::value(actor), Some(slot))
     }
 
@@ -92,7 +87,7 @@ impl ActorRegistryBuilder {
         slot: Slot<A>,
         factory: impl FnMut() -> A + Send + 'static,
         policy: RestartPolicy,
-    ) -> Registration<'_, A> {
+    ) -> Registration<&mut Self, A> {
         Registration::new(self, Mould::factory(factory, policy), Some(slot))
     }
 
@@ -117,8 +112,9 @@ impl ActorRegistryBuilder {
     /// Starts the actors in the order of registration, each when the one before it is ready.
     ///
     /// # Errors
-    /// [`StartError::Build`] before anything has started; [`StartError::Actor`] if an actor does not
-    /// start, after those before it have been stopped in reverse order.
+    /// [`StartError::Build`] and [`StartError::NoRuntime`] before anything has started;
+    /// [`StartError::Actor`] if an actor does not start, after those before it have been stopped in
+    /// reverse order.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, it stops the actors that have started.
@@ -127,13 +123,16 @@ impl ActorRegistryBuilder {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return Err(StartError::NoRuntime);
         };
-        let (members, launches) = self
-            .planned
-            .into_iter()
-            .map(|planned| (planned.member, planned.launch))
-            .unzip();
-        self.routes.open(self.table);
-        super::running::start(members, launches, self.routes, self.settings, runtime).await
+        let mut roster = Roster::default();
+        let mut launches = Vec::with_capacity(self.planned.len());
+        for planned in self.planned {
+            roster.enter(planned.member);
+            launches.push(planned.launch);
+        }
+        *self.routes.change() = self.table;
+        let registry = ActorRegistry::new(roster, self.routes, self.settings, runtime);
+        registry.start_all(launches).await?;
+        Ok(registry)
     }
 
     fn check(&self) -> Result<(), BuildError> {
@@ -169,6 +168,28 @@ impl ActorRegistryBuilder {
     }
 }
 
+impl<A: Actor> Registration<&mut ActorRegistryBuilder, A> {
+    /// Adds the actor. Its handle works at once: messages wait until it has started.
+    ///
+    /// # Errors
+    /// [`BuildError::DuplicateName`], [`BuildError::DuplicateRoute`], [`BuildError::ZeroCapacity`].
+    pub fn register(mut self) -> Result<Handle<A>, BuildError> {
+        let builder = self.place;
+        let name = self.description.name();
+        let is_taken = |name: &str| builder.names.contains(name);
+        self.description.check(&name, is_taken, &builder.table)?;
+        let sends_to = self.description.take_dependencies();
+        builder.names.insert(Arc::clone(&name));
+        let admitted = self.description.admit(&name, &mut builder.table);
+        builder.planned.push(Planned {
+            member: Arc::new(admitted.member),
+            launch: admitted.launch,
+            sends_to,
+        });
+        Ok(admitted.handle)
+    }
+}
+
 impl fmt::Debug for ActorRegistryBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ActorRegistryBuilder")
@@ -180,9 +201,9 @@ impl fmt::Debug for ActorRegistryBuilder {
 /// A mailbox whose actor is still to come.
 #[must_use = "a place that is never filled is an error at `start`"]
 pub struct Slot<A: Actor> {
-    seat: Seat<A>,
-    name: Arc<str>,
-    duplicate: bool,
+    pub(super) seat: Seat<A>,
+    pub(super) name: Arc<str>,
+    pub(super) duplicate: bool,
 }
 
 impl<A: Actor> Slot<A> {
@@ -196,170 +217,6 @@ impl<A: Actor> Slot<A> {
 impl<A: Actor> fmt::Debug for Slot<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Slot")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A message type and how to make its recipient from a handle.
-type Declared<A> = (
-    TypeId,
-    &'static str,
-    fn(&Handle<A>) -> Box<dyn Any + Send + Sync>,
-);
-
-/// One actor being described. [`register`](Self::register) adds it.
-#[must_use = "the actor is added by `register`"]
-pub struct Registration<'b, A: Actor> {
-    builder: &'b mut ActorRegistryBuilder,
-    mould: Mould<A>,
-    slot: Option<Slot<A>>,
-    name: Option<Arc<str>>,
-    capacity: Option<usize>,
-    limits: Limits,
-    drain: Option<Duration>,
-    critical: bool,
-    handles: Vec<Declared<A>>,
-    sends_to: Vec<(ActorId, Arc<str>)>,
-}
-
-impl<'b, A: Actor> Registration<'b, A> {
-    fn new(builder: &'b mut ActorRegistryBuilder, mould: Mould<A>, slot: Option<Slot<A>>) -> Self {
-        Self {
-            builder,
-            mould,
-            slot,
-            name: None,
-            capacity: None,
-            limits: Limits::default(),
-            drain: None,
-            critical: false,
-            handles: Vec::new(),
-            sends_to: Vec::new(),
-        }
-    }
-
-    /// What the actor is called instead of [`Actor::name`]. A reserved place has its name already.
-    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// How many messages may wait. Default: 1,024.
-    pub fn capacity(mut self, capacity: usize) -> Self {
-        self.capacity = Some(capacity);
-        self
-    }
-
-    /// How long [`Actor::started`] may take. Default: 10 s.
-    pub fn start_deadline(mut self, limit: Duration) -> Self {
-        self.limits.start = limit;
-        self
-    }
-
-    /// How long [`Actor::stopped`] may take. Default: 10 s.
-    pub fn stop_deadline(mut self, limit: Duration) -> Self {
-        self.limits.stop = limit;
-        self
-    }
-
-    /// How long this actor may drain at shutdown.
-    pub fn drain_deadline(mut self, limit: Duration) -> Self {
-        self.drain = Some(limit);
-        self
-    }
-
-    /// If this actor fails for good, the registry shuts down and names it as the cause.
-    pub fn critical(mut self) -> Self {
-        self.critical = true;
-        self
-    }
-
-    /// Routes messages of this type to this actor.
-    pub fn handles<M: Message>(mut self) -> Self
-    where
-        A: Receive<M>,
-    {
-        self.handles
-            .push((TypeId::of::<M>(), type_name::<M>(), |handle| {
-                Box::new(handle.recipient::<M>())
-            }));
-        self
-    }
-
-    /// Declares that this actor sends to another one. The graph of declared sends must be free of
-    /// circles, and an actor starts after those it sends to; both are checked by
-    /// [`start`](ActorRegistryBuilder::start).
-    pub fn sends_to<B: Actor>(mut self, other: &Handle<B>) -> Self {
-        self.sends_to.push((other.id(), Arc::from(other.name())));
-        self
-    }
-
-    /// Adds the actor. Its handle works at once: messages wait until it has started.
-    ///
-    /// # Errors
-    /// [`BuildError::DuplicateName`], [`BuildError::DuplicateRoute`], [`BuildError::ZeroCapacity`].
-    pub fn register(self) -> Result<Handle<A>, BuildError> {
-        let builder = self.builder;
-        let (seat, name, duplicate) = if let Some(slot) = self.slot {
-            (slot.seat, slot.name, slot.duplicate)
-        } else {
-            let name = self.name.unwrap_or_else(|| self.mould.name());
-            let duplicate = builder.names.contains(&name);
-            (
-                Seat::new(Arc::clone(&name), DEFAULT_CAPACITY),
-                name,
-                duplicate,
-            )
-        };
-        // Everything is checked before anything is entered, so that a refusal leaves no trace.
-        if duplicate {
-            return Err(BuildError::DuplicateName { name });
-        }
-        if self.capacity == Some(0) {
-            return Err(BuildError::ZeroCapacity { actor: name });
-        }
-        let mut own = HashSet::new();
-        for (message, text, _) in &self.handles {
-            let first = builder.routed.get(message);
-            let twice = (!own.insert(*message)).then_some(&name);
-            if let Some(first) = first.or(twice) {
-                let (first, second) = (Arc::clone(first), Arc::clone(&name));
-                return Err(BuildError::DuplicateRoute {
-                    message: text,
-                    first,
-                    second,
-                });
-            }
-        }
-        if let Some(capacity) = self.capacity {
-            seat.set_capacity(capacity);
-        }
-        let handle = seat.handle();
-        for (message, _, recipient) in self.handles {
-            builder.routed.insert(message, Arc::clone(&name));
-            builder.table.insert(message, recipient(&handle));
-        }
-        builder.names.insert(name);
-        let actor: Arc<dyn Managed> = seat.managed();
-        let runner = seat.runner(self.mould, self.limits);
-        builder.planned.push(Planned {
-            member: Member {
-                actor,
-                critical: self.critical,
-                drain: self.drain,
-                stop: self.limits.stop,
-            },
-            launch: Box::new(move |runtime| drop(runtime.spawn(runner.run()))),
-            sends_to: self.sends_to,
-        });
-        Ok(handle)
-    }
-}
-
-impl<A: Actor> fmt::Debug for Registration<'_, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registration")
             .field("name", &self.name)
             .finish_non_exhaustive()
     }

@@ -85,6 +85,48 @@ pub enum StartError {
     },
 }
 
+/// An actor that was not added to a running registry. Nothing of it is left.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddError {
+    /// It cannot be added as described.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// It did not start.
+    #[error("actor `{actor}` did not start and was not added")]
+    Actor {
+        /// The actor's name.
+        actor: Arc<str>,
+        /// How it ended.
+        #[source]
+        cause: Arc<Exit>,
+    },
+    /// The registry is shutting down, or has been shut down.
+    #[error("actor `{actor}` was not added: its registry has begun to shut down")]
+    ShutDown {
+        /// The actor's name.
+        actor: Arc<str>,
+    },
+}
+
+/// An actor that could not be removed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RemoveError {
+    /// The registry has no actor of this name.
+    #[error("the registry has no actor named `{actor}`")]
+    Unknown {
+        /// The name.
+        actor: Arc<str>,
+    },
+    /// The registry is shutting down, or has been shut down: its report tells of the actor.
+    #[error("actor `{actor}` cannot be removed: its registry has begun to shut down")]
+    ShutDown {
+        /// The actor's name.
+        actor: Arc<str>,
+    },
+}
+
 /// No actor of the registry handles this message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no actor of the registry handles `{message}`: declare it with `.handles::<{message}>()`")]

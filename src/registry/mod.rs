@@ -44,15 +44,21 @@
 //! ```
 
 mod builder;
+mod change;
+mod closing;
 mod error;
+mod member;
 mod order;
+mod registration;
 mod report;
+mod roster;
 mod routes;
 mod running;
 mod shutdown;
 
-pub use builder::{ActorRegistryBuilder, Registration, Slot};
-pub use error::{BuildError, StartError, Unrouted};
+pub use builder::{ActorRegistryBuilder, Slot};
+pub use error::{AddError, BuildError, RemoveError, StartError, Unrouted};
+pub use registration::Registration;
 pub use report::{ActorReport, ShutdownReport};
 pub use routes::Routes;
 pub use running::ActorRegistry;

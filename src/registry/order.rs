@@ -28,22 +28,30 @@ pub(super) fn check(names: &[Arc<str>], sends: &[Vec<usize>]) -> Result<(), Buil
 /// The first circle found, with its first member repeated at the end.
 fn circle(sends: &[Vec<usize>]) -> Option<Vec<usize>> {
     let mut done = vec![false; sends.len()];
+    let mut on_path = vec![false; sends.len()];
     for start in 0..sends.len() {
+        if done[start] {
+            continue;
+        }
         // Each element of the path is an actor and how many of its targets have been followed.
         let mut path = vec![(start, 0)];
+        on_path[start] = true;
         while let Some((actor, followed)) = path.last_mut() {
             let actor = *actor;
             let Some(&target) = sends[actor].get(*followed) else {
                 done[actor] = true;
+                on_path[actor] = false;
                 path.pop();
                 continue;
             };
             *followed += 1;
-            if let Some(at) = path.iter().position(|(on_path, _)| *on_path == target) {
-                let members = path[at..].iter().map(|(member, _)| *member);
-                return Some(members.chain([target]).collect());
+            if on_path[target] {
+                let members = path.iter().map(|(member, _)| *member);
+                let circle = members.skip_while(|member| *member != target);
+                return Some(circle.chain([target]).collect());
             }
             if !done[target] {
+                on_path[target] = true;
                 path.push((target, 0));
             }
         }

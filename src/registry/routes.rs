@@ -5,11 +5,30 @@ use crate::actor::{Ask, Destination, Message, Recipient, SendError, Tell};
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
-/// The recipients by message type. Each value is a `Recipient<M>` for the `M` of its key.
-pub(super) type Table = HashMap<TypeId, Box<dyn Any + Send + Sync>>;
+/// The routes by message type.
+#[derive(Default)]
+pub(super) struct Table(HashMap<TypeId, Route, BuildHasherDefault<TypeIdHasher>>);
+
+pub(super) struct Route {
+    /// A `Recipient<M>` for the `M` of its key.
+    pub(super) recipient: Box<dyn Any + Send + Sync>,
+    /// The name of the actor that it leads to.
+    pub(super) actor: Arc<str>,
+}
+
+impl Table {
+    pub(super) fn get(&self, message: TypeId) -> Option<&Route> {
+        self.0.get(&message)
+    }
+
+    pub(super) fn insert(&mut self, message: TypeId, route: Route) {
+        self.0.insert(message, route);
+    }
+}
 
 /// The routes of a registry: whoever holds them can send to its actors by message type.
 ///
@@ -19,41 +38,54 @@ pub(super) type Table = HashMap<TypeId, Box<dyn Any + Send + Sync>>;
 pub struct Routes(Arc<Inner>);
 
 struct Inner {
-    table: OnceLock<Table>,
+    table: RwLock<Table>,
     closed: AtomicBool,
 }
 
 impl Routes {
     pub(super) fn new() -> Self {
         Self(Arc::new(Inner {
-            table: OnceLock::new(),
+            table: RwLock::default(),
             closed: AtomicBool::new(false),
         }))
     }
 
-    pub(super) fn open(&self, table: Table) {
-        // A registry starts once, so the routes are filled once.
-        let _ = self.0.table.set(table);
+    /// The table, to be added to.
+    pub(super) fn change(&self) -> RwLockWriteGuard<'_, Table> {
+        self.0.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn withdraw(&self, messages: &[TypeId]) {
+        let mut table = self.change();
+        let withdrawn: Vec<_> = messages
+            .iter()
+            .map(|message| table.0.remove(message))
+            .collect();
+        // A recipient may be the last that an actor has: it is dropped when the lock is not held.
+        drop(table);
+        drop(withdrawn);
     }
 
     pub(super) fn close(&self) {
         self.0.closed.store(true, Ordering::Release);
     }
 
-    fn find<M: Message>(&self) -> Option<&Recipient<M>> {
-        self.0.table.get()?.get(&TypeId::of::<M>())?.downcast_ref()
+    fn find<M: Message>(&self) -> Option<Recipient<M>> {
+        let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
+        let route = table.get(TypeId::of::<M>())?;
+        route.recipient.downcast_ref().cloned()
     }
 
-    fn destination<M: Message>(&self) -> Destination<'_, M> {
+    fn destination<M: Message>(&self) -> Destination<'static, M> {
         if self.0.closed.load(Ordering::Acquire) {
             return Destination::Closed;
         }
         self.find()
-            .map_or(Destination::Unrouted, Recipient::as_destination)
+            .map_or(Destination::Unrouted, Recipient::into_destination)
     }
 
     /// See [`Handle::tell`](crate::actor::Handle::tell).
-    pub fn tell<M: Message>(&self, message: M) -> Tell<'_, M> {
+    pub fn tell<M: Message>(&self, message: M) -> Tell<'static, M> {
         Tell::new(self.destination(), message)
     }
 
@@ -66,12 +98,12 @@ impl Routes {
     }
 
     /// See [`Handle::ask`](crate::actor::Handle::ask).
-    pub fn ask<M: Message>(&self, message: M) -> Ask<'_, M> {
+    pub fn ask<M: Message>(&self, message: M) -> Ask<'static, M> {
         Ask::new(self.destination(), message, true)
     }
 
     /// See [`Handle::try_ask`](crate::actor::Handle::try_ask).
-    pub fn try_ask<M: Message>(&self, message: M) -> Ask<'_, M> {
+    pub fn try_ask<M: Message>(&self, message: M) -> Ask<'static, M> {
         Ask::new(self.destination(), message, false)
     }
 
@@ -81,7 +113,7 @@ impl Routes {
     /// # Errors
     /// [`Unrouted`] if no actor declared the message.
     pub fn recipient<M: Message>(&self) -> Result<Recipient<M>, Unrouted> {
-        self.find().cloned().ok_or(Unrouted {
+        self.find().ok_or(Unrouted {
             message: type_name::<M>(),
         })
     }
@@ -89,9 +121,30 @@ impl Routes {
 
 impl fmt::Debug for Routes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
         f.debug_struct("Routes")
-            .field("messages", &self.0.table.get().map_or(0, HashMap::len))
+            .field("messages", &table.0.len())
             .field("closed", &self.0.closed)
             .finish()
+    }
+}
+
+/// The identity: what a `TypeId` gives is a hash already.
+#[derive(Default)]
+struct TypeIdHasher(u64);
+
+impl Hasher for TypeIdHasher {
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }

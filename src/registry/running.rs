@@ -1,26 +1,18 @@
 //! A registry whose actors run.
 
-use super::builder::{ActorRegistryBuilder, Launch};
+use super::builder::ActorRegistryBuilder;
+use super::closing::Report;
+use super::member::Member;
+use super::registration::Launch;
+use super::roster::Roster;
 use super::routes::Routes;
 use super::shutdown::end_all;
-use super::{ActorReport, ShutdownReport, StartError, Unrouted};
-use crate::actor::{Ask, Exit, Level, MailboxStats, Managed, Message, Recipient, SendError, Tell};
+use super::{ShutdownReport, StartError, Unrouted};
+use crate::actor::{Ask, Level, MailboxStats, Message, Recipient, SendError, Tell};
+use crate::mailbox::lock;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
-use tokio::sync::Notify;
-use tokio::time::Instant;
-
-/// One actor of a registry, which holds it.
-pub(super) struct Member {
-    pub(super) actor: Arc<dyn Managed>,
-    pub(super) critical: bool,
-    /// How long it may drain, if not as long as all others.
-    pub(super) drain: Option<Duration>,
-    /// How long its `stopped` may take.
-    pub(super) stop: Duration,
-}
 
 /// How long a shutdown may take.
 #[derive(Clone, Copy, Debug)]
@@ -43,73 +35,21 @@ impl Default for Settings {
 /// Dropping it without [`shutdown`](Self::shutdown) stops its actors, without waiting for them, and
 /// warns.
 pub struct ActorRegistry {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
-    members: Vec<Member>,
-    routes: Routes,
-    settings: Settings,
-    runtime: tokio::runtime::Handle,
-    begun: AtomicBool,
-    report: OnceLock<Arc<ShutdownReport>>,
-    done: Notify,
+pub(super) struct Inner {
+    roster: Mutex<Roster>,
+    pub(super) routes: Routes,
+    pub(super) settings: Settings,
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) report: Report,
 }
 
-/// Starts the members one after another; `launches` has one entry per member.
-pub(super) async fn start(
-    members: Vec<Member>,
-    launches: Vec<Launch>,
-    routes: Routes,
-    settings: Settings,
-    runtime: tokio::runtime::Handle,
-) -> Result<ActorRegistry, StartError> {
-    // From here on the registry's drop stops what has started, should this future be dropped.
-    let inner = Inner {
-        members,
-        routes,
-        settings,
-        runtime,
-        begun: AtomicBool::new(false),
-        report: OnceLock::new(),
-        done: Notify::new(),
-    };
-    let registry = ActorRegistry {
-        inner: Arc::new(inner),
-    };
-    let inner = &registry.inner;
-    let mut launches = launches.into_iter();
-    for (at, member) in inner.members.iter().enumerate() {
-        let Some(launch) = launches.next() else { break };
-        launch(&inner.runtime);
-        if let Err(cause) = member.actor.life().started().await {
-            inner.routes.close();
-            // Those that will never start give back what waits for them, so that nobody waits for it.
-            drop(launches);
-            let rolled_back = end_all(&inner.members[..at], &inner.settings, Level::Stop).await;
-            // Only now: dropped before, the registry stops those whose turn has not come.
-            inner.begun.store(true, Ordering::Release);
-            return Err(StartError::Actor {
-                actor: Arc::clone(member.actor.name()),
-                cause,
-                rolled_back,
-            });
-        }
-    }
-    for member in inner.members.iter().filter(|member| member.critical) {
-        inner
-            .runtime
-            .spawn(watch(Arc::clone(&member.actor), Arc::downgrade(inner)));
-    }
-    Ok(registry)
-}
-
-/// Shuts the registry down when a critical actor has failed for good.
-async fn watch(actor: Arc<dyn Managed>, registry: std::sync::Weak<Inner>) {
-    let exit = actor.life().ended().await;
-    if let (true, Some(inner)) = (exit.reason.is_failure(), registry.upgrade()) {
-        tracing::error!(actor = &*exit.actor, reason = %exit.reason, "a critical actor failed: shutting down");
-        inner.begin(Some(exit));
+impl Inner {
+    /// Never held across an await, nor while user code runs.
+    pub(super) fn roster(&self) -> MutexGuard<'_, Roster> {
+        lock(&self.roster)
     }
 }
 
@@ -119,6 +59,53 @@ impl ActorRegistry {
         ActorRegistryBuilder::new()
     }
 
+    pub(super) fn new(
+        roster: Roster,
+        routes: Routes,
+        settings: Settings,
+        runtime: tokio::runtime::Handle,
+    ) -> Self {
+        let inner = Inner {
+            roster: Mutex::new(roster),
+            routes,
+            settings,
+            runtime,
+            report: Report::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Starts the members one after another; `launches` has one entry per member. Should it be dropped,
+    /// the registry's own drop stops what has started.
+    pub(super) async fn start_all(&self, launches: Vec<Launch>) -> Result<(), StartError> {
+        let inner = &self.inner;
+        let members: Vec<_> = inner.roster().members().cloned().collect();
+        let mut launches = launches.into_iter();
+        for (at, member) in members.iter().enumerate() {
+            let Some(launch) = launches.next() else { break };
+            launch(&inner.runtime);
+            if let Err(cause) = member.actor.life().started().await {
+                inner.routes.close();
+                // Those that will never start give back what waits for them, so that nobody waits for it.
+                drop(launches);
+                let rolled_back = end_all(&members[..at], &inner.settings, Level::Stop).await;
+                // Only now: dropped before, the registry stops those whose turn has not come.
+                inner.roster().close();
+                return Err(StartError::Actor {
+                    actor: Arc::clone(member.actor.name()),
+                    cause,
+                    rolled_back,
+                });
+            }
+        }
+        for member in &members {
+            inner.watch(member);
+        }
+        Ok(())
+    }
+
     /// The routes to its actors, to be kept and passed on.
     #[must_use]
     pub fn routes(&self) -> Routes {
@@ -126,7 +113,7 @@ impl ActorRegistry {
     }
 
     /// See [`Handle::tell`](crate::actor::Handle::tell).
-    pub fn tell<M: Message>(&self, message: M) -> Tell<'_, M> {
+    pub fn tell<M: Message>(&self, message: M) -> Tell<'static, M> {
         self.inner.routes.tell(message)
     }
 
@@ -139,12 +126,12 @@ impl ActorRegistry {
     }
 
     /// See [`Handle::ask`](crate::actor::Handle::ask).
-    pub fn ask<M: Message>(&self, message: M) -> Ask<'_, M> {
+    pub fn ask<M: Message>(&self, message: M) -> Ask<'static, M> {
         self.inner.routes.ask(message)
     }
 
     /// See [`Handle::try_ask`](crate::actor::Handle::try_ask).
-    pub fn try_ask<M: Message>(&self, message: M) -> Ask<'_, M> {
+    pub fn try_ask<M: Message>(&self, message: M) -> Ask<'static, M> {
         self.inner.routes.try_ask(message)
     }
 
@@ -159,11 +146,9 @@ impl ActorRegistry {
     /// The mailboxes at this instant, in the order of start.
     #[must_use]
     pub fn stats(&self) -> Vec<(Arc<str>, MailboxStats)> {
-        self.inner
-            .members
-            .iter()
-            .map(|member| (Arc::clone(member.actor.name()), member.actor.stats()))
-            .collect()
+        let members: Vec<_> = self.inner.roster().members().cloned().collect();
+        let stats = |member: &Arc<Member>| (Arc::clone(member.actor.name()), member.actor.stats());
+        members.iter().map(stats).collect()
     }
 
     /// Drains the actors in reverse order of their start and reports where every message went.
@@ -178,8 +163,8 @@ impl ActorRegistry {
     /// # Cancel safety
     /// Once polled, the shutdown goes on whether or not anyone waits for it.
     pub async fn shutdown(&self) -> Arc<ShutdownReport> {
-        self.inner.begin(None);
-        self.inner.wait().await
+        self.inner.begin_shutdown(None);
+        self.inner.report.wait().await
     }
 
     /// Waits until the registry has been shut down, by whomever: also a critical actor's failure does
@@ -188,95 +173,72 @@ impl ActorRegistry {
     /// # Cancel safety
     /// Nothing is lost by dropping it.
     pub async fn closed(&self) -> Arc<ShutdownReport> {
-        self.inner.wait().await
+        self.inner.report.wait().await
+    }
+
+    /// Shuts down when `signal` completes, unless something else has done so before, and returns the
+    /// report. What the signal is does not matter; a service waits for the signals of its operating
+    /// system:
+    ///
+    /// ```no_run
+    /// use postroom::registry::ActorRegistry;
+    /// use tokio::signal::unix::{SignalKind, signal};
+    ///
+    /// # async fn serve(registry: ActorRegistry) -> std::io::Result<()> {
+    /// // Listening begins here, and errors are seen here, before anything depends on it.
+    /// let mut terminate = signal(SignalKind::terminate())?;
+    /// let mut interrupt = signal(SignalKind::interrupt())?;
+    /// let asked = async move {
+    ///     tokio::select! {
+    ///         _ = terminate.recv() => {}
+    ///         _ = interrupt.recv() => {}
+    ///     }
+    /// };
+    /// println!("{}", registry.shutdown_on(asked).await);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    /// Dropped before the signal has come, nothing happens when it comes. Once the shutdown has begun it
+    /// goes on.
+    pub async fn shutdown_on(&self, signal: impl Future) -> Arc<ShutdownReport> {
+        tokio::select! {
+            biased;
+            report = self.closed() => report,
+            _ = signal => self.shutdown().await,
+        }
     }
 }
 
 impl Inner {
-    fn begin(self: &Arc<Self>, cause: Option<Arc<Exit>>) {
-        if self.begun.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        self.routes.close();
-        let publish = Publish {
-            inner: Arc::clone(self),
-            begun: Instant::now(),
-            cause,
-            actors: None,
-        };
-        self.runtime.spawn(publish.run());
-    }
-
-    async fn wait(&self) -> Arc<ShutdownReport> {
-        loop {
-            let mut done = std::pin::pin!(self.done.notified());
-            // Listening starts before looking, so that no report falls between.
-            done.as_mut().enable();
-            if let Some(report) = self.report.get() {
-                return Arc::clone(report);
-            }
-            done.await;
+    /// Has the registry shut down when a critical actor has failed for good.
+    pub(super) fn watch(self: &Arc<Self>, member: &Arc<Member>) {
+        if member.critical {
+            let watching = watch(Arc::clone(member), Arc::downgrade(self));
+            self.runtime.spawn(watching);
         }
     }
 }
 
-/// The shutdown's task. It publishes a report even if its runtime drops it.
-struct Publish {
-    inner: Arc<Inner>,
-    begun: Instant,
-    cause: Option<Arc<Exit>>,
-    actors: Option<Vec<ActorReport>>,
-}
-
-impl Publish {
-    async fn run(mut self) {
-        let actors = end_all(&self.inner.members, &self.inner.settings, Level::Drain).await;
-        self.actors = Some(actors);
-    }
-
-    /// What can be said when there is no runtime left to wait on.
-    fn without_runtime(&self) -> Vec<ActorReport> {
-        let members = self.inner.members.iter().rev();
-        members
-            .map(|member| {
-                member.actor.raise(Level::Kill);
-                let ended = member.actor.life().exit().cloned();
-                let exit = ended.unwrap_or_else(|| Arc::new(member.actor.give_up()));
-                ActorReport {
-                    exit,
-                    level: Level::Kill,
-                    took: Duration::ZERO,
-                }
-            })
-            .collect()
-    }
-}
-
-impl Drop for Publish {
-    fn drop(&mut self) {
-        let actors = self.actors.take().unwrap_or_else(|| self.without_runtime());
-        let report = ShutdownReport {
-            actors,
-            elapsed: self.begun.elapsed(),
-            cause: self.cause.take(),
-        };
-        let _ = self.inner.report.set(Arc::new(report));
-        self.inner.done.notify_waiters();
+async fn watch(member: Arc<Member>, registry: Weak<Inner>) {
+    let exit = member.actor.life().ended().await;
+    if let (true, Some(inner)) = (exit.reason.is_failure(), registry.upgrade()) {
+        tracing::error!(actor = &*exit.actor, reason = %exit.reason, "a critical actor failed: shutting down");
+        inner.begin_shutdown(Some(exit));
     }
 }
 
 impl Drop for ActorRegistry {
     fn drop(&mut self) {
-        if self.inner.begun.swap(true, Ordering::AcqRel) {
+        let Some(members) = self.inner.roster().close() else {
             return;
-        }
+        };
         self.inner.routes.close();
         let mut alive = 0_usize;
-        for member in self.inner.members.iter().rev() {
-            if member.actor.life().exit().is_none() {
-                alive += 1;
-                member.actor.raise(Level::Stop);
-            }
+        for member in members.iter().rev().filter(|member| member.is_alive()) {
+            alive += 1;
+            member.actor.raise(Level::Stop);
         }
         if alive > 0 {
             tracing::warn!(
@@ -289,12 +251,8 @@ impl Drop for ActorRegistry {
 
 impl fmt::Debug for ActorRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self
-            .inner
-            .members
-            .iter()
-            .map(|member| member.actor.name())
-            .collect();
+        let roster = self.inner.roster();
+        let names: Vec<_> = roster.members().map(|member| member.actor.name()).collect();
         f.debug_struct("ActorRegistry")
             .field("actors", &names)
             .finish_non_exhaustive()

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::task::Poll;
 use std::time::Duration;
 
+use postroom::orchestration::state::FailurePolicy;
 use postroom::orchestration::store::sqlite::{SqliteOptions, SqliteStore};
 use postroom::orchestration::store::{
     ClaimRequest, ClaimScope, ClaimedStep, Completion, NewStep, NewTask, StepOutcome, Store,
@@ -65,6 +66,8 @@ pub(crate) fn wide(width: u32) -> NewTask {
         input_json: "null".into(),
         correlation_id: Uuid::new_v4(),
         priority: 0,
+        failure_policy: FailurePolicy::Continue,
+        run_at: None,
         submitted_by: Uuid::new_v4(),
         steps: (0..width)
             .map(|index| NewStep {
@@ -89,6 +92,7 @@ pub(crate) fn request(process: Uuid, limit: u32) -> ClaimRequest {
         process,
         scope: ClaimScope::Any,
         callables: vec!["work".into()],
+        serves: Vec::new(),
         limit,
         lease: Duration::from_mins(1),
     }

@@ -82,7 +82,7 @@ async fn o12_a_newer_schema_is_refused_and_left_alone() {
         error,
         StoreError::SchemaVersion {
             found: 99,
-            known: 1,
+            known: 2,
             ..
         }
     );

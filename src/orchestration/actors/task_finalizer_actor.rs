@@ -12,7 +12,7 @@ use crate::orchestration::lifecycle::{FinalizeError, TaskFinalizer};
 use crate::orchestration::store::{OperationKind, OperationOutcome};
 use crate::patterns::timer::{self, Timer};
 
-/// Finalise, cancel or retry one task. Answered when it is recorded durably.
+/// Finalise a task, or do to it what an operator asks. Answered when it is recorded durably.
 #[derive(Debug)]
 pub struct FinalizeTaskMessage {
     /// Which task.
@@ -91,14 +91,12 @@ impl Receive<FinalizeTaskMessage> for TaskFinalizerActor {
         let (operations, replies): (Vec<_>, Vec<_>) = batch
             .map(|(message, reply)| ((message.task_uuid, message.kind), reply))
             .unzip();
-        let retried = operations
-            .iter()
-            .any(|(_, kind)| *kind == OperationKind::Retry);
+        let more_to_claim = operations.iter().any(|(_, kind)| kind.may_ready_steps());
         let answers = self.finalizer.operate(operations).await;
         for (reply, answer) in replies.into_iter().zip(answers) {
             reply.send(answer);
         }
-        if retried {
+        if more_to_claim {
             StepEnqueuerActor::nudge(&self.enqueuer);
         }
     }

@@ -143,6 +143,7 @@ impl ResultProcessor {
             task_state,
             newly_ready,
             finalised,
+            stops,
         } = *outcome
         else {
             tracing::info!(
@@ -178,6 +179,10 @@ impl ResultProcessor {
                 elapsed: result.elapsed,
                 error: error(),
             });
+        }
+        if stops {
+            // Those that run in other processes learn it from their heartbeat.
+            self.context.running().interrupt_task(task_uuid);
         }
         if finalised {
             tracing::debug!(correlation_id = %step.correlation_id, %task_uuid, state = %task_state, "task finished");

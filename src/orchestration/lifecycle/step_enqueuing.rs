@@ -32,6 +32,7 @@ impl StepEnqueuer {
                 process: self.context.process(),
                 scope,
                 callables: self.context.handlers().names(),
+                serves: self.context.config().serves.clone(),
                 limit,
                 lease: self.context.config().lease,
             })

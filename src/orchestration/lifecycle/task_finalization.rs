@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::orchestration::context::SystemContext;
 use crate::orchestration::store::{
-    Operation, OperationKind, OperationOutcome, ProcessRecord, StoreError, SweepReport,
+    Operation, OperationKind, OperationOutcome, ProcessRecord, StepId, StoreError, SweepReport,
     SweepRequest,
 };
 use crate::orchestration::worker::{Liveness, end_orphans};
@@ -55,15 +55,28 @@ impl TaskFinalizer {
         };
         for ((task_uuid, kind), outcome) in operations.iter().zip(&outcomes) {
             if let OperationOutcome::Applied { state } = outcome {
-                if matches!(kind, OperationKind::Cancel { .. }) {
-                    self.context.running().interrupt_task(*task_uuid);
-                }
+                self.interrupt(*task_uuid, kind);
                 if state.is_terminal() {
                     self.context.announcer().task_finished(*task_uuid, *state);
                 }
             }
         }
         outcomes.into_iter().map(Ok).collect()
+    }
+
+    /// Interrupts the steps of this process whose leases an operation took away.
+    fn interrupt(&self, task_uuid: Uuid, kind: &OperationKind) {
+        let running = self.context.running();
+        match *kind {
+            OperationKind::Cancel { .. } | OperationKind::Resolve { .. } => {
+                running.interrupt_task(task_uuid);
+            }
+            OperationKind::ResolveStep { step, .. } | OperationKind::CompleteStep { step, .. } => {
+                let index = step;
+                running.interrupt_step(StepId { task_uuid, index });
+            }
+            _ => {}
+        }
     }
 
     /// Takes back what dead processes and time left behind.
@@ -173,6 +186,7 @@ mod tests {
                 pid: 1,
                 pid_birth: "1".into(),
                 callables: Vec::new(),
+                serves: Vec::new(),
                 only_task: None,
             },
             silent_ms,

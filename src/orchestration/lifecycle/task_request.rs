@@ -1,6 +1,7 @@
 //! Validates a request to run a template, and works out which task it means.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -31,6 +32,8 @@ pub struct SubmitOptions {
     pub identity: IdentityStrategy,
     /// Higher is claimed first; 0 is normal.
     pub priority: i16,
+    /// Nothing of the task runs before this moment, by the store's clock; `None`: at once.
+    pub run_at: Option<SystemTime>,
     /// Carried by the task's rows, spans and log lines; `None` makes a new one.
     pub correlation_id: Option<Uuid>,
     /// The id of the task if it is new; `None` makes one (version 7). Must never have been used before.
@@ -172,6 +175,8 @@ impl TaskRequestProcessor {
             input_json: input_json.clone(),
             correlation_id: options.correlation_id.unwrap_or_else(Uuid::now_v7),
             priority: options.priority,
+            failure_policy: template.failure_policy(),
+            run_at: options.run_at.map(milliseconds),
             submitted_by: self.context.process(),
             steps,
         };
@@ -182,6 +187,12 @@ impl TaskRequestProcessor {
             key,
         })
     }
+}
+
+/// Milliseconds since 1970-01-01 UTC; what lies before counts as that moment.
+fn milliseconds(moment: SystemTime) -> i64 {
+    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn position(index: usize) -> u32 {

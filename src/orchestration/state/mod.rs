@@ -6,6 +6,7 @@
 
 mod evaluation;
 mod machine;
+mod policy;
 mod step;
 mod task;
 
@@ -14,5 +15,6 @@ mod page;
 
 pub use evaluation::{Evaluation, StepCounts};
 pub use machine::{IllegalTransition, UnknownState};
+pub use policy::FailurePolicy;
 pub use step::{STEP_TRANSITIONS, StepEvent, StepState};
 pub use task::{TASK_TRANSITIONS, TaskEvent, TaskState};

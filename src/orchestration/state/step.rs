@@ -13,7 +13,7 @@ named! {
         Ready = "ready",
         /// Claimed: a process holds a lease on it.
         Running = "running",
-        /// Its last attempt failed; it can be claimed when the next one is due.
+        /// It can be claimed at its due time: its last attempt failed, or its task is to run later.
         RetryWait = "retry_wait",
         /// Done; its result is kept.
         Complete = "complete",
@@ -47,8 +47,12 @@ named! {
         Skip = "be skipped",
         /// Its task was cancelled.
         Cancel = "be cancelled",
-        /// An operator has it run again.
+        /// An operator has it run again; its dependencies are met.
         Reset = "be reset",
+        /// An operator has it run again, once its dependencies are met again.
+        ResetToWait = "be reset to wait",
+        /// An operator hands in a result for it.
+        CompleteManually = "be completed by hand",
         /// An operator declares it done.
         ResolveManually = "be resolved manually",
     }
@@ -62,23 +66,40 @@ pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
         (S::Pending, E::DependenciesMet, S::Ready),
         (S::Pending, E::Skip, S::Skipped),
         (S::Pending, E::Cancel, S::Cancelled),
+        (S::Pending, E::ResetToWait, S::Pending),
         (S::Pending, E::ResolveManually, S::ResolvedManually),
         (S::Ready, E::Claim, S::Running),
         (S::Ready, E::Skip, S::Skipped),
         (S::Ready, E::Cancel, S::Cancelled),
+        (S::Ready, E::Reset, S::Ready),
+        (S::Ready, E::ResetToWait, S::Pending),
+        (S::Ready, E::CompleteManually, S::Complete),
         (S::Ready, E::ResolveManually, S::ResolvedManually),
         (S::Running, E::Complete, S::Complete),
         (S::Running, E::RetryLater, S::RetryWait),
         (S::Running, E::Fail, S::Failed),
         (S::Running, E::LeaseLost, S::Ready),
         (S::Running, E::Cancel, S::Cancelled),
+        (S::Running, E::CompleteManually, S::Complete),
         (S::Running, E::ResolveManually, S::ResolvedManually),
         (S::RetryWait, E::Claim, S::Running),
-        (S::RetryWait, E::Reset, S::Ready),
         (S::RetryWait, E::Cancel, S::Cancelled),
+        (S::RetryWait, E::Reset, S::Ready),
+        (S::RetryWait, E::ResetToWait, S::Pending),
+        (S::RetryWait, E::CompleteManually, S::Complete),
         (S::RetryWait, E::ResolveManually, S::ResolvedManually),
+        (S::Complete, E::Reset, S::Ready),
+        (S::Complete, E::ResetToWait, S::Pending),
         (S::Failed, E::Reset, S::Ready),
+        (S::Failed, E::ResetToWait, S::Pending),
+        (S::Failed, E::CompleteManually, S::Complete),
         (S::Failed, E::ResolveManually, S::ResolvedManually),
+        (S::Skipped, E::Reset, S::Ready),
+        (S::Skipped, E::ResetToWait, S::Pending),
+        (S::Cancelled, E::Reset, S::Ready),
+        (S::Cancelled, E::ResetToWait, S::Pending),
+        (S::ResolvedManually, E::Reset, S::Ready),
+        (S::ResolvedManually, E::ResetToWait, S::Pending),
     ]
 };
 
@@ -146,7 +167,11 @@ mod tests {
             // Only what has not started can turn out not to be needed.
             E::Skip => (state == S::Pending || state == S::Ready, S::Skipped),
             E::Cancel => (unfinished, S::Cancelled),
-            E::Reset => (state == S::Failed || state == S::RetryWait, S::Ready),
+            // A lease is never taken away by a reset, and what waits for others waits on.
+            E::Reset => (state != S::Running && state != S::Pending, S::Ready),
+            E::ResetToWait => (state != S::Running, S::Pending),
+            // A result stands only where it could have come from a handler.
+            E::CompleteManually => (state.is_active() || state == S::Failed, S::Complete),
             E::ResolveManually => (unfinished || state == S::Failed, S::ResolvedManually),
         };
         legal.then_some(target)

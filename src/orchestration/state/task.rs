@@ -11,15 +11,15 @@ named! {
         Pending = "pending",
         /// A step runs or is ready.
         Running = "running",
-        /// Nothing runs or is ready; a retry is waited for.
+        /// Nothing runs or is ready; a due time is waited for, of a retry or of the task itself.
         Waiting = "waiting",
         /// Steps are ready that no live worker can run; the reason says which handler is missing.
         Blocked = "blocked",
         /// Held back by an operator.
         Paused = "paused",
-        /// Every step satisfies its dependents. Final.
+        /// Every step satisfies its dependents. Final, until an operator reruns it.
         Complete = "complete",
-        /// Nothing can run any more and a step has failed. Final, until an operator retries it.
+        /// Nothing can run any more and a step has failed. Final, until an operator continues it.
         Failed = "failed",
         /// Ended by an operator. Final.
         Cancelled = "cancelled",
@@ -53,6 +53,8 @@ named! {
         Cancel = "cancel",
         /// An operator continues it after a failure.
         Retry = "retry",
+        /// An operator runs it again from one of its steps.
+        Rerun = "rerun",
         /// An operator declares it done.
         ResolveManually = "resolve manually",
     }
@@ -100,8 +102,12 @@ pub const TASK_TRANSITIONS: &[(TaskState, TaskEvent, TaskState)] = {
         (S::Paused, E::Fail, S::Failed),
         (S::Paused, E::Cancel, S::Cancelled),
         (S::Paused, E::ResolveManually, S::ResolvedManually),
+        (S::Complete, E::Rerun, S::Pending),
         (S::Failed, E::Retry, S::Pending),
+        (S::Failed, E::Rerun, S::Pending),
         (S::Failed, E::ResolveManually, S::ResolvedManually),
+        (S::Cancelled, E::Rerun, S::Pending),
+        (S::ResolvedManually, E::Rerun, S::Pending),
     ]
 };
 
@@ -156,7 +162,7 @@ mod tests {
             E::Complete => S::Complete,
             E::Fail => S::Failed,
             E::Cancel => S::Cancelled,
-            E::Retry => S::Pending,
+            E::Retry | E::Rerun => S::Pending,
             E::ResolveManually => S::ResolvedManually,
         };
         let legal = match event {
@@ -164,6 +170,8 @@ mod tests {
             E::Complete | E::Fail | E::Cancel => !state.is_terminal(),
             E::ResolveManually => !state.is_terminal() || state == S::Failed,
             E::Retry => state == S::Failed,
+            // An unfinished task is rerun without leaving its state.
+            E::Rerun => state.is_terminal(),
             E::Resume => state == S::Paused,
             E::Unblock => state == S::Blocked,
             E::Wake => state == S::Waiting,

@@ -11,7 +11,7 @@ pub(super) struct Audited<'a> {
     /// The counters as they are stored.
     pub(super) counts: StepCounts,
     pub(super) steps: &'a [StepRecord],
-    /// How many history rows of the present run tell of a final state.
+    /// How many history rows of the present run tell of the way from an unfinished state to a final one.
     pub(super) ends: u64,
 }
 
@@ -54,6 +54,9 @@ pub(super) fn audit(audited: &Audited<'_>, found: &mut Vec<String>) {
             task.state, task.run
         ));
     }
+    if task.failure_policy.stops(&recounted) && starting(&recounted) > 0 {
+        report(format!("it fails fast, and its steps are {recounted:?}"));
+    }
     let explained = matches!(task.state, TaskState::Blocked | TaskState::Failed);
     if explained && task.reason.is_none() {
         report(format!("it is {} without a reason", task.state));
@@ -63,6 +66,11 @@ pub(super) fn audit(audited: &Audited<'_>, found: &mut Vec<String>) {
             report(format!("step {}: {what}", step.name));
         }
     }
+}
+
+/// How many steps would start by themselves, now or later.
+fn starting(counts: &StepCounts) -> u32 {
+    counts.pending + counts.ready + counts.retry_wait
 }
 
 /// Whether a task may be in this state with such steps. This is where a task without an owner shows.

@@ -61,6 +61,8 @@ pub enum CompletionOutcome {
         newly_ready: u32,
         /// Whether this completion brought the task to its end.
         finalised: bool,
+        /// Whether the other steps of the task that run are to stop: the task fails fast.
+        stops: bool,
     },
     /// The lease was no longer held (taken over, cancelled, or recorded before). Nothing changed but one
     /// history row.

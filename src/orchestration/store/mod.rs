@@ -16,8 +16,10 @@ mod claim;
 mod completion;
 mod error;
 mod operation;
+mod plan;
 mod process;
 mod record;
+mod retention;
 mod settle;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
@@ -32,12 +34,19 @@ pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
-pub use claim::{ClaimRequest, ClaimScope, ClaimedStep, Claims, Lease, ParentResult};
+pub use claim::{
+    BadSelector, ClaimRequest, ClaimScope, ClaimedStep, Claims, Lease, ParentResult,
+    TemplateSelector,
+};
 pub use completion::{Completion, CompletionOutcome, StepFailure, StepOutcome};
 pub use error::StoreError;
 pub use operation::{Operation, OperationKind, OperationOutcome, SweepReport, SweepRequest};
-pub use process::{ProcessRecord, ProcessRegistration};
-pub use record::{HistoryKind, HistoryRecord, StepRecord, TaskDefinition, TaskFilter, TaskRecord};
+pub use process::{Heartbeat, ProcessRecord, ProcessRegistration};
+pub use record::{
+    DeadLetter, DeadLetterFilter, HistoryKind, HistoryRecord, StepRecord, TaskDefinition,
+    TaskFilter, TaskRecord,
+};
+pub use retention::{CleanupReport, CleanupRequest};
 pub use submission::{NewStep, NewTask, Submission};
 
 use std::sync::Arc;
@@ -98,13 +107,12 @@ pub trait Store: Send + Sync + 'static {
         completions: Vec<Completion>,
     ) -> Result<Vec<CompletionOutcome>, StoreError>;
 
-    /// Renews the registration of a process and every lease it holds, and returns the leases it still holds.
-    /// A step that the process believes to run and that is missing here was taken away from it.
+    /// Renews the registration of a process and every lease it holds, and says which those are.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if the database cannot be used; the leases are as they were.
-    async fn heartbeat(&self, process: Uuid, lease: Duration) -> Result<Vec<Lease>, StoreError>;
+    async fn heartbeat(&self, process: Uuid, lease: Duration) -> Result<Heartbeat, StoreError>;
 
     /// Gives leases back without an outcome: the steps are `ready` again at once and the interrupted attempts
     /// do not count. Leases that are no longer held (other epoch, other owner) are left alone. Returns how
@@ -117,7 +125,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Puts right what time and dead processes left behind: leases that ran out, or whose process is named
     /// dead, are taken back (`ready` again, or `failed` past the cap of lost leases); tasks whose runnable
-    /// steps no live process can run become `blocked` with the reason, and the reverse.
+    /// steps no live process can run become `blocked` with the reason, and the reverse; processes that have
+    /// been silent for long and hold nothing are forgotten.
     ///
     /// # Errors
     ///
@@ -190,6 +199,20 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// [`StoreError`] if the database cannot be used.
     async fn tasks(&self, filter: TaskFilter) -> Result<Vec<TaskRecord>, StoreError>;
+
+    /// Steps that failed for good and that nobody has dealt with, the latest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database cannot be used.
+    async fn dead_letters(&self, filter: DeadLetterFilter) -> Result<Vec<DeadLetter>, StoreError>;
+
+    /// Deletes tasks that ended long ago, with everything that belongs to them: one bounded batch.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database cannot be used; then nothing of this batch was deleted.
+    async fn cleanup(&self, request: CleanupRequest) -> Result<CleanupReport, StoreError>;
 
     /// Answers if the database can be read.
     ///

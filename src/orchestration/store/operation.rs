@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::StepId;
-use crate::orchestration::state::TaskState;
+use crate::orchestration::state::{StepState, TaskState};
 
 /// One operation on one task.
 #[derive(Debug, Clone)]
@@ -29,9 +29,61 @@ pub enum OperationKind {
         /// Shown to people.
         reason: String,
     },
-    /// Continue a failed task: failed steps are ready again with their attempts counted anew; what is
-    /// complete stays. The task's run number rises.
+    /// Claim nothing more of it; what runs goes on.
+    Pause {
+        /// Shown to people.
+        reason: String,
+    },
+    /// Let a paused task go on.
+    Resume,
+    /// Continue a failed task: steps that failed, or were cancelled because another one failed, run again with
+    /// their attempts counted anew; what is complete stays. The task's run number rises.
     Retry,
+    /// Declare an unfinished or failed task done. Its unfinished steps become `cancelled`; running ones lose
+    /// their lease.
+    Resolve {
+        /// Shown to people.
+        reason: String,
+    },
+    /// Declare a step done without a result: its dependents go on. A running step loses its lease. A failed
+    /// task goes on in a new run, unless another failure still holds it.
+    ResolveStep {
+        /// The step's position.
+        step: u32,
+        /// Shown to people.
+        reason: String,
+    },
+    /// Hand in the result of a step that is ready, runs, waits for a retry or has failed. A running step loses
+    /// its lease. A failed task goes on in a new run, unless another failure still holds it.
+    CompleteStep {
+        /// The step's position.
+        step: u32,
+        /// The result as JSON text.
+        result_json: String,
+    },
+    /// Run a task again from a step on: the step and its descendants are reset, and their results are kept as
+    /// history. Steps that were cancelled wait again, and under
+    /// [`FailFast`](crate::orchestration::state::FailurePolicy) so does what had failed elsewhere, which would
+    /// end the new run at once. The task's run number rises. Refused as [`OperationOutcome::Busy`] while one of
+    /// the steps to be reset is leased.
+    Rerun {
+        /// The step's position.
+        from: u32,
+    },
+}
+
+impl OperationKind {
+    /// Whether steps may be ready by it that were not before.
+    pub fn may_ready_steps(&self) -> bool {
+        matches!(
+            self,
+            Self::Resume
+                | Self::Retry
+                | Self::ResolveStep { .. }
+                | Self::CompleteStep { .. }
+                | Self::Rerun { .. }
+        )
+    }
 }
 
 /// The answer to an [`Operation`].
@@ -47,6 +99,18 @@ pub enum OperationOutcome {
         /// The state it is in.
         state: TaskState,
     },
+    /// The step is in a state in which this cannot be done; nothing changed.
+    StepNotApplicable {
+        /// The state it is in.
+        state: StepState,
+    },
+    /// A process holds the lease of a step that would have to be reset; nothing changed.
+    Busy {
+        /// The step's position.
+        step: u32,
+    },
+    /// The task has no such step.
+    NoSuchStep,
     /// There is no such task.
     NotFound,
 }
@@ -60,7 +124,8 @@ pub struct SweepRequest {
     pub dead: Vec<Uuid>,
     /// A step that loses its lease more often than this fails.
     pub max_lost_leases: u32,
-    /// A process without a heartbeat for this long counts as gone.
+    /// A process without a heartbeat for this long counts as gone. One that holds no lease is forgotten after
+    /// ten times as long; should it live after all, its next heartbeat tells it to register again.
     pub process_ttl: Duration,
     /// At most this many steps are rescued at once.
     pub limit: u32,

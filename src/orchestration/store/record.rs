@@ -3,7 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::orchestration::state::{StepState, TaskState};
+use crate::orchestration::state::{FailurePolicy, StepState, TaskState};
 
 /// A task as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -18,9 +18,9 @@ pub struct TaskRecord {
     pub version: String,
     /// Its state.
     pub state: TaskState,
-    /// Why it is blocked, cancelled or failed; `None` otherwise.
+    /// Why it is blocked, paused, cancelled, resolved or failed; `None` otherwise.
     pub reason: Option<String>,
-    /// 1, and one more for each time it was retried.
+    /// 1, and one more for each time an operator had it run again.
     pub run: u32,
     /// Of every row, span and log line.
     pub correlation_id: Uuid,
@@ -30,6 +30,10 @@ pub struct TaskRecord {
     pub steps_complete: u32,
     /// How many have failed for good.
     pub steps_failed: u32,
+    /// Higher is claimed first; 0 is normal.
+    pub priority: i16,
+    /// What the failure of one step means for the others.
+    pub failure_policy: FailurePolicy,
     /// SHA-256 of template and input, in hexadecimal.
     pub content: String,
     /// When it was submitted.
@@ -100,6 +104,8 @@ pub enum HistoryKind {
     Stale,
     /// A lease ran out or its process died.
     LeaseLost,
+    /// An operator changed a step: reset it, resolved it, or completed it by hand.
+    Operator,
 }
 
 impl HistoryKind {
@@ -110,6 +116,7 @@ impl HistoryKind {
             Self::Attempt => "attempt",
             Self::Stale => "stale",
             Self::LeaseLost => "lease_lost",
+            Self::Operator => "operator",
         }
     }
 }
@@ -137,6 +144,8 @@ pub struct HistoryRecord {
     pub process: Option<Uuid>,
     /// Failure, reason, or how long it took.
     pub detail: Option<String>,
+    /// The result that the step had until then, as JSON text, where an operator reset it.
+    pub result_json: Option<String>,
 }
 
 /// Which tasks to list.
@@ -159,6 +168,58 @@ impl Default for TaskFilter {
             states: Vec::new(),
             template: None,
             content: None,
+            limit: 100,
+        }
+    }
+}
+
+/// A step that failed for good and that nobody has dealt with: its task was neither cancelled nor resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeadLetter {
+    /// The task.
+    pub task_uuid: Uuid,
+    /// Namespace of its template.
+    pub namespace: String,
+    /// Name of its template.
+    pub name: String,
+    /// Version of its template.
+    pub version: String,
+    /// The state of the task. If it has not ended, other branches go on.
+    pub task_state: TaskState,
+    /// Of every row, span and log line of the task.
+    pub correlation_id: Uuid,
+    /// The step's position in the template.
+    pub index: u32,
+    /// The step's name.
+    pub step: String,
+    /// Its handler.
+    pub callable: String,
+    /// Attempts used.
+    pub attempts: u32,
+    /// Attempts allowed.
+    pub max_attempts: u32,
+    /// How many times its lease ran out or was taken away.
+    pub lost_leases: u32,
+    /// Why it failed, as `kind: message`.
+    pub error: Option<String>,
+    /// When it failed.
+    pub failed_at: Option<i64>,
+}
+
+/// Which dead letters to list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetterFilter {
+    /// Only of templates of this namespace.
+    pub namespace: Option<String>,
+    /// At most this many.
+    pub limit: u32,
+}
+
+impl Default for DeadLetterFilter {
+    /// Of every namespace, at most 100.
+    fn default() -> Self {
+        Self {
+            namespace: None,
             limit: 100,
         }
     }

@@ -30,6 +30,45 @@ pub(super) fn recount(counts: &mut StepCounts, from: StepState, to: StepState) {
     *counter(counts, to) += 1;
 }
 
+/// Whether a step in this state would start by itself, now or later.
+pub(super) const fn starts_later(state: StepState) -> bool {
+    matches!(
+        state,
+        StepState::Pending | StepState::Ready | StepState::RetryWait
+    )
+}
+
+/// The state of a step after a failed attempt. `again`: it allows another one; `stops`: its task starts
+/// nothing more.
+pub(super) const fn after_failure(again: bool, stops: bool) -> StepState {
+    match (again, stops) {
+        (false, _) => StepState::Failed,
+        (true, false) => StepState::RetryWait,
+        (true, true) => StepState::Cancelled,
+    }
+}
+
+/// The state of a new step, and the moment it is due. `later`: its task is to run at a moment that has not
+/// come.
+pub(super) fn new_step(free: bool, later: Option<i64>) -> (StepState, Option<i64>) {
+    match (free, later) {
+        (false, _) => (StepState::Pending, None),
+        (true, None) => (StepState::Ready, None),
+        (true, Some(at)) => (StepState::RetryWait, Some(at)),
+    }
+}
+
+/// The state of a new task.
+pub(super) const fn new_task(later: Option<i64>) -> TaskState {
+    match later {
+        None => TaskState::Pending,
+        Some(_) => TaskState::Waiting,
+    }
+}
+
+/// After so many times to live without a heartbeat, a process that holds nothing is forgotten.
+pub(super) const FORGET_AFTER: u32 = 10;
+
 /// The state of a task whose steps have moved.
 ///
 /// A blocked task with something ready stays blocked: whether anyone can run it is for the sweep, or the

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::orchestration::state::TaskState;
+use crate::orchestration::state::{FailurePolicy, TaskState};
 
 /// A task as it is about to be stored. Everything in it has been validated.
 #[derive(Debug, Clone)]
@@ -27,6 +27,11 @@ pub struct NewTask {
     pub correlation_id: Uuid,
     /// Higher is claimed first; 0 is normal.
     pub priority: i16,
+    /// What the failure of one step means for the others.
+    pub failure_policy: FailurePolicy,
+    /// Nothing of it runs before this moment (milliseconds since 1970-01-01 UTC, by the store's clock); `None`,
+    /// or a moment that has passed: at once.
+    pub run_at: Option<i64>,
     /// The process that submitted it (for audit).
     pub submitted_by: Uuid,
     /// The steps in template order. Never empty; parents form no cycle.

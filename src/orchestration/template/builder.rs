@@ -11,6 +11,7 @@ use super::errors::{Problem, Problems, TemplateErrors};
 use super::retry::RetryPolicy;
 use super::step::StepTemplate;
 use super::validation::{Declared, Draft};
+use crate::orchestration::state::FailurePolicy;
 
 /// Begun by [`TaskTemplate::builder`].
 #[derive(Debug, Clone)]
@@ -19,6 +20,7 @@ pub struct TemplateBuilder {
     namespace: String,
     version: String,
     description: Option<String>,
+    failure_policy: FailurePolicy,
     steps: Vec<StepTemplate>,
     problems: Problems,
 }
@@ -43,6 +45,7 @@ impl TemplateBuilder {
             namespace: "default".into(),
             version: "1.0.0".into(),
             description: None,
+            failure_policy: FailurePolicy::default(),
             steps: Vec::new(),
             problems: Problems::default(),
         }
@@ -66,6 +69,13 @@ impl TemplateBuilder {
     #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.description = Some(description.into());
+        self
+    }
+
+    /// What the failure of one step means for the others. Default: [`FailurePolicy::Continue`].
+    #[must_use]
+    pub fn failure_policy(mut self, policy: FailurePolicy) -> Self {
+        self.failure_policy = policy;
         self
     }
 
@@ -120,6 +130,7 @@ impl TemplateBuilder {
             namespace: without_place(self.namespace),
             version: without_place(self.version),
             description: self.description,
+            failure_policy: self.failure_policy,
             steps: self.steps.into_iter().map(Declared::from).collect(),
             place: None,
             problems,

@@ -52,7 +52,10 @@ pub(super) fn value(template: &TaskTemplate) -> Value {
     object.insert("name".into(), template.name.clone().into());
     object.insert("namespace_name".into(), template.namespace.clone().into());
     object.insert("version".into(), template.version.clone().into());
-    object.insert("failure_policy".into(), "continue".into());
+    object.insert(
+        "failure_policy".into(),
+        template.failure_policy.as_str().into(),
+    );
     if let Some(description) = &template.description {
         object.insert("description".into(), description.clone().into());
     }

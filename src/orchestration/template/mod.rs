@@ -36,7 +36,7 @@
 //! | `namespace_name` | default `default` |
 //! | `version` | `major.minor.patch`; required |
 //! | `description` | for people |
-//! | `failure_policy` | `continue`: independent branches go on when a step has failed |
+//! | `failure_policy` | `continue` (default): independent branches go on when a step has failed; `fail_fast`: nothing new starts, steps that run are told to stop, the rest is cancelled |
 //! | `steps[].name` | unique; required |
 //! | `steps[].description`, `steps[].type` | for people; `standard` |
 //! | `steps[].dependencies` or `steps[].depends_on` | names of steps that come before |
@@ -78,6 +78,8 @@ pub use identity::{Identity, content_hash};
 pub use retry::{Backoff, RetryPolicy};
 pub use step::StepTemplate;
 
+use super::state::FailurePolicy;
+
 /// The most steps a template may have.
 pub const MAX_STEPS: usize = 10_000;
 /// The most bytes a template's document may have.
@@ -97,6 +99,7 @@ pub struct TaskTemplate {
     namespace: String,
     version: String,
     description: Option<String>,
+    failure_policy: FailurePolicy,
     steps: Vec<StepTemplate>,
     graph: Graph,
     file: Option<Arc<str>>,
@@ -199,6 +202,11 @@ impl TaskTemplate {
     /// What it says of itself.
     pub fn description(&self) -> Option<&str> {
         self.description.as_deref()
+    }
+
+    /// What the failure of one step means for the others.
+    pub fn failure_policy(&self) -> FailurePolicy {
+        self.failure_policy
     }
 
     /// Its steps, in the order they were declared.

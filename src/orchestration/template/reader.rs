@@ -10,6 +10,7 @@ use super::errors::{Place, Problem, Problems, TemplateErrors, closest, short};
 use super::retry::{Backoff, RetryPolicy};
 use super::step::StepTemplate;
 use super::validation::{Declared, Draft};
+use crate::orchestration::state::FailurePolicy;
 
 /// Kinds of steps that the field knows.
 const OTHER_TYPES: [&str; 4] = [
@@ -28,7 +29,7 @@ pub(super) fn read(document: &Located<Node>) -> Result<TaskTemplate, TemplateErr
     let namespace = reader.text(&mut fields, "namespace_name");
     let version = reader.required_text(&mut fields, "version");
     let description = reader.text(&mut fields, "description");
-    reader.failure_policy(&mut fields);
+    let failure_policy = reader.failure_policy(&mut fields);
     let (steps, place) = reader.steps(&mut fields);
     reader.refuse_rest(
         fields,
@@ -50,6 +51,7 @@ pub(super) fn read(document: &Located<Node>) -> Result<TaskTemplate, TemplateErr
         namespace: namespace.or_else(|| Some(default_namespace())),
         version,
         description: description.map(|description| description.value),
+        failure_policy,
         steps,
         place,
         problems: reader.problems,
@@ -178,24 +180,18 @@ impl Reader {
         Some(Located { value, place })
     }
 
-    fn failure_policy(&mut self, fields: &mut Fields<'_>) {
+    fn failure_policy(&mut self, fields: &mut Fields<'_>) -> FailurePolicy {
         let Some(policy) = self.text(fields, "failure_policy") else {
-            return;
+            return FailurePolicy::default();
         };
-        match policy.value.as_str() {
-            "continue" => {}
-            "fail_fast" => self.report(
-                Problem::Unsupported {
-                    what: "`failure_policy: fail_fast`".into(),
-                    advice: "use `continue`, which lets independent branches go on",
-                },
-                policy.place,
-            ),
-            other => {
-                let problem = format!("is {:?}; it can be `continue`", short(other));
-                self.bad_value("failure_policy", &fields.within, problem, policy.place);
-            }
-        }
+        FailurePolicy::from_name(&policy.value).unwrap_or_else(|| {
+            let problem = format!(
+                "is {:?}; it can be `continue` or `fail_fast`",
+                short(&policy.value)
+            );
+            self.bad_value("failure_policy", &fields.within, problem, policy.place);
+            FailurePolicy::default()
+        })
     }
 
     fn steps(&mut self, fields: &mut Fields<'_>) -> (Vec<Declared>, Option<Place>) {

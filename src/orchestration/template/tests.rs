@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::orchestration::state::FailurePolicy;
 
 const GOOD: &str = r#"
 name: pipeline
@@ -178,11 +179,19 @@ fn what_is_wrong_is_said_with_its_place() {
 }
 
 #[test]
-fn a_policy_that_is_not_supported_is_refused() {
-    let yaml = format!("failure_policy: fail_fast\n{}", GOOD.trim_start());
-    let found = problems(&yaml);
+fn o08_the_failure_policy_is_one_of_two_and_part_of_what_a_template_is() {
+    let with = |policy: &str| format!("failure_policy: {policy}\n{}", GOOD.trim_start());
+    let fast = TaskTemplate::from_yaml(&with("fail_fast")).unwrap();
+    assert_eq!(fast.failure_policy(), FailurePolicy::FailFast);
+    let slow = TaskTemplate::from_yaml(&with("continue")).unwrap();
+    assert_eq!(slow, TaskTemplate::from_yaml(GOOD).unwrap());
+    assert_ne!(fast.canonical_json(), slow.canonical_json());
+    let again = TaskTemplate::from_json(&fast.canonical_json()).unwrap();
+    assert_eq!(again.failure_policy(), FailurePolicy::FailFast);
+    let found = problems(&with("stop"));
     assert!(
-        found[0].starts_with("line 1, column 17: `failure_policy: fail_fast` is not supported"),
+        found[0].starts_with("line 1, column 17: ")
+            && found[0].contains("`continue` or `fail_fast`"),
         "{found:?}"
     );
 }

@@ -11,6 +11,7 @@ use super::graph::Graph;
 use super::retry::RetryPolicy;
 use super::step::StepTemplate;
 use super::{MAX_DOCUMENT_BYTES, MAX_NAME_BYTES, MAX_STEPS, MAX_TIMEOUT, TaskTemplate};
+use crate::orchestration::state::FailurePolicy;
 
 /// How deep a handler's settings may be: they lie within five lists and maps of the document.
 const MAX_SETTINGS_DEPTH: usize = MAX_DEPTH - 4;
@@ -24,6 +25,7 @@ pub(super) struct Draft {
     pub(super) namespace: Option<Located<String>>,
     pub(super) version: Option<Located<String>>,
     pub(super) description: Option<String>,
+    pub(super) failure_policy: FailurePolicy,
     pub(super) steps: Vec<Declared>,
     /// Where the steps begin.
     pub(super) place: Option<Place>,
@@ -89,6 +91,7 @@ impl Draft {
             namespace: text(self.namespace),
             version: text(self.version),
             description: self.description,
+            failure_policy: self.failure_policy,
             steps: self.steps.into_iter().map(|it| it.step).collect(),
             graph,
             file: None,

@@ -322,6 +322,14 @@ impl StepRun {
     }
 }
 
+/// This process was silent for so long that the others have forgotten it.
+async fn register_again(context: &SystemContext) {
+    let registration = context.registration(context.claim_mode());
+    if let Err(error) = context.store().register_process(registration).await {
+        tracing::warn!(%error, "registering again failed; the next heartbeat tries it again");
+    }
+}
+
 /// Renews this process's leases, interrupts steps whose lease is no longer ours, and gives back leases that
 /// nobody here works on (their claim's answer was lost on its way), which would be renewed for ever.
 async fn heartbeat(context: Arc<SystemContext>) {
@@ -340,9 +348,15 @@ async fn heartbeat(context: Arc<SystemContext>) {
             .heartbeat(context.process(), config.lease)
             .await
         {
-            Ok(held) => {
+            Ok(answer) => {
                 renewed = asked;
-                let held: HashSet<Lease> = held.into_iter().collect();
+                if !answer.registered {
+                    register_again(&context).await;
+                }
+                if !answer.stop.is_empty() {
+                    context.running().interrupt(&answer.stop);
+                }
+                let held: HashSet<Lease> = answer.held.into_iter().collect();
                 let lost: Vec<_> = believed
                     .into_iter()
                     .filter(|lease| !held.contains(lease))

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::orchestration::store::Lease;
+use crate::orchestration::store::{Lease, StepId};
 
 /// Leases held by this process, each with the token that interrupts its handler.
 #[derive(Debug, Default)]
@@ -50,6 +50,14 @@ impl RunningSteps {
         }
     }
 
+    pub(crate) fn interrupt_step(&self, id: StepId) {
+        for (lease, token) in self.lock().iter() {
+            if lease.id == id {
+                token.cancel();
+            }
+        }
+    }
+
     pub(crate) fn interrupt_all(&self) {
         for token in self.lock().values() {
             token.cancel();
@@ -65,7 +73,6 @@ impl RunningSteps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::orchestration::store::StepId;
 
     fn lease(task: u128, index: u32) -> Lease {
         let id = StepId {

@@ -56,6 +56,8 @@ mod tests {
             steps_total: 1,
             steps_complete: 0,
             steps_failed: 0,
+            priority: 0,
+            failure_policy: postroom::orchestration::state::FailurePolicy::Continue,
             content: String::new(),
             created_at: 0,
             started_at: None,

@@ -52,6 +52,7 @@ mod tests {
                 pid: identity.pid,
                 pid_birth: identity.pid_birth.clone(),
                 callables: Vec::new(),
+                serves: Vec::new(),
                 only_task: None,
             },
             silent_ms: silent,

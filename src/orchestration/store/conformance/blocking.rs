@@ -96,6 +96,8 @@ pub async fn a_silent_process_does_not_count(subject: Subject) {
     let mut request = subject.sweep_request(&[]);
     request.process_ttl = Duration::ZERO;
     assert_eq!(subject.store.sweep(request).await.unwrap(), blocked(uuid));
+    // It was silent for so long that it is forgotten.
+    subject.join().await;
     assert_eq!(subject.sweep(&[]).await, unblocked(uuid));
     assert_eq!(subject.sweep(&[subject.process]).await, blocked(uuid));
 }

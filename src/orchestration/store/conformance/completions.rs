@@ -16,6 +16,7 @@ fn recorded(task_state: TaskState, newly_ready: u32, finalised: bool) -> Complet
         task_state,
         newly_ready,
         finalised,
+        stops: false,
     }
 }
 
@@ -210,6 +211,7 @@ pub async fn refusals_do_not_harm_their_neighbours(subject: Subject) {
         task_state: TaskState::Waiting,
         newly_ready: 0,
         finalised: false,
+        stops: false,
     };
     assert_eq!(outcomes[3], waits);
     assert_eq!(subject.task(uuid).await.steps_complete, 2);

@@ -16,6 +16,7 @@ pub async fn a_retry_waits_until_it_is_due(subject: Subject) {
         task_state: TaskState::Waiting,
         newly_ready: 0,
         finalised: false,
+        stops: false,
     };
     assert_eq!(outcome, waits);
     let claims = subject.claims(10).await;
@@ -91,6 +92,7 @@ pub async fn without_attempts_left_there_is_no_retry(subject: Subject) {
         task_state: TaskState::Failed,
         newly_ready: 0,
         finalised: true,
+        stops: false,
     };
     assert_eq!(outcome, failed);
     let record = subject.task(uuid).await;
@@ -129,6 +131,7 @@ pub async fn a_failure_leaves_independent_branches_running(subject: Subject) {
         task_state: TaskState::Running,
         newly_ready: 0,
         finalised: false,
+        stops: false,
     };
     assert_eq!(outcome, goes_on);
     subject.succeed(&steps[1]).await;
@@ -139,6 +142,7 @@ pub async fn a_failure_leaves_independent_branches_running(subject: Subject) {
         task_state: TaskState::Failed,
         newly_ready: 0,
         finalised: true,
+        stops: false,
     };
     assert_eq!(outcome, ended);
     let (failed, complete, pending) = (StepState::Failed, StepState::Complete, StepState::Pending);

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::subject::{DIAMOND, LONG, Subject, WORK};
 use crate::orchestration::state::{StepState, TaskState};
-use crate::orchestration::store::{ClaimedStep, Lease};
+use crate::orchestration::store::{ClaimedStep, Heartbeat, Lease};
 
 /// All leases of the process, and only they.
 pub async fn a_heartbeat_renews_and_lists_what_is_held(subject: Subject) {
@@ -15,11 +15,13 @@ pub async fn a_heartbeat_renews_and_lists_what_is_held(subject: Subject) {
     let foreign = other.claim(1).await.remove(0);
     let mine = subject.claim(10).await;
     let before = subject.steps(uuid).await;
-    let mut held = subject
+    let heartbeat = subject
         .store
         .heartbeat(subject.process, LONG * 2)
         .await
         .unwrap();
+    assert!(heartbeat.registered && heartbeat.stop.is_empty());
+    let mut held = heartbeat.held;
     held.sort_by_key(|lease| lease.id);
     let expected: Vec<Lease> = mine.iter().map(ClaimedStep::lease).collect();
     assert_eq!(held, expected);
@@ -34,9 +36,9 @@ pub async fn a_heartbeat_renews_and_lists_what_is_held(subject: Subject) {
     }
     other.succeed(&foreign).await;
     let held = other.store.heartbeat(other.process, LONG).await.unwrap();
-    assert_eq!(held, []);
+    assert_eq!(held.held, []);
     let unknown = subject.store.heartbeat(Uuid::new_v4(), LONG).await.unwrap();
-    assert_eq!(unknown, []);
+    assert_eq!(unknown, Heartbeat::default());
 }
 
 /// As if it had not been claimed, but for the epoch.

@@ -29,12 +29,16 @@ mod subject;
 pub mod blocking;
 pub mod claims;
 pub mod completions;
+pub mod fail_fast;
 pub mod failures;
 pub mod leases;
 pub mod model;
 pub mod operations;
+pub mod operators;
 pub mod races;
 pub mod reading;
+pub mod retention;
+pub mod selection;
 pub mod submission;
 pub mod sweeps;
 
@@ -178,6 +182,40 @@ macro_rules! store_conformance {
                 there_is_nothing_to_finalise_twice,
                 operations_on_the_same_task_in_one_batch_see_each_other,
                 an_unknown_task_is_not_found,
+            }
+            operators {
+                a_paused_task_is_not_claimed_until_it_is_resumed,
+                a_paused_task_can_end,
+                a_task_resumed_before_its_retry_is_due_waits,
+                a_task_is_resolved_whether_unfinished_or_failed,
+                a_resolved_step_lets_its_dependents_go_on,
+                a_step_is_completed_by_hand_even_while_it_runs,
+                the_last_failure_resolved_completes_the_task,
+                steps_are_resolved_and_completed_only_where_that_makes_sense,
+                a_rerun_resets_a_step_and_its_descendants,
+                a_rerun_is_refused_while_a_step_of_it_is_leased,
+                a_cancelled_task_can_be_rerun,
+                concurrent_reruns_and_claims_never_mix_their_results,
+            }
+            fail_fast {
+                a_failure_cancels_what_has_not_started,
+                steps_that_run_are_told_to_stop_and_the_task_waits_for_them,
+                nothing_is_tried_again_in_a_task_that_fails_fast,
+                a_failure_counts_for_those_behind_it_in_the_batch,
+                a_retry_takes_up_what_was_cancelled,
+                a_failure_that_is_resolved_stops_nothing_more,
+            }
+            selection {
+                only_the_templates_served_are_claimed,
+                a_task_that_nobody_serves_is_blocked,
+                a_task_that_is_to_run_later_waits,
+                a_moment_that_has_passed_is_now,
+            }
+            retention {
+                failed_steps_are_dead_letters_until_they_are_dealt_with,
+                what_ended_long_ago_is_deleted,
+                deleting_goes_on_batch_by_batch,
+                a_process_silent_for_long_is_forgotten,
             }
             reading {
                 tasks_are_listed_newest_first_as_the_filter_says,

@@ -1,12 +1,15 @@
 //! Random work, held against a model that is slow and plain: it keeps no counters and no indexes, and works
 //! everything out anew from the steps.
 
+#[path = "model_operations.rs"]
+mod operations;
+
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::subject::{LONG, Subject, WORK, failure};
-use crate::orchestration::state::{StepState as S, TaskState as T};
+use crate::orchestration::state::{FailurePolicy, StepState as S, TaskState as T};
 use crate::orchestration::store::{
     ClaimedStep, Completion, CompletionOutcome, NewStep, NewTask, OperationKind, OperationOutcome,
     StepOutcome,
@@ -29,6 +32,7 @@ struct Step {
 struct Task {
     uuid: Uuid,
     priority: i16,
+    policy: FailurePolicy,
     state: T,
     run: u32,
     steps: Vec<Step>,
@@ -36,36 +40,61 @@ struct Task {
 
 impl Task {
     fn unmet(&self, index: usize) -> usize {
-        let done = |parent: &&usize| self.steps[**parent].state == S::Complete;
+        let done = |parent: &&usize| self.is_done(**parent);
         let parents = &self.steps[index].parents;
         parents.len() - parents.iter().filter(done).count()
+    }
+
+    fn is_done(&self, index: usize) -> bool {
+        matches!(self.steps[index].state, S::Complete | S::ResolvedManually)
     }
 
     fn any(&self, state: S) -> bool {
         self.steps.iter().any(|step| step.state == state)
     }
 
-    /// Works out what follows from the steps.
-    fn follow(&mut self) {
-        if self.state == T::Cancelled {
-            return;
-        }
+    /// Whether it starts nothing more.
+    fn stops(&self) -> bool {
+        self.policy == FailurePolicy::FailFast && self.any(S::Failed)
+    }
+
+    fn ready_what_is_met(&mut self) {
         for index in 0..self.steps.len() {
             if self.steps[index].state == S::Pending && self.unmet(index) == 0 {
                 self.steps[index].state = S::Ready;
             }
         }
-        self.state = if self.steps.iter().all(|step| step.state == S::Complete) {
+    }
+
+    /// Works out what follows from the steps.
+    fn follow(&mut self) {
+        if self.state.is_terminal() {
+            return;
+        }
+        self.ready_what_is_met();
+        if self.stops() {
+            for step in &mut self.steps {
+                if matches!(step.state, S::Pending | S::Ready | S::RetryWait) {
+                    step.state = S::Cancelled;
+                }
+            }
+        }
+        self.state = if (0..self.steps.len()).all(|index| self.is_done(index)) {
             T::Complete
         } else if self.any(S::Ready) || self.any(S::Running) {
             match self.state {
-                T::Pending => T::Pending,
+                T::Pending | T::Paused => self.state,
                 _ => T::Running,
             }
         } else if self.any(S::RetryWait) {
-            T::Waiting
-        } else {
+            match self.state {
+                T::Paused => T::Paused,
+                _ => T::Waiting,
+            }
+        } else if self.any(S::Failed) {
             T::Failed
+        } else {
+            T::Cancelled
         };
     }
 
@@ -96,6 +125,9 @@ impl Run {
         let density = self.rng.f64() * 0.7;
         let mut new = super::subject::task(&[]);
         new.priority = self.rng.i16(-1..2);
+        if self.rng.u8(0..3) == 0 {
+            new.failure_policy = FailurePolicy::FailFast;
+        }
         for index in 0..count {
             let parents: Vec<u32> = (0..index)
                 .filter(|_| self.rng.f64() < density)
@@ -119,7 +151,8 @@ impl Run {
         let mut turns: Vec<(i16, usize, usize)> = Vec::new();
         for (number, task) in self.tasks.iter().enumerate() {
             for (index, step) in task.steps.iter().enumerate() {
-                if !task.state.is_terminal() && matches!(step.state, S::Ready | S::RetryWait) {
+                let claimable = !task.state.is_terminal() && task.state != T::Paused;
+                if claimable && matches!(step.state, S::Ready | S::RetryWait) {
                     turns.push((-task.priority, number, index));
                 }
             }
@@ -203,13 +236,20 @@ impl Run {
                 epoch: task.steps[index].epoch,
             };
         }
+        let stopped = task.stops();
         let step = &mut task.steps[index];
         step.owner = None;
         step.state = match outcome {
             StepOutcome::Success { .. } => S::Complete,
             StepOutcome::Failure {
                 retry_in: Some(_), ..
-            } if step.attempts < step.max_attempts => S::RetryWait,
+            } if step.attempts < step.max_attempts => {
+                if stopped {
+                    S::Cancelled
+                } else {
+                    S::RetryWait
+                }
+            }
             StepOutcome::Failure { .. } => S::Failed,
         };
         let step_state = step.state;
@@ -220,12 +260,17 @@ impl Run {
                 .count()
         };
         let before = ready(task);
+        if !stopped {
+            task.ready_what_is_met();
+        }
+        let newly_ready = ready(task) - before;
         task.follow();
         CompletionOutcome::Recorded {
             step_state,
             task_state: task.state,
-            newly_ready: u32::try_from(ready(task) - before).unwrap(),
+            newly_ready: u32::try_from(newly_ready).unwrap(),
             finalised: task.state.is_terminal(),
+            stops: task.stops(),
         }
     }
 
@@ -304,50 +349,36 @@ impl Run {
 
     async fn operate(&mut self) {
         let number = self.rng.usize(0..self.tasks.len());
+        let step = self
+            .rng
+            .u32(0..u32::try_from(self.tasks[number].steps.len()).unwrap());
+        let reason = || "x".to_owned();
+        // Ending tasks often would leave little to look at.
+        let kind = match self.rng.u8(0..40) {
+            0..2 => OperationKind::Cancel { reason: reason() },
+            2..4 => OperationKind::Resolve { reason: reason() },
+            4..10 => OperationKind::Finalise,
+            10..17 => OperationKind::Pause { reason: reason() },
+            17..24 => OperationKind::Resume,
+            24..29 => OperationKind::Retry,
+            29..32 => OperationKind::ResolveStep {
+                step,
+                reason: reason(),
+            },
+            32..35 => OperationKind::CompleteStep {
+                step,
+                result_json: "2".into(),
+            },
+            _ => OperationKind::Rerun { from: step },
+        };
         let task = &mut self.tasks[number];
-        // Cancelling often would leave little to look at.
-        let cancel = self.rng.f64() < 0.1;
-        let kind = if cancel {
-            OperationKind::Cancel { reason: "x".into() }
-        } else if self.rng.bool() {
-            OperationKind::Finalise
-        } else {
-            OperationKind::Retry
+        let expected = match operations::apply(task, &kind) {
+            Ok(()) => OperationOutcome::Applied { state: task.state },
+            Err(refusal) => refusal,
         };
-        let applies = match kind {
-            OperationKind::Cancel { .. } => !task.state.is_terminal(),
-            OperationKind::Retry => task.state == T::Failed,
-            OperationKind::Finalise => false,
-        };
-        let outcome = self.processes[0].operate(task.uuid, kind).await;
-        if applies && cancel {
-            task.state = T::Cancelled;
-            for step in task
-                .steps
-                .iter_mut()
-                .filter(|step| !step.state.is_terminal())
-            {
-                step.epoch += u64::from(step.state == S::Running);
-                step.state = S::Cancelled;
-                step.owner = None;
-            }
-        } else if applies {
-            task.state = T::Pending;
-            task.run += 1;
-            for step in task.steps.iter_mut().filter(|step| step.state == S::Failed) {
-                step.state = S::Ready;
-                step.attempts = 0;
-                step.lost = 0;
-                step.epoch += 1;
-            }
-        }
-        let state = task.state;
-        let expected = if applies {
-            OperationOutcome::Applied { state }
-        } else {
-            OperationOutcome::NotApplicable { state }
-        };
-        assert_eq!(outcome, expected);
+        let uuid = task.uuid;
+        let outcome = self.processes[0].operate(uuid, kind.clone()).await;
+        assert_eq!(outcome, expected, "{kind:?}");
     }
 
     async fn compare(&self) {
@@ -381,6 +412,7 @@ fn model_of(new: &NewTask) -> Task {
     let mut task = Task {
         uuid: new.task_uuid,
         priority: new.priority,
+        policy: new.failure_policy,
         state: T::Pending,
         run: 1,
         steps: new
@@ -422,7 +454,7 @@ pub async fn random_work_does_what_the_model_says(subject: Subject) {
                 45..80 => run.complete().await,
                 80..86 => run.release().await,
                 86..92 => run.sweep().await,
-                92..96 => drop(
+                92..94 => drop(
                     subject
                         .store
                         .heartbeat(subject.process, LONG)
@@ -441,8 +473,15 @@ pub async fn random_work_does_what_the_model_says(subject: Subject) {
 }
 
 impl Run {
-    /// Everybody dies, and one process succeeds with all that is left.
+    /// Everything goes on, everybody dies, and one process succeeds with all that is left.
     async fn drive_to_the_end(&mut self) {
+        for number in 0..self.tasks.len() {
+            if self.tasks[number].state == T::Paused {
+                operations::apply(&mut self.tasks[number], &OperationKind::Resume).unwrap();
+                let uuid = self.tasks[number].uuid;
+                self.processes[0].operate(uuid, OperationKind::Resume).await;
+            }
+        }
         for dead in [0, 1] {
             while self
                 .tasks

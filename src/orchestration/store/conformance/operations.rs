@@ -10,11 +10,11 @@ use crate::orchestration::store::{
     CompletionOutcome, HistoryKind, OperationKind, OperationOutcome,
 };
 
-const fn applied(state: TaskState) -> OperationOutcome {
+pub(super) const fn applied(state: TaskState) -> OperationOutcome {
     OperationOutcome::Applied { state }
 }
 
-const fn not_applicable(state: TaskState) -> OperationOutcome {
+pub(super) const fn not_applicable(state: TaskState) -> OperationOutcome {
     OperationOutcome::NotApplicable { state }
 }
 
@@ -70,14 +70,8 @@ pub async fn a_cancelled_step_is_completed_in_vain(subject: Subject) {
     subject.succeed(&top).await;
     let sides = subject.claim(10).await;
     subject.cancel(uuid).await;
-    assert_eq!(
-        subject
-            .store
-            .heartbeat(subject.process, LONG)
-            .await
-            .unwrap(),
-        []
-    );
+    let heartbeat = subject.store.heartbeat(subject.process, LONG).await;
+    assert_eq!(heartbeat.unwrap().held, []);
     for side in &sides {
         let outcome = subject.complete(subject.success(side)).await;
         let stale = CompletionOutcome::Stale {
@@ -224,6 +218,8 @@ pub async fn an_unknown_task_is_not_found(subject: Subject) {
     let kinds = [
         OperationKind::Finalise,
         OperationKind::Retry,
+        OperationKind::Resume,
+        OperationKind::Rerun { from: 0 },
         OperationKind::Cancel {
             reason: String::new(),
         },

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::orchestration::state::{StepState, TaskState};
+use crate::orchestration::state::{FailurePolicy, StepState, TaskState};
 use crate::orchestration::store::{
     ClaimRequest, ClaimScope, ClaimedStep, Claims, Completion, CompletionOutcome, HistoryKind,
     HistoryRecord, NewStep, NewTask, Operation, OperationKind, OperationOutcome,
@@ -60,6 +60,8 @@ pub(super) fn task(shape: &Shape<'_>) -> NewTask {
         input_json: "null".into(),
         correlation_id: Uuid::new_v4(),
         priority: 0,
+        failure_policy: FailurePolicy::Continue,
+        run_at: None,
         submitted_by: Uuid::new_v4(),
         steps: shape
             .iter()
@@ -103,6 +105,7 @@ impl Subject {
             pid: 7,
             pid_birth: "42".into(),
             callables: callables.iter().map(|&callable| callable.into()).collect(),
+            serves: Vec::new(),
             only_task: None,
         }
     }
@@ -132,6 +135,7 @@ impl Subject {
             process: self.process,
             scope: ClaimScope::Any,
             callables: vec![WORK.into()],
+            serves: Vec::new(),
             limit,
             lease: LONG,
         }

@@ -7,14 +7,14 @@ use super::index::Turn;
 use super::state::{Key, State};
 use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::{
-    ClaimRequest, ClaimScope, ClaimedStep, Claims, ParentResult, settle,
+    ClaimRequest, ClaimScope, ClaimedStep, Claims, ParentResult, TemplateSelector, settle,
 };
 
 impl State {
     pub(super) fn claim(&mut self, request: &ClaimRequest) -> Claims {
         let now = self.now();
         let callables: BTreeSet<&str> = request.callables.iter().map(String::as_str).collect();
-        let mut turns = self.runnable(request.scope, &callables, request.limit as usize, now);
+        let mut turns = self.runnable(request, &callables, now);
         turns.sort_unstable();
         turns.truncate(request.limit as usize);
         let steps = turns
@@ -26,7 +26,7 @@ impl State {
             .filter_map(|callable| {
                 self.index
                     .retry_wait(callable)
-                    .find(|(_, (_, key))| self.in_scope(*key, request.scope))
+                    .find(|(_, (_, key))| self.in_scope(*key, request))
                     .map(|(due, _)| due)
             })
             .min()
@@ -35,13 +35,7 @@ impl State {
     }
 
     /// At least the first `limit` runnable steps, in no particular order.
-    fn runnable(
-        &self,
-        scope: ClaimScope,
-        callables: &BTreeSet<&str>,
-        limit: usize,
-        now: i64,
-    ) -> Vec<Turn> {
+    fn runnable(&self, request: &ClaimRequest, callables: &BTreeSet<&str>, now: i64) -> Vec<Turn> {
         let mut turns = Vec::new();
         for callable in callables {
             let ready = self.index.ready(callable);
@@ -52,21 +46,23 @@ impl State {
                 .map(|(_, turn)| turn);
             turns.extend(
                 ready
-                    .filter(|(_, key)| self.in_scope(*key, scope))
-                    .take(limit),
+                    .filter(|(_, key)| self.in_scope(*key, request))
+                    .take(request.limit as usize),
             );
-            turns.extend(due.filter(|(_, key)| self.in_scope(*key, scope)));
+            turns.extend(due.filter(|(_, key)| self.in_scope(*key, request)));
         }
         turns
     }
 
-    fn in_scope(&self, key: Key, scope: ClaimScope) -> bool {
+    fn in_scope(&self, key: Key, request: &ClaimRequest) -> bool {
         let task = &self.tasks[key.0];
-        let wanted = match scope {
+        let wanted = match request.scope {
             ClaimScope::Any => true,
             ClaimScope::Task(uuid) => task.uuid == uuid,
         };
-        wanted && task.state.is_claimable()
+        wanted
+            && task.state.is_claimable()
+            && TemplateSelector::any(&request.serves, &task.namespace, &task.name, &task.version)
     }
 
     fn take(&mut self, key: Key, request: &ClaimRequest, now: i64) -> ClaimedStep {

@@ -30,14 +30,14 @@ impl State {
             }
             StepOutcome::Failure { failure, retry_in } => {
                 let error = settle::failure_text(&failure);
+                let stops = self.stops(key.0);
                 self.change(key, |step| {
-                    let retry_in = retry_in.filter(|_| step.attempts < step.max_attempts);
+                    let again = retry_in.is_some() && step.attempts < step.max_attempts;
+                    let state = settle::after_failure(again, stops);
                     step.error = Some(error.clone());
-                    step.due_at = retry_in.map(|delay| now + settle::millis(delay));
-                    let state = match retry_in {
-                        Some(_) => StepState::RetryWait,
-                        None => StepState::Failed,
-                    };
+                    step.due_at = retry_in
+                        .filter(|_| state == StepState::RetryWait)
+                        .map(|delay| now + settle::millis(delay));
                     step.end_attempt(state, now);
                 });
                 self.note_attempt(key, completion.process, error, now);
@@ -50,7 +50,14 @@ impl State {
             task_state: self.tasks[key.0].state,
             newly_ready,
             finalised,
+            stops: self.stops(key.0),
         }
+    }
+
+    /// Whether a task starts nothing more and stops what runs.
+    pub(super) fn stops(&self, number: usize) -> bool {
+        let task = &self.tasks[number];
+        task.policy.stops(&task.counts)
     }
 
     /// Whether a process holds the lease on a step, as of that epoch.
@@ -86,6 +93,7 @@ impl State {
             to: Some(step.state.to_string()),
             process: Some(process),
             detail: Some(detail),
+            result_json: None,
         };
         self.tasks[key.0].history.push(row);
     }
@@ -103,6 +111,7 @@ impl State {
             to: None,
             process: Some(completion.process),
             detail: Some(settle::stale_detail(state, epoch)),
+            result_json: None,
         };
         self.tasks[key.0].history.push(row);
         CompletionOutcome::Stale {

@@ -14,14 +14,14 @@ pub(super) type Turn = (Reverse<i16>, Key);
 
 /// The live steps, by what they wait for.
 #[derive(Debug, Default)]
-pub(super) struct Index {
+pub(super) struct LiveSteps {
     ready: HashMap<Arc<str>, BTreeSet<Turn>>,
     retry_wait: HashMap<Arc<str>, BTreeSet<(i64, Turn)>>,
     leases: BTreeSet<(i64, Key)>,
     owners: HashMap<Uuid, BTreeSet<Key>>,
 }
 
-impl Index {
+impl LiveSteps {
     pub(super) fn insert(&mut self, priority: i16, key: Key, step: &Step) {
         let turn = (Reverse(priority), key);
         match step.state {

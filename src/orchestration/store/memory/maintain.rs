@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::state::{Key, Process, State};
 use crate::orchestration::state::{StepState, TaskState};
-use crate::orchestration::store::workers::Workers;
+use crate::orchestration::store::workers::{TaskPlace, Workers};
 use crate::orchestration::store::{
-    HistoryKind, HistoryRecord, Lease, ProcessRecord, ProcessRegistration, SweepReport,
+    Heartbeat, HistoryKind, HistoryRecord, Lease, ProcessRecord, ProcessRegistration, SweepReport,
     SweepRequest, settle,
 };
 
@@ -47,22 +47,27 @@ impl State {
             .collect()
     }
 
-    pub(super) fn heartbeat(&mut self, process: Uuid, lease: Duration) -> Vec<Lease> {
+    pub(super) fn heartbeat(&mut self, process: Uuid, lease: Duration) -> Heartbeat {
         let now = self.now();
-        if let Some(process) = self.processes.get_mut(&process) {
-            process.heard_at = now;
-        }
+        let known = self.processes.get_mut(&process);
+        let registered = known.map(|known| known.heard_at = now).is_some();
         let held: Vec<Key> = self.index.held_by(process).collect();
         let until = now + settle::millis(lease);
         for &key in &held {
             self.change(key, |step| step.lease_until = Some(until));
         }
-        held.into_iter()
-            .map(|key| Lease {
+        let leases = |keys: &mut dyn Iterator<Item = &Key>| {
+            keys.map(|&key| Lease {
                 id: self.id(key),
                 epoch: self.step(key).epoch,
             })
             .collect()
+        };
+        Heartbeat {
+            held: leases(&mut held.iter()),
+            stop: leases(&mut held.iter().filter(|key| self.stops(key.0))),
+            registered,
+        }
     }
 
     pub(super) fn release(&mut self, process: Uuid, leases: &[Lease]) -> u32 {
@@ -110,7 +115,17 @@ impl State {
             }
         }
         self.block_and_unblock(request, now, &mut report);
+        self.forget_silent(request, now);
         report
+    }
+
+    /// Forgets processes that have been silent for long and hold nothing.
+    fn forget_silent(&mut self, request: &SweepRequest, now: i64) {
+        let patience = settle::millis(request.process_ttl * settle::FORGET_AFTER);
+        let index = &self.index;
+        self.processes.retain(|uuid, process| {
+            now - process.heard_at < patience || index.held_by(*uuid).next().is_some()
+        });
     }
 
     /// Takes a step back; returns whether it may run again.
@@ -140,6 +155,7 @@ impl State {
             to: Some(step.state.to_string()),
             process: Some(request.process),
             detail: Some(settle::lost_by(owner)),
+            result_json: None,
         };
         self.tasks[key.0].history.push(row);
         rescued
@@ -155,6 +171,7 @@ impl State {
                 workers.add(
                     registration.callables.iter().cloned(),
                     registration.only_task,
+                    &registration.serves,
                 );
             }
         }
@@ -207,11 +224,17 @@ impl State {
         if task.counts.running > 0 {
             return None;
         }
+        let place = TaskPlace {
+            uuid: task.uuid,
+            namespace: &task.namespace,
+            name: &task.name,
+            version: &task.version,
+        };
         let mut missing = BTreeSet::new();
         for step in &task.steps {
             let due = step.due_at.is_some_and(|due| due <= now);
             if step.state == StepState::Ready || (step.state == StepState::RetryWait && due) {
-                if workers.can_run(task.uuid, &step.callable) {
+                if workers.can_run(&place, &step.callable) {
                     return None;
                 }
                 missing.insert(&*step.callable);

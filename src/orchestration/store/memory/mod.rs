@@ -21,9 +21,10 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{
-    ClaimRequest, Claims, Completion, CompletionOutcome, HistoryRecord, Lease, NewTask, Operation,
-    OperationOutcome, ProcessRecord, ProcessRegistration, StepRecord, Store, StoreError,
-    Submission, SweepReport, SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
+    ClaimRequest, Claims, CleanupReport, CleanupRequest, Completion, CompletionOutcome, DeadLetter,
+    DeadLetterFilter, Heartbeat, HistoryRecord, Lease, NewTask, Operation, OperationOutcome,
+    ProcessRecord, ProcessRegistration, StepRecord, Store, StoreError, Submission, SweepReport,
+    SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
 };
 use crate::actor::Exit;
 use state::State;
@@ -110,7 +111,7 @@ impl Store for MemoryStore {
         })
     }
 
-    async fn heartbeat(&self, process: Uuid, lease: Duration) -> Result<Vec<Lease>, StoreError> {
+    async fn heartbeat(&self, process: Uuid, lease: Duration) -> Result<Heartbeat, StoreError> {
         self.with(|state| state.heartbeat(process, lease))
     }
 
@@ -164,6 +165,14 @@ impl Store for MemoryStore {
 
     async fn tasks(&self, filter: TaskFilter) -> Result<Vec<TaskRecord>, StoreError> {
         self.with(|state| state.list(&filter))
+    }
+
+    async fn dead_letters(&self, filter: DeadLetterFilter) -> Result<Vec<DeadLetter>, StoreError> {
+        self.with(|state| state.dead_letters(&filter))
+    }
+
+    async fn cleanup(&self, request: CleanupRequest) -> Result<CleanupReport, StoreError> {
+        self.with(|state| state.cleanup(&request))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -1,83 +1,98 @@
 //! What operators and the finaliser do to whole tasks.
 
+use uuid::Uuid;
+
 use super::state::State;
-use crate::orchestration::state::{StepCounts, StepState, TaskEvent, TaskState};
-use crate::orchestration::store::{Operation, OperationKind, OperationOutcome};
+use crate::orchestration::state::StepState;
+use crate::orchestration::store::plan::{Operated, OperatedStep, StepChange, plan};
+use crate::orchestration::store::{HistoryKind, HistoryRecord, Operation, OperationOutcome};
 
 impl State {
     pub(super) fn operate(&mut self, operation: &Operation) -> OperationOutcome {
         let Some(&number) = self.by_uuid.get(&operation.task_uuid) else {
             return OperationOutcome::NotFound;
         };
-        let now = self.now();
-        let process = operation.process;
-        let applied = match &operation.kind {
-            OperationKind::Finalise => {
-                let task = &mut self.tasks[number];
-                task.counts = task
-                    .steps
-                    .iter()
-                    .map(|step| step.state)
-                    .collect::<StepCounts>();
-                let before = task.state;
-                self.settle(number, process, now);
-                self.tasks[number].state != before
-            }
-            OperationKind::Cancel { reason } => {
-                let legal = self.tasks[number].state.next(TaskEvent::Cancel).is_ok();
-                if legal {
-                    self.cancel_steps(number, now);
-                    let reason = Some(reason.clone());
-                    self.move_task(number, TaskState::Cancelled, reason, process, now);
-                }
-                legal
-            }
-            OperationKind::Retry => match self.tasks[number].state.next(TaskEvent::Retry) {
-                Ok(to) => {
-                    self.reset_failed_steps(number);
-                    self.tasks[number].run += 1;
-                    self.move_task(number, to, None, process, now);
-                    true
-                }
-                Err(_) => false,
-            },
+        let plan = match plan(self.operated(number), &operation.kind) {
+            Ok(plan) => plan,
+            Err(refusal) => return refusal,
         };
-        let state = self.tasks[number].state;
-        if applied {
-            OperationOutcome::Applied { state }
-        } else {
-            OperationOutcome::NotApplicable { state }
+        let (now, process) = (self.now(), operation.process);
+        let task = &mut self.tasks[number];
+        task.run += u32::from(plan.new_run);
+        if plan.reason.is_some() {
+            task.reason = plan.reason;
+        }
+        for change in &plan.steps {
+            self.operate_on_step(number, change, process, now);
+        }
+        // What was counted wrongly is put right too.
+        self.tasks[number].counts = plan.counts;
+        for (to, reason) in plan.moves {
+            self.move_task(number, to, reason, process, now);
+        }
+        OperationOutcome::Applied {
+            state: self.tasks[number].state,
         }
     }
 
-    fn cancel_steps(&mut self, number: usize, now: i64) {
-        for index in 0..self.tasks[number].steps.len() {
-            let state = self.tasks[number].steps[index].state;
-            if state.is_terminal() {
-                continue;
-            }
-            self.change((number, index), |step| {
-                if state == StepState::Running {
-                    // Whatever its holder hands in from now on is stale.
-                    step.epoch += 1;
-                    step.end_attempt(StepState::Cancelled, now);
-                }
-                step.state = StepState::Cancelled;
-                step.due_at = None;
-            });
+    fn operated(&self, number: usize) -> Operated {
+        let task = &self.tasks[number];
+        Operated {
+            state: task.state,
+            policy: task.policy,
+            counts: task.counts,
+            steps: task
+                .steps
+                .iter()
+                .map(|step| OperatedStep {
+                    name: step.name.clone(),
+                    state: step.state,
+                    unmet: step.unmet,
+                    parents: step.parents.clone(),
+                    error: step.error.clone(),
+                })
+                .collect(),
         }
     }
 
-    fn reset_failed_steps(&mut self, number: usize) {
-        for index in 0..self.tasks[number].steps.len() {
-            if self.tasks[number].steps[index].state == StepState::Failed {
-                self.change((number, index), |step| {
-                    step.state = StepState::Ready;
-                    step.attempts = 0;
-                    step.lost_leases = 0;
-                    step.epoch += 1;
-                });
+    fn operate_on_step(&mut self, number: usize, change: &StepChange, process: Uuid, now: i64) {
+        let key = (number, change.index as usize);
+        let (attempts, result) = (self.step(key).attempts, self.step(key).result.clone());
+        self.change(key, |step| {
+            step.state = change.to;
+            step.unmet = change.unmet;
+            step.owner = None;
+            step.lease_until = None;
+            step.due_at = None;
+            if change.touched {
+                step.epoch += 1;
+                step.result.clone_from(&change.result);
             }
-        }
+            if change.is_reset() {
+                step.attempts = 0;
+                step.lost_leases = 0;
+            }
+            if change.clears_error() {
+                step.error = None;
+            }
+            if change.ends_now() {
+                step.ended_at = Some(now);
+            }
+        });
+        let Some(note) = &change.note else { return };
+        let row = HistoryRecord {
+            at: now,
+            run: self.tasks[number].run,
+            kind: HistoryKind::Operator,
+            step: Some(change.index),
+            attempt: Some(attempts),
+            epoch: Some(self.step(key).epoch),
+            from: Some(change.from.to_string()),
+            to: Some(change.to.to_string()),
+            process: Some(process),
+            detail: Some(note.clone()),
+            result_json: result.filter(|_| change.from == StepState::Complete),
+        };
+        self.tasks[number].history.push(row);
     }
 }

@@ -1,14 +1,16 @@
 //! Reading back, and checking.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::state::{State, Task};
-use crate::orchestration::state::TaskState;
+use super::state::{State, Step, Task};
+use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::audit::{Audited, audit};
 use crate::orchestration::store::{
-    HistoryKind, HistoryRecord, StepRecord, TaskDefinition, TaskFilter, TaskRecord,
+    CleanupReport, CleanupRequest, DeadLetter, DeadLetterFilter, HistoryKind, HistoryRecord,
+    StepRecord, TaskDefinition, TaskFilter, TaskRecord, settle,
 };
 
 impl State {
@@ -54,17 +56,77 @@ impl State {
             .collect()
     }
 
+    pub(super) fn dead_letters(&self, filter: &DeadLetterFilter) -> Vec<DeadLetter> {
+        let mut found = Vec::new();
+        for task in self.tasks.iter() {
+            let dealt_with = matches!(
+                task.state,
+                TaskState::Cancelled | TaskState::ResolvedManually
+            );
+            let other = filter
+                .namespace
+                .as_ref()
+                .is_some_and(|namespace| task.namespace != *namespace);
+            if task.counts.failed == 0 || dealt_with || other {
+                continue;
+            }
+            for (step, index) in task.steps.iter().zip(0..) {
+                if step.state == StepState::Failed {
+                    found.push(dead_letter(task, step, index));
+                }
+            }
+        }
+        // The latest first; of one moment, the newest task's.
+        found.reverse();
+        found.sort_by_key(|letter| Reverse(letter.failed_at));
+        found.truncate(filter.limit as usize);
+        found
+    }
+
+    pub(super) fn cleanup(&mut self, request: &CleanupRequest) -> CleanupReport {
+        let before = self.now() - settle::millis(request.older_than);
+        let after = request
+            .after
+            .and_then(|after| usize::try_from(after).ok()?.checked_add(1));
+        let looked_at: Vec<(usize, bool)> = self
+            .tasks
+            .from(after.unwrap_or(0))
+            .take(request.limit as usize)
+            .map(|(number, task)| (number, task.ended_at.is_some_and(|ended| ended <= before)))
+            .collect();
+        let next = looked_at.last().map(|(number, _)| *number as u64);
+        let old = looked_at.iter().filter(|(_, old)| *old);
+        let mut report = CleanupReport { tasks: 0, next };
+        for (number, _) in old {
+            report.tasks += 1;
+            // Nothing of a task that has ended is in the indexes.
+            if !request.dry_run
+                && let Some(task) = self.tasks.remove(*number)
+            {
+                self.by_uuid.remove(&task.uuid);
+                self.by_identity.remove(&task.identity);
+            }
+        }
+        report
+    }
+
     pub(super) fn audit(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for task in &self.tasks {
+        for task in self.tasks.iter() {
             let ends = task.history.iter().filter(|row| {
                 let to = row
                     .to
                     .as_deref()
                     .and_then(|to| to.parse::<TaskState>().ok());
+                let from = row
+                    .from
+                    .as_deref()
+                    .and_then(|from| from.parse::<TaskState>().ok());
                 row.kind == HistoryKind::TaskState
                     && row.run == task.run
                     && to.is_some_and(TaskState::is_terminal)
+                    // What is resolved after a failure has ended before.
+                    && !from.is_some_and(TaskState::is_terminal)
             });
             audit(
                 &Audited {
@@ -77,6 +139,25 @@ impl State {
             );
         }
         found
+    }
+}
+
+fn dead_letter(task: &Task, step: &Step, index: u32) -> DeadLetter {
+    DeadLetter {
+        task_uuid: task.uuid,
+        namespace: task.namespace.clone(),
+        name: task.name.clone(),
+        version: task.version.clone(),
+        task_state: task.state,
+        correlation_id: task.correlation_id,
+        index,
+        step: step.name.clone(),
+        callable: step.callable.to_string(),
+        attempts: step.attempts,
+        max_attempts: step.max_attempts,
+        lost_leases: step.lost_leases,
+        error: step.error.clone(),
+        failed_at: step.ended_at,
     }
 }
 
@@ -93,6 +174,8 @@ fn task_record(task: &Task) -> TaskRecord {
         steps_total: u32::try_from(task.steps.len()).unwrap_or(u32::MAX),
         steps_complete: task.counts.satisfied,
         steps_failed: task.counts.failed,
+        priority: task.priority,
+        failure_policy: task.policy,
         content: hexadecimal(&task.content),
         created_at: task.created_at,
         started_at: task.started_at,

@@ -1,14 +1,15 @@
 //! The rows and the two ways to change them: a step moves, a task moves.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::index::Index;
-use crate::orchestration::state::{StepCounts, StepState, TaskState};
+use super::index::LiveSteps;
+use crate::orchestration::state::{FailurePolicy, StepCounts, StepState, TaskState};
 use crate::orchestration::store::{
     HistoryKind, HistoryRecord, ProcessRegistration, StepId, TaskDefinition, settle,
 };
@@ -26,6 +27,8 @@ pub(super) struct Task {
     pub(super) definition: Arc<TaskDefinition>,
     pub(super) correlation_id: Uuid,
     pub(super) priority: i16,
+    pub(super) policy: FailurePolicy,
+    pub(super) identity: [u8; 32],
     pub(super) state: TaskState,
     pub(super) reason: Option<String>,
     pub(super) run: u32,
@@ -74,13 +77,65 @@ pub(super) struct Process {
     pub(super) heard_at: i64,
 }
 
+/// The tasks by their numbers, which are never used again.
+#[derive(Debug, Default)]
+pub(super) struct Tasks {
+    by_number: BTreeMap<usize, Task>,
+    next: usize,
+}
+
+impl Tasks {
+    /// The number that the next task will get.
+    pub(super) fn next_number(&self) -> usize {
+        self.next
+    }
+
+    pub(super) fn push(&mut self, task: Task) {
+        self.by_number.insert(self.next, task);
+        self.next += 1;
+    }
+
+    pub(super) fn remove(&mut self, number: usize) -> Option<Task> {
+        self.by_number.remove(&number)
+    }
+
+    /// The oldest first.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Task> {
+        self.by_number.values()
+    }
+
+    /// From this number on, the oldest first.
+    pub(super) fn from(&self, number: usize) -> impl Iterator<Item = (usize, &Task)> {
+        self.by_number
+            .range(number..)
+            .map(|(number, task)| (*number, task))
+    }
+}
+
+/// Numbers come from the indexes, which know only tasks that are there.
+impl Index<usize> for Tasks {
+    type Output = Task;
+
+    fn index(&self, number: usize) -> &Task {
+        &self.by_number[&number]
+    }
+}
+
+impl IndexMut<usize> for Tasks {
+    fn index_mut(&mut self, number: usize) -> &mut Task {
+        self.by_number
+            .get_mut(&number)
+            .expect("a task that an index knows")
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) tasks: Vec<Task>,
+    pub(super) tasks: Tasks,
     pub(super) by_uuid: HashMap<Uuid, usize>,
     pub(super) by_identity: HashMap<[u8; 32], usize>,
     pub(super) blocked: BTreeSet<usize>,
-    pub(super) index: Index,
+    pub(super) index: LiveSteps,
     pub(super) processes: BTreeMap<Uuid, Process>,
     started: Instant,
     started_at: i64,
@@ -90,11 +145,11 @@ impl State {
     pub(super) fn new() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
-            tasks: Vec::new(),
+            tasks: Tasks::default(),
             by_uuid: HashMap::new(),
             by_identity: HashMap::new(),
             blocked: BTreeSet::new(),
-            index: Index::default(),
+            index: LiveSteps::default(),
             processes: BTreeMap::new(),
             started: Instant::now(),
             started_at: settle::millis(since_epoch.unwrap_or(Duration::ZERO)),
@@ -159,6 +214,7 @@ impl State {
             to: Some(to.to_string()),
             process: Some(process),
             detail: reason.clone(),
+            result_json: None,
         });
         if to == TaskState::Blocked {
             self.blocked.insert(number);
@@ -171,8 +227,25 @@ impl State {
         true
     }
 
+    /// In a task that fails fast, nothing more starts.
+    fn cancel_rest(&mut self, number: usize) {
+        let task = &self.tasks[number];
+        if task.state.is_terminal() || !task.policy.stops(&task.counts) {
+            return;
+        }
+        for index in 0..task.steps.len() {
+            if settle::starts_later(self.tasks[number].steps[index].state) {
+                self.change((number, index), |step| {
+                    step.state = StepState::Cancelled;
+                    step.due_at = None;
+                });
+            }
+        }
+    }
+
     /// Moves a task where its steps say; returns its new state if that is a final one and it was not.
     pub(super) fn settle(&mut self, number: usize, process: Uuid, now: i64) -> Option<TaskState> {
+        self.cancel_rest(number);
         let task = &self.tasks[number];
         let to = settle::settled(task.state, &task.counts);
         let reason = (to == TaskState::Failed).then(|| {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::state::{State, Step, Task};
-use crate::orchestration::state::{StepCounts, StepState, TaskState};
+use crate::orchestration::state::StepCounts;
 use crate::orchestration::store::{NewTask, StoreError, Submission, TaskDefinition, settle};
 
 impl State {
@@ -23,7 +23,7 @@ impl State {
                 problem: "another task has this id".to_owned(),
             });
         }
-        let number = self.tasks.len();
+        let number = self.tasks.next_number();
         self.by_uuid.insert(new.task_uuid, number);
         self.by_identity.insert(new.identity, number);
         let mut children = vec![Vec::new(); new.steps.len()];
@@ -32,18 +32,23 @@ impl State {
                 children[parent as usize].push(index);
             }
         }
+        let now = self.now();
+        let later = new.run_at.filter(|at| *at > now);
         let steps: Vec<Step> = new
             .steps
             .into_iter()
             .zip(children)
-            .map(|(step, children)| Step {
+            .map(|(step, children)| {
+                (
+                    settle::new_step(step.parents.is_empty(), later),
+                    step,
+                    children,
+                )
+            })
+            .map(|((state, due_at), step, children)| Step {
                 name: step.name,
                 callable: Arc::from(step.callable),
-                state: if step.parents.is_empty() {
-                    StepState::Ready
-                } else {
-                    StepState::Pending
-                },
+                state,
                 unmet: u32::try_from(step.parents.len()).unwrap_or(u32::MAX),
                 parents: {
                     let mut parents = step.parents;
@@ -57,7 +62,7 @@ impl State {
                 epoch: 0,
                 owner: None,
                 lease_until: None,
-                due_at: None,
+                due_at,
                 started_at: None,
                 ended_at: None,
                 result: None,
@@ -79,11 +84,13 @@ impl State {
             }),
             correlation_id: new.correlation_id,
             priority: new.priority,
-            state: TaskState::Pending,
+            policy: new.failure_policy,
+            identity: new.identity,
+            state: settle::new_task(later),
             reason: None,
             run: 1,
             counts: steps.iter().map(|step| step.state).collect::<StepCounts>(),
-            created_at: self.now(),
+            created_at: now,
             started_at: None,
             ended_at: None,
             steps,

@@ -39,7 +39,9 @@ async fn check_page(
         "SELECT t.*, encode(t.content, 'hex') AS content_hex,
                 (SELECT count(*) FROM postroom.history h
                  WHERE h.task_id = t.id AND h.kind = 'task_state' AND h.run = t.run
-                    AND h.to_state IN ('complete', 'failed', 'cancelled', 'resolved_manually')) AS ends
+                    AND h.to_state IN ('complete', 'failed', 'cancelled', 'resolved_manually')
+                    AND h.from_state NOT IN ('complete', 'failed', 'cancelled', 'resolved_manually'))
+                    AS ends
          FROM postroom.tasks t WHERE t.id > $1 ORDER BY t.id LIMIT $2",
     )
     .persistent(false)

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::fault::Fault;
 use super::task_row::Hold;
 use super::unit::Unit;
-use super::{claim, complete, lease, operate, process, submit, sweep};
+use super::{claim, cleanup, complete, lease, operate, process, submit, sweep};
 use crate::orchestration::store::StoreError;
 use crate::orchestration::store::sql::intent::{Answer, Write};
 
@@ -50,7 +50,8 @@ fn turn(write: &Write) -> Option<u8> {
         Write::Unregister(_) => Some(3),
         Write::Heartbeat(..) => Some(4),
         Write::Sweep(_) => Some(5),
-        Write::Claim(_) => Some(6),
+        Write::Cleanup(_) => Some(6),
+        Write::Claim(_) => Some(7),
     }
 }
 
@@ -76,6 +77,10 @@ async fn lock(unit: &mut Unit<'_>, writes: &[&Write]) -> Result<(), Fault> {
             Write::Sweep(request) => {
                 hold = Hold::Alone;
                 tasks.extend(sweep::tasks_of(unit, request).await?);
+            }
+            Write::Cleanup(request) => {
+                hold = Hold::Alone;
+                tasks.extend(cleanup::tasks_of(unit, request).await?);
             }
             Write::Submit(_) | Write::Claim(_) | Write::Heartbeat(..) | Write::Register(_) => {}
         }
@@ -144,9 +149,15 @@ async fn carry_out_one(unit: &mut Unit<'_>, write: &Write) -> Result<Option<Answ
         Write::Operate(operations) => {
             let mut outcomes = Vec::with_capacity(operations.len());
             for operation in operations {
+                // What was done before is to be seen.
+                unit.flush().await?;
                 outcomes.push(operate::operate(unit, operation).await?);
             }
             Answer::Operate(outcomes)
+        }
+        Write::Cleanup(request) => {
+            unit.flush().await?;
+            Answer::Cleanup(cleanup::cleanup(unit, request).await?)
         }
         Write::Register(registration) => {
             process::register(unit, registration).await?;

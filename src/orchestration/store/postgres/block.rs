@@ -9,8 +9,8 @@ use super::unit::Unit;
 use crate::orchestration::state::TaskState;
 use crate::orchestration::store::sql::block::blocking;
 use crate::orchestration::store::sql::task_row::{TaskRow, Tasks};
-use crate::orchestration::store::workers::Workers;
-use crate::orchestration::store::{SweepReport, SweepRequest, settle};
+use crate::orchestration::store::workers::{TaskPlace, Workers};
+use crate::orchestration::store::{SweepReport, SweepRequest, TemplateSelector, settle};
 
 /// The handlers that ready steps, or retries, wait for. Hops from one to the next along the index, so that the
 /// number of steps does not matter.
@@ -58,6 +58,9 @@ struct Candidate {
     runs: bool,
     /// The handlers of the steps that could be run now.
     callables: BTreeSet<String>,
+    namespace: String,
+    name: String,
+    version: String,
 }
 
 impl Candidate {
@@ -66,7 +69,13 @@ impl Candidate {
         if self.runs {
             return None;
         }
-        blocking(self.uuid, &self.callables, workers)
+        let place = TaskPlace {
+            uuid: self.uuid,
+            namespace: &self.namespace,
+            name: &self.name,
+            version: &self.version,
+        };
+        blocking(&place, &self.callables, workers)
     }
 
     /// Whether it is not what it should be.
@@ -161,9 +170,9 @@ pub(super) async fn block_and_unblock(
 }
 
 async fn live_workers(unit: &mut Unit<'_>, request: &SweepRequest) -> Result<Workers, Fault> {
-    let processes: Vec<(Uuid, Vec<String>, Option<Uuid>)> = unit
+    let processes: Vec<(Uuid, Vec<String>, Option<Uuid>, String)> = unit
         .query_as(
-            "SELECT process, callables, only_task FROM postroom.processes
+            "SELECT process, callables, only_task, serves FROM postroom.processes
              WHERE $1 - heard_at < $2",
         )
         .bind(unit.now())
@@ -171,12 +180,27 @@ async fn live_workers(unit: &mut Unit<'_>, request: &SweepRequest) -> Result<Wor
         .fetch_all(&mut *unit.conn)
         .await?;
     let mut workers = Workers::default();
-    for (process, callables, only_task) in processes {
+    for (process, callables, only_task, serves) in processes {
         if !request.dead.contains(&process) {
-            workers.add(callables, only_task);
+            let serves: Vec<TemplateSelector> = serde_json::from_str(&serves)?;
+            workers.add(callables, only_task, &serves);
         }
     }
     Ok(workers)
+}
+
+/// A candidate as it is read.
+#[derive(sqlx::FromRow)]
+struct Found {
+    id: i64,
+    uuid: Uuid,
+    state: String,
+    reason: Option<String>,
+    namespace: String,
+    name: String,
+    version: String,
+    runs: bool,
+    callables: Option<Vec<String>>,
 }
 
 async fn candidates(
@@ -186,9 +210,10 @@ async fn candidates(
     if uuids.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let found: Vec<(i64, Uuid, String, Option<String>, bool, Option<Vec<String>>)> = unit
+    let found: Vec<Found> = unit
         .query_as(
-            "SELECT t.id, t.uuid, t.state, t.reason, s.runs, s.callables
+            "SELECT t.id, t.uuid, t.state, t.reason, t.namespace, t.name, t.version, s.runs,
+                    s.callables
              FROM postroom.tasks t CROSS JOIN LATERAL (
                  SELECT coalesce(bool_or(s.state = 'running'), false) AS runs,
                         array_agg(DISTINCT s.callable) FILTER (WHERE s.state <> 'running') AS callables
@@ -201,18 +226,19 @@ async fn candidates(
         .bind(unit.now())
         .fetch_all(&mut *unit.conn)
         .await?;
-    let candidates = found
-        .into_iter()
-        .map(|(id, uuid, state, reason, runs, callables)| {
-            let state: TaskState = state.parse()?;
-            let candidate = Candidate {
-                uuid,
-                blocked: state == TaskState::Blocked,
-                reason,
-                runs,
-                callables: callables.into_iter().flatten().collect(),
-            };
-            Ok((id, candidate))
-        });
+    let candidates = found.into_iter().map(|found| {
+        let state: TaskState = found.state.parse()?;
+        let candidate = Candidate {
+            uuid: found.uuid,
+            blocked: state == TaskState::Blocked,
+            reason: found.reason,
+            runs: found.runs,
+            callables: found.callables.into_iter().flatten().collect(),
+            namespace: found.namespace,
+            name: found.name,
+            version: found.version,
+        };
+        Ok((found.id, candidate))
+    });
     candidates.collect()
 }

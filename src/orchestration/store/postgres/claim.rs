@@ -30,8 +30,19 @@ macro_rules! claimable {
     };
 }
 
+/// Whether the process serves the task `t`: it says so of every task, or of its template.
+macro_rules! serves {
+    () => {
+        " AND (cardinality($8::text[]) = 0 OR EXISTS (
+            SELECT 1 FROM unnest($8::text[], $9::text[], $10::text[]) AS v (namespace, name, version)
+            WHERE v.namespace = t.namespace AND coalesce(v.name, t.name) = t.name
+                AND coalesce(v.version, t.version) = t.version)) "
+    };
+}
+
 /// `$1` handlers, `$2` how many to look at of each, `$3` now, `$4` limit, `$5` process, `$6` end of the
-/// leases, `$7` the task, if there is to be only one.
+/// leases, `$7` the task, if there is to be only one; `$8` to `$10` the templates
+/// that the process serves, if not all.
 macro_rules! claim {
     ($ready:expr, $retry:expr, $due:expr) => {
         concat!(
@@ -75,6 +86,7 @@ macro_rules! claim {
                     SELECT s.due_at FROM postroom.steps s JOIN postroom.tasks t ON t.id = s.task_id
                     WHERE s.state = 'retry_wait' AND s.callable = c.callable AND ",
             claimable!(),
+            serves!(),
             $due,
             "           AND NOT EXISTS (SELECT 1 FROM taken k
                                         WHERE k.task_id = s.task_id AND k.idx = s.idx)
@@ -99,6 +111,7 @@ const CLAIM: &str = claim!(
          FROM postroom.steps s JOIN postroom.tasks t ON t.id = s.task_id
          WHERE s.state = 'ready' AND s.callable = c.callable AND ",
         claimable!(),
+        serves!(),
         "ORDER BY s.priority DESC, s.task_id, s.idx LIMIT $2"
     ),
     concat!(
@@ -106,6 +119,7 @@ const CLAIM: &str = claim!(
          FROM postroom.steps s JOIN postroom.tasks t ON t.id = s.task_id
          WHERE s.state = 'retry_wait' AND s.callable = c.callable AND s.due_at <= $3 AND ",
         claimable!(),
+        serves!(),
         "ORDER BY s.priority DESC, s.task_id, s.idx LIMIT $2"
     ),
     " AND $7::uuid IS NULL "
@@ -113,16 +127,24 @@ const CLAIM: &str = claim!(
 
 /// Of one task.
 const CLAIM_OF_TASK: &str = claim!(
-    "SELECT s.priority, s.task_id, s.idx
-     FROM postroom.tasks t JOIN postroom.steps s
-        ON s.state = 'ready' AND s.callable = c.callable AND s.priority = t.priority
-        AND s.task_id = t.id
-     WHERE t.uuid = $7::uuid ORDER BY s.priority DESC, s.task_id, s.idx LIMIT $2",
-    "SELECT s.priority, s.task_id, s.idx
-     FROM postroom.tasks t JOIN postroom.steps s
-        ON s.state = 'retry_wait' AND s.callable = c.callable AND s.due_at <= $3
-        AND s.task_id = t.id
-     WHERE t.uuid = $7::uuid ORDER BY s.priority DESC, s.task_id, s.idx LIMIT $2",
+    concat!(
+        "SELECT s.priority, s.task_id, s.idx
+         FROM postroom.tasks t JOIN postroom.steps s
+            ON s.state = 'ready' AND s.callable = c.callable AND s.priority = t.priority
+            AND s.task_id = t.id
+         WHERE t.uuid = $7::uuid",
+        serves!(),
+        "ORDER BY s.priority DESC, s.task_id, s.idx LIMIT $2"
+    ),
+    concat!(
+        "SELECT s.priority, s.task_id, s.idx
+         FROM postroom.tasks t JOIN postroom.steps s
+            ON s.state = 'retry_wait' AND s.callable = c.callable AND s.due_at <= $3
+            AND s.task_id = t.id
+         WHERE t.uuid = $7::uuid",
+        serves!(),
+        "ORDER BY s.priority DESC, s.task_id, s.idx LIMIT $2"
+    ),
     " AND t.uuid = $7::uuid "
 );
 
@@ -195,6 +217,10 @@ async fn take(
         ClaimScope::Any => (CLAIM, None),
         ClaimScope::Task(task) => (CLAIM_OF_TASK, Some(task)),
     };
+    let serves = request.serves.iter();
+    let namespaces: Vec<&str> = serves.clone().map(|one| &*one.namespace).collect();
+    let names: Vec<Option<&str>> = serves.clone().map(|one| one.name.as_deref()).collect();
+    let versions: Vec<Option<&str>> = serves.map(|one| one.version.as_deref()).collect();
     let rows = unit
         .query_as(statement)
         .bind(callables)
@@ -204,6 +230,9 @@ async fn take(
         .bind(request.process)
         .bind(unit.now() + settle::millis(request.lease))
         .bind(task)
+        .bind(namespaces)
+        .bind(names)
+        .bind(versions)
         .fetch_all(&mut *unit.conn)
         .await?;
     Ok(rows)

@@ -11,6 +11,8 @@ pub(super) enum Fault {
     Sql(#[from] sqlx::Error),
     #[error("{0}")]
     Corrupt(String),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
 }
 
 impl From<UnknownState> for Fault {
@@ -40,7 +42,7 @@ impl Fault {
     pub(super) fn remedy(&self) -> Remedy {
         match self {
             Self::Sql(error) => remedy(error),
-            Self::Corrupt(_) => Remedy::None,
+            Self::Corrupt(_) | Self::Json(_) => Remedy::None,
         }
     }
 
@@ -55,6 +57,10 @@ impl Fault {
         match (self.remedy(), self) {
             (_, Self::Corrupt(what)) => StoreError::Corrupt {
                 what: format!("{database}: {what}"),
+            },
+            (_, Self::Json(source)) => StoreError::Failed {
+                intent,
+                source: Box::new(source),
             },
             (_, Self::Sql(sqlx::Error::PoolClosed)) => StoreError::Closed,
             (Remedy::Again, Self::Sql(_)) => StoreError::Busy {

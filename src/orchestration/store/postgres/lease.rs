@@ -10,20 +10,21 @@ use super::step_row;
 use super::unit::Unit;
 use crate::orchestration::state::StepState;
 use crate::orchestration::store::sql::number;
-use crate::orchestration::store::{Lease, StepId, settle};
+use crate::orchestration::store::{Heartbeat, Lease, StepId, settle};
 
 /// A step that somebody takes back at this moment is not waited for: it is named once more, and lost.
 pub(super) async fn heartbeat(
     unit: &mut Unit<'_>,
     process: Uuid,
     lease: Duration,
-) -> Result<Vec<Lease>, Fault> {
-    let held: Vec<(Uuid, i32, i64)> = unit
+) -> Result<Heartbeat, Fault> {
+    let held: Vec<(bool, Option<Uuid>, Option<i32>, Option<i64>, Option<bool>)> = unit
         .query_as(
             "WITH heard AS (
-                UPDATE postroom.processes SET heard_at = $2 WHERE process = $1),
+                UPDATE postroom.processes SET heard_at = $2 WHERE process = $1 RETURNING 1),
             held AS MATERIALIZED (
-                SELECT t.uuid, s.task_id, s.idx, s.epoch
+                SELECT t.uuid, s.task_id, s.idx, s.epoch,
+                       t.failure_policy = 'fail_fast' AND t.steps_failed > 0 AS stops
                 FROM postroom.steps s JOIN postroom.tasks t ON t.id = s.task_id
                 WHERE s.state = 'running' AND s.owner = $1),
             free AS MATERIALIZED (
@@ -33,7 +34,9 @@ pub(super) async fn heartbeat(
             renewed AS (
                 UPDATE postroom.steps s SET lease_until = $3 FROM free f
                 WHERE s.task_id = f.task_id AND s.idx = f.idx)
-            SELECT uuid, idx, epoch FROM held ORDER BY task_id, idx",
+            SELECT heard.known, held.uuid, held.idx, held.epoch, held.stops
+            FROM (SELECT EXISTS (SELECT 1 FROM heard) AS known) heard
+            LEFT JOIN held ON true ORDER BY held.task_id, held.idx",
         )
         .bind(process)
         .bind(unit.now())
@@ -41,17 +44,27 @@ pub(super) async fn heartbeat(
         .fetch_all(&mut *unit.conn)
         .await?;
     unit.wrote();
-    held.into_iter()
-        .map(|(task_uuid, index, epoch)| {
-            Ok(Lease {
-                id: StepId {
-                    task_uuid,
-                    index: number(i64::from(index))?,
-                },
-                epoch: number(epoch)?,
-            })
-        })
-        .collect()
+    let mut heartbeat = Heartbeat {
+        registered: held.first().is_some_and(|(known, ..)| *known),
+        ..Heartbeat::default()
+    };
+    for (_, task_uuid, index, epoch, stops) in held {
+        let (Some(task_uuid), Some(index), Some(epoch)) = (task_uuid, index, epoch) else {
+            continue;
+        };
+        let lease = Lease {
+            id: StepId {
+                task_uuid,
+                index: number(i64::from(index))?,
+            },
+            epoch: number(epoch)?,
+        };
+        heartbeat.held.push(lease);
+        if stops == Some(true) {
+            heartbeat.stop.push(lease);
+        }
+    }
+    Ok(heartbeat)
 }
 
 pub(super) async fn release(

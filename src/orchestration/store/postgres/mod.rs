@@ -18,6 +18,7 @@ mod audit;
 mod batch;
 mod block;
 mod claim;
+mod cleanup;
 mod columns;
 mod complete;
 mod connect;
@@ -48,9 +49,10 @@ use uuid::Uuid;
 
 use super::sql::intent::{Answer, Write};
 use super::{
-    ClaimRequest, Claims, Completion, CompletionOutcome, HistoryRecord, Lease, NewTask, Operation,
-    OperationOutcome, ProcessRecord, ProcessRegistration, StepRecord, Store, StoreError,
-    Submission, SweepReport, SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
+    ClaimRequest, Claims, CleanupReport, CleanupRequest, Completion, CompletionOutcome, DeadLetter,
+    DeadLetterFilter, Heartbeat, HistoryRecord, Lease, NewTask, Operation, OperationOutcome,
+    ProcessRecord, ProcessRegistration, StepRecord, Store, StoreError, Submission, SweepReport,
+    SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
 };
 use crate::actor::{AskFailure, Builder, Exit, Handle};
 use crate::supervision::RestartPolicy;
@@ -218,9 +220,9 @@ impl Store for PostgresStore {
         expect!(self.write(write).await?, Answer::Complete(outcomes) => outcomes)
     }
 
-    async fn heartbeat(&self, process: Uuid, lease: Duration) -> Result<Vec<Lease>, StoreError> {
+    async fn heartbeat(&self, process: Uuid, lease: Duration) -> Result<Heartbeat, StoreError> {
         let write = Write::Heartbeat(process, lease);
-        expect!(self.write(write).await?, Answer::Heartbeat(leases) => leases)
+        expect!(self.write(write).await?, Answer::Heartbeat(heartbeat) => heartbeat)
     }
 
     async fn release(&self, process: Uuid, leases: Vec<Lease>) -> Result<u32, StoreError> {
@@ -272,6 +274,15 @@ impl Store for PostgresStore {
 
     async fn tasks(&self, filter: TaskFilter) -> Result<Vec<TaskRecord>, StoreError> {
         read!(self, "list tasks", reading => read::tasks(&mut reading, &filter))
+    }
+
+    async fn dead_letters(&self, filter: DeadLetterFilter) -> Result<Vec<DeadLetter>, StoreError> {
+        read!(self, "list dead letters", reading => read::dead_letters(&mut reading, &filter))
+    }
+
+    async fn cleanup(&self, request: CleanupRequest) -> Result<CleanupReport, StoreError> {
+        let write = Write::Cleanup(request);
+        expect!(self.write(write).await?, Answer::Cleanup(report) => report)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

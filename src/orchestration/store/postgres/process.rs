@@ -13,12 +13,12 @@ pub(super) async fn register(
 ) -> Result<(), Fault> {
     unit.query(
         "INSERT INTO postroom.processes
-            (process, host, pid, pid_birth, callables, only_task, heard_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+            (process, host, pid, pid_birth, callables, only_task, serves, heard_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (process) DO UPDATE SET
             host = excluded.host, pid = excluded.pid, pid_birth = excluded.pid_birth,
             callables = excluded.callables, only_task = excluded.only_task,
-            heard_at = excluded.heard_at",
+            serves = excluded.serves, heard_at = excluded.heard_at",
     )
     .bind(registration.process)
     .bind(text(&registration.host).into_owned())
@@ -26,6 +26,7 @@ pub(super) async fn register(
     .bind(text(&registration.pid_birth).into_owned())
     .bind(&registration.callables)
     .bind(registration.only_task)
+    .bind(serde_json::to_string(&registration.serves)?)
     .bind(unit.now())
     .execute(&mut *unit.conn)
     .await?;

@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::connect::Reading;
 use super::fault::Fault;
-use crate::orchestration::store::sql::{history_kind, number};
+use crate::orchestration::store::sql::{failure_policy, history_kind, number};
 use crate::orchestration::store::{
-    HistoryRecord, ProcessRecord, ProcessRegistration, StepRecord, TaskDefinition, TaskFilter,
-    TaskRecord,
+    DeadLetter, DeadLetterFilter, HistoryRecord, ProcessRecord, ProcessRegistration, StepRecord,
+    TaskDefinition, TaskFilter, TaskRecord,
 };
 
 impl Reading {
@@ -46,6 +46,8 @@ pub(super) fn task_record(row: &PgRow) -> Result<TaskRecord, Fault> {
         steps_total: small(row, "steps_total")?,
         steps_complete: small(row, "steps_satisfied")?,
         steps_failed: small(row, "steps_failed")?,
+        priority: row.try_get("priority")?,
+        failure_policy: failure_policy(row.try_get("failure_policy")?)?,
         content: row.try_get("content_hex")?,
         created_at: row.try_get("created_at")?,
         started_at: row.try_get("started_at")?,
@@ -131,6 +133,7 @@ struct History {
     to_state: Option<String>,
     process: Option<Uuid>,
     detail: Option<String>,
+    result: Option<String>,
 }
 
 pub(super) async fn history(
@@ -140,7 +143,7 @@ pub(super) async fn history(
     let rows: Vec<History> = reading
         .query_as(
             "SELECT h.at, h.run, h.kind, h.step, h.attempt, h.epoch, h.from_state, h.to_state,
-                    h.process, h.detail
+                    h.process, h.detail, h.result
              FROM postroom.tasks t JOIN postroom.history h ON h.task_id = t.id
              WHERE t.uuid = $1 ORDER BY h.id",
         )
@@ -161,6 +164,7 @@ pub(super) async fn history(
                 to: row.to_state,
                 process: row.process,
                 detail: row.detail,
+                result_json: row.result,
             })
         })
         .collect()
@@ -203,6 +207,46 @@ pub(super) async fn tasks(
     rows.iter().map(task_record).collect()
 }
 
+pub(super) async fn dead_letters(
+    reading: &mut Reading,
+    filter: &DeadLetterFilter,
+) -> Result<Vec<DeadLetter>, Fault> {
+    let rows = reading
+        .query(
+            "SELECT t.uuid, t.namespace, t.name, t.version, t.state, t.correlation_id, s.idx,
+                    s.name AS step, s.callable, s.attempts, s.max_attempts, s.lost_leases, s.error,
+                    s.ended_at
+             FROM postroom.steps s JOIN postroom.tasks t ON t.id = s.task_id
+             WHERE s.state = 'failed' AND t.state NOT IN ('cancelled', 'resolved_manually')
+                AND ($1::text IS NULL OR t.namespace = $1)
+             ORDER BY s.ended_at DESC, s.task_id DESC, s.idx DESC LIMIT $2",
+        )
+        .bind(&filter.namespace)
+        .bind(i64::from(filter.limit))
+        .fetch_all(reading.conn())
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(DeadLetter {
+                task_uuid: row.try_get("uuid")?,
+                namespace: row.try_get("namespace")?,
+                name: row.try_get("name")?,
+                version: row.try_get("version")?,
+                task_state: row.try_get::<&str, _>("state")?.parse()?,
+                correlation_id: row.try_get("correlation_id")?,
+                index: small(row, "idx")?,
+                step: row.try_get("step")?,
+                callable: row.try_get("callable")?,
+                attempts: small(row, "attempts")?,
+                max_attempts: small(row, "max_attempts")?,
+                lost_leases: small(row, "lost_leases")?,
+                error: row.try_get("error")?,
+                failed_at: row.try_get("ended_at")?,
+            })
+        })
+        .collect()
+}
+
 #[derive(FromRow)]
 struct Process {
     process: Uuid,
@@ -211,6 +255,7 @@ struct Process {
     pid_birth: String,
     callables: Vec<String>,
     only_task: Option<Uuid>,
+    serves: String,
     silent: i64,
     leases: i64,
 }
@@ -218,7 +263,7 @@ struct Process {
 pub(super) async fn processes(reading: &mut Reading) -> Result<Vec<ProcessRecord>, Fault> {
     let rows: Vec<Process> = reading
         .query_as(
-            "SELECT p.process, p.host, p.pid, p.pid_birth, p.callables, p.only_task,
+            "SELECT p.process, p.host, p.pid, p.pid_birth, p.callables, p.only_task, p.serves,
                     (extract(epoch FROM clock_timestamp()) * 1000)::bigint - p.heard_at AS silent,
                     (SELECT count(*) FROM postroom.steps s
                      WHERE s.state = 'running' AND s.owner = p.process) AS leases
@@ -235,6 +280,7 @@ pub(super) async fn processes(reading: &mut Reading) -> Result<Vec<ProcessRecord
                     pid: number(row.pid)?,
                     pid_birth: row.pid_birth,
                     callables: row.callables,
+                    serves: serde_json::from_str(&row.serves)?,
                     only_task: row.only_task,
                 },
                 silent_ms: u64::try_from(row.silent).unwrap_or(0),

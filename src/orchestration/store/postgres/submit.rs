@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::fault::Fault;
 use super::unit::{Unit, json};
-use crate::orchestration::state::{StepState, TaskState};
+use crate::orchestration::state::TaskState;
 use crate::orchestration::store::{NewTask, StoreError, Submission, settle};
 
 type Answer = Result<Submission, StoreError>;
@@ -85,12 +85,20 @@ async fn insert_tasks(
     let column = |of: fn(&NewTask) -> &str| -> Vec<String> {
         tasks.iter().map(|task| of(task).to_owned()).collect()
     };
-    let steps = tasks.iter().map(|task| task.steps.len());
-    let free = tasks.iter().map(|task| {
-        let free = task.steps.iter().filter(|step| step.parents.is_empty());
-        free.count()
-    });
     let small = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let (mut states, mut policies) = (vec![], vec![]);
+    // Of each task: all its steps, those that are ready, those that are due later.
+    let (mut totals, mut ready, mut waiting) = (vec![], vec![], vec![]);
+    for task in tasks {
+        let later = later(unit, task);
+        let free = task.steps.iter().filter(|step| step.parents.is_empty());
+        let free = small(free.count());
+        states.push(settle::new_task(later).as_str());
+        policies.push(task.failure_policy.as_str());
+        totals.push(small(task.steps.len()));
+        ready.push(if later.is_none() { free } else { 0 });
+        waiting.push(if later.is_none() { 0 } else { free });
+    }
     let created: Vec<(Uuid, i64)> = unit
         .query_as(INSERT_TASKS)
         .bind(tasks.iter().map(|task| task.task_uuid).collect::<Vec<_>>())
@@ -112,8 +120,11 @@ async fn insert_tasks(
                 .map(|task| task.submitted_by)
                 .collect::<Vec<_>>(),
         )
-        .bind(steps.map(small).collect::<Vec<_>>())
-        .bind(free.map(small).collect::<Vec<_>>())
+        .bind(totals)
+        .bind(ready)
+        .bind(waiting)
+        .bind(states)
+        .bind(policies)
         .bind(unit.now())
         .fetch_all(&mut *unit.conn)
         .await?;
@@ -129,20 +140,28 @@ const INSERT_TASKS: &str = "
         SELECT nextval('postroom.tasks_id_seq') AS id, g.* FROM (
             SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::text[], $5::text[],
                                  $6::text[], $7::smallint[], $8::uuid[], $9::uuid[],
-                                 $10::bigint[], $11::bigint[])
+                                 $10::bigint[], $11::bigint[], $12::bigint[], $13::text[],
+                                 $14::text[])
                 WITH ORDINALITY
                 AS n (uuid, identity, content, namespace, name, version, priority,
-                      correlation_id, submitted_by, steps, free, place)
+                      correlation_id, submitted_by, steps, ready, waiting, state,
+                      failure_policy, place)
             ORDER BY place) g)
     INSERT INTO postroom.tasks
         (id, uuid, identity, content, namespace, name, version, state, run, priority,
-         correlation_id, submitted_by, steps_total, steps_pending, steps_active, steps_retry_wait,
+         failure_policy, correlation_id, submitted_by, steps_total, steps_pending, steps_active, steps_retry_wait,
          steps_satisfied, steps_failed, steps_cancelled, created_at)
-    SELECT id, uuid, identity, content, namespace, name, version, 'pending', 1, priority,
-           correlation_id, submitted_by, steps, steps - free, free, 0, 0, 0, 0, $12
+    SELECT id, uuid, identity, content, namespace, name, version, state, 1, priority,
+           failure_policy, correlation_id, submitted_by, steps, steps - ready - waiting, ready,
+           waiting, 0, 0, 0, $15
     FROM numbered ORDER BY identity
     ON CONFLICT DO NOTHING
     RETURNING uuid, id";
+
+/// The moment at which a task is to run, if that has not come.
+fn later(unit: &Unit<'_>, task: &NewTask) -> Option<i64> {
+    task.run_at.filter(|at| *at > unit.now())
+}
 
 /// The definitions and steps of the tasks that were inserted.
 async fn insert_rest(
@@ -155,7 +174,7 @@ async fn insert_rest(
     }
     let (mut ids, mut templates, mut inputs) = (vec![], vec![], vec![]);
     let (mut task_ids, mut indexes, mut names, mut callables) = (vec![], vec![], vec![], vec![]);
-    let (mut priorities, mut states, mut most) = (vec![], vec![], vec![]);
+    let (mut priorities, mut states, mut due, mut most) = (vec![], vec![], vec![], vec![]);
     let (mut parents, mut children) = (vec![], vec![]);
     for task in tasks {
         let Some(&id) = created.get(&task.task_uuid) else {
@@ -164,19 +183,17 @@ async fn insert_rest(
         ids.push(id);
         templates.push(json(&task.template_json).into_owned());
         inputs.push(json(&task.input_json).into_owned());
+        let later = later(unit, task);
         let mut children_of = vec![Vec::new(); task.steps.len()];
         for (index, step) in (0_u32..).zip(&task.steps) {
-            let state = if step.parents.is_empty() {
-                StepState::Ready
-            } else {
-                StepState::Pending
-            };
+            let (state, due_at) = settle::new_step(step.parents.is_empty(), later);
             task_ids.push(id);
             indexes.push(i64::from(index));
             names.push(step.name.clone());
             callables.push(step.callable.clone());
             priorities.push(task.priority);
             states.push(state.as_str());
+            due.push(due_at);
             most.push(i64::from(step.max_attempts));
             let mut ordered = step.parents.clone();
             ordered.sort_unstable();
@@ -202,7 +219,8 @@ async fn insert_rest(
         .bind(states)
         .bind(parents)
         .bind(children)
-        .bind(most);
+        .bind(most)
+        .bind(due);
     insert.execute(&mut *unit.conn).await?;
     Ok(())
 }
@@ -213,12 +231,13 @@ const INSERT_STEPS: &str = "
         SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[]))
     INSERT INTO postroom.steps
         (task_id, idx, name, callable, priority, state, parents, children, unmet, attempts,
-         max_attempts, lost_leases, epoch)
+         max_attempts, lost_leases, epoch, due_at)
     SELECT task_id, idx, name, callable, priority, state, parents::int[], children::int[],
-           cardinality(parents::int[]), 0, max_attempts, 0, 0
+           cardinality(parents::int[]), 0, max_attempts, 0, 0, due_at
     FROM unnest($4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::smallint[], $9::text[],
-                $10::text[], $11::text[], $12::bigint[])
-        AS n (task_id, idx, name, callable, priority, state, parents, children, max_attempts)";
+                $10::text[], $11::text[], $12::bigint[], $13::bigint[])
+        AS n (task_id, idx, name, callable, priority, state, parents, children, max_attempts,
+              due_at)";
 
 /// Numbers as the text of an array: an array of arrays would have to be a rectangle.
 fn array(numbers: &[u32]) -> String {

@@ -63,7 +63,27 @@ pub(super) async fn sweep(
         take_back(unit, request, &mut report).await?;
         block::block_and_unblock(unit, request, &mut report).await?;
     }
+    forget_silent(unit, request).await?;
     Ok(report)
+}
+
+/// Forgets processes that have been silent for long and hold nothing.
+async fn forget_silent(unit: &mut Unit<'_>, request: &SweepRequest) -> Result<(), Fault> {
+    let forgotten = unit
+        .query(
+            "DELETE FROM postroom.processes WHERE process IN (
+                SELECT p.process FROM postroom.processes p
+                WHERE p.heard_at <= $1 AND NOT EXISTS (
+                    SELECT 1 FROM postroom.steps s WHERE s.state = 'running' AND s.owner = p.process)
+                FOR UPDATE SKIP LOCKED)",
+        )
+        .bind(unit.now() - settle::millis(request.process_ttl * settle::FORGET_AFTER))
+        .execute(&mut *unit.conn)
+        .await?;
+    if forgotten.rows_affected() > 0 {
+        unit.wrote();
+    }
+    Ok(())
 }
 
 async fn take_back(

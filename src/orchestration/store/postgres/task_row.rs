@@ -7,17 +7,18 @@ use uuid::Uuid;
 
 use super::fault::Fault;
 use super::unit::Unit;
-use crate::orchestration::state::{StepCounts, TaskState};
+use crate::orchestration::state::{StepCounts, StepState, TaskState};
 use crate::orchestration::store::settle;
 use crate::orchestration::store::sql::ledger::failing;
-use crate::orchestration::store::sql::number;
 use crate::orchestration::store::sql::task_row::{TaskRow, Tasks};
+use crate::orchestration::store::sql::{failure_policy, number};
 
 #[derive(FromRow)]
 struct Stored {
     id: i64,
     uuid: Uuid,
     correlation_id: Uuid,
+    failure_policy: String,
     state: String,
     reason: Option<String>,
     run: i32,
@@ -40,12 +41,13 @@ impl TryFrom<Stored> for TaskRow {
             id: stored.id,
             uuid: stored.uuid,
             correlation_id: stored.correlation_id,
+            policy: failure_policy(&stored.failure_policy)?,
             state: stored.state.parse()?,
             reason: stored.reason,
             run: count(stored.run)?,
             counts: StepCounts {
                 pending: count(stored.steps_pending)?,
-                // One counter is kept for both; nothing is decided by which of the two it is.
+                // As `count_as_one` has it.
                 ready: 0,
                 running: count(stored.steps_active)?,
                 retry_wait: count(stored.steps_retry_wait)?,
@@ -60,10 +62,17 @@ impl TryFrom<Stored> for TaskRow {
     }
 }
 
+/// What is ready and what runs is counted as one: nothing is decided by which of the two it is, and so a claim
+/// need not change the counters.
+pub(super) fn count_as_one(counts: &mut StepCounts) {
+    counts.running += std::mem::take(&mut counts.ready);
+}
+
 macro_rules! locking {
     ($condition:literal, $mode:literal) => {
         concat!(
-            "SELECT t.id, t.uuid, t.correlation_id, t.state, t.reason, t.run, t.steps_pending,
+            "SELECT t.id, t.uuid, t.correlation_id, t.failure_policy, t.state, t.reason, t.run,
+                    t.steps_pending,
                     t.steps_active, t.steps_retry_wait, t.steps_satisfied, t.steps_failed,
                     t.steps_cancelled, t.started_at, t.ended_at
              FROM postroom.tasks t WHERE ",
@@ -134,8 +143,48 @@ impl Unit<'_> {
         tasks: &mut Tasks,
         process_of: impl Fn(i64) -> Uuid,
     ) -> Result<BTreeMap<i64, TaskState>, Fault> {
+        self.cancel_rest(tasks).await?;
         let reasons = self.first_failures(&failing(tasks)).await?;
         Ok(self.ledger.settle(tasks, reasons, process_of))
+    }
+
+    /// In tasks that fail fast, nothing more starts. A claim may take a step in the meantime: those that are
+    /// found are counted.
+    async fn cancel_rest(&mut self, tasks: &mut Tasks) -> Result<(), Fault> {
+        let stopping: Vec<i64> = tasks
+            .values()
+            .filter(|task| !task.state.is_terminal() && task.stops())
+            .map(|task| task.id)
+            .collect();
+        if stopping.is_empty() {
+            return Ok(());
+        }
+        self.flush().await?;
+        let cancelled: Vec<(i64, String)> = self
+            .query_as(
+                "WITH rest AS MATERIALIZED (
+                    SELECT s.task_id, s.idx, s.state FROM postroom.steps s
+                    WHERE s.task_id = ANY($1) AND s.state IN ('pending', 'ready', 'retry_wait')
+                    ORDER BY s.task_id, s.idx FOR UPDATE)
+                 UPDATE postroom.steps s SET state = 'cancelled', due_at = NULL FROM rest r
+                 WHERE s.task_id = r.task_id AND s.idx = r.idx
+                 RETURNING r.task_id, r.state",
+            )
+            .bind(stopping)
+            .fetch_all(&mut *self.conn)
+            .await?;
+        self.wrote();
+        for (task_id, state) in cancelled {
+            if let Some(task) = tasks.get_mut(&task_id) {
+                let counted = match state.parse()? {
+                    StepState::Ready => StepState::Running,
+                    state => state,
+                };
+                count_as_one(&mut task.counts);
+                settle::recount(&mut task.counts, counted, StepState::Cancelled);
+            }
+        }
+        Ok(())
     }
 
     /// For each task, the words on its first failed step in template order.

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::columns::{ChildColumns, HistoryColumns, StepColumns, TaskColumns};
 use super::fault::Fault;
+use super::task_row::count_as_one;
 use crate::orchestration::state::StepState;
 use crate::orchestration::store::sql::judge::{Child, Recorded};
 use crate::orchestration::store::sql::ledger::Ledger;
@@ -86,9 +87,18 @@ impl<'c> Unit<'c> {
 
     /// Keeps tasks to be written.
     pub(super) fn save_tasks(&mut self, tasks: Tasks) {
-        for (id, task) in tasks {
+        for (id, mut task) in tasks {
+            count_as_one(&mut task.counts);
             self.changed.insert(id);
             self.tasks.insert(id, task);
+        }
+    }
+
+    /// Forgets tasks that are no more.
+    pub(super) fn forget_tasks(&mut self, ids: &[i64]) {
+        for id in ids {
+            self.tasks.remove(id);
+            self.changed.remove(id);
         }
     }
 

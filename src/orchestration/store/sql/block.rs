@@ -2,15 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use uuid::Uuid;
-
 use crate::orchestration::store::settle;
-use crate::orchestration::store::workers::Workers;
+use crate::orchestration::store::workers::{TaskPlace, Workers};
 
 /// Why a task that runs nothing is blocked, if it is: it has something to run, by these handlers, and nobody
 /// can run it.
 pub(crate) fn blocking(
-    task: Uuid,
+    task: &TaskPlace<'_>,
     callables: &BTreeSet<String>,
     workers: &Workers,
 ) -> Option<String> {

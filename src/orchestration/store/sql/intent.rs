@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use crate::actor::Message;
 use crate::orchestration::store::{
-    ClaimRequest, Claims, Completion, CompletionOutcome, Lease, NewTask, Operation,
-    OperationOutcome, ProcessRegistration, StoreError, Submission, SweepReport, SweepRequest,
+    ClaimRequest, Claims, CleanupReport, CleanupRequest, Completion, CompletionOutcome, Heartbeat,
+    Lease, NewTask, Operation, OperationOutcome, ProcessRegistration, StoreError, Submission,
+    SweepReport, SweepRequest,
 };
 
 /// One intent of one caller.
@@ -22,6 +23,7 @@ pub(crate) enum Write {
     Operate(Vec<Operation>),
     Register(ProcessRegistration),
     Unregister(Uuid),
+    Cleanup(CleanupRequest),
 }
 
 impl Write {
@@ -37,6 +39,7 @@ impl Write {
             Self::Operate(_) => "operate on tasks",
             Self::Register(_) => "register a process",
             Self::Unregister(_) => "unregister a process",
+            Self::Cleanup(_) => "delete old tasks",
         }
     }
 }
@@ -47,10 +50,11 @@ pub(crate) enum Answer {
     Submit(Vec<Result<Submission, StoreError>>),
     Claim(Claims),
     Complete(Vec<CompletionOutcome>),
-    Heartbeat(Vec<Lease>),
+    Heartbeat(Heartbeat),
     Release(u32),
     Sweep(SweepReport),
     Operate(Vec<OperationOutcome>),
+    Cleanup(CleanupReport),
     Done,
 }
 

@@ -4,7 +4,7 @@
 //! because a task with a running step is never settled: only the last completion of a task in a batch can
 //! move it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use super::Corrupt;
 use super::ledger::{HistoryRow, Ledger};
 use super::step_row::StepRow;
 use super::task_row::Tasks;
-use crate::orchestration::state::{StepState, TaskState};
+use crate::orchestration::state::{FailurePolicy, StepState, TaskState};
 use crate::orchestration::store::{
     Completion, CompletionOutcome, HistoryKind, StepOutcome, settle,
 };
@@ -27,6 +27,10 @@ pub(crate) struct Recorded<'a> {
     pub(crate) due_at: Option<i64>,
     pub(crate) error: Option<String>,
     pub(crate) newly_ready: u32,
+    /// Whether its task started nothing more before it.
+    stopped: bool,
+    /// Whether its task starts nothing more after it.
+    stops: bool,
 }
 
 impl Recorded<'_> {
@@ -78,6 +82,12 @@ impl<'a> Judgement<'a> {
         };
         // Where the steps of this batch have gone by its earlier completions.
         let mut gone: HashMap<(i64, u32), StepState> = HashMap::new();
+        // The tasks that start nothing more by now.
+        let mut stopped: HashSet<i64> = tasks
+            .iter()
+            .filter(|(_, task)| task.stops())
+            .map(|(id, _)| *id)
+            .collect();
         for (place, (&completion, step)) in completions.iter().zip(steps).enumerate() {
             judgement.outcomes.push(CompletionOutcome::NotFound);
             let Some(mut step) = *step else { continue };
@@ -97,7 +107,15 @@ impl<'a> Judgement<'a> {
                 detail: None,
             };
             if step.is_held(completion.process, completion.lease.epoch) {
-                let one = outcome_of(ledger.now, place, completion, step);
+                let before = stopped.contains(&step.task_id);
+                let mut one = outcome_of(ledger.now, place, completion, step, before);
+                let fails_fast = tasks
+                    .get(&step.task_id)
+                    .is_some_and(|task| task.policy == FailurePolicy::FailFast);
+                if one.to == StepState::Failed && fails_fast {
+                    stopped.insert(step.task_id);
+                    one.stops = true;
+                }
                 gone.insert((step.task_id, step.index), one.to);
                 row.to = Some(one.to.as_str());
                 row.detail = one
@@ -143,12 +161,17 @@ impl<'a> Judgement<'a> {
         }
         let mut states = Vec::with_capacity(children.len());
         for child in children {
-            let ready = child.unmet == child.done && child.state == StepState::Pending;
-            let to = if ready { StepState::Ready } else { child.state };
-            // The last of its parents is the one that readied it.
-            if ready && let Some(parent) = self.recorded.get_mut(child.last) {
-                parent.newly_ready += 1;
-            }
+            let met = child.unmet == child.done && child.state == StepState::Pending;
+            // The last of its parents is the one that readied it, unless the task had stopped by then.
+            let parent = self.recorded.get_mut(child.last);
+            let to = match parent.filter(|_| met) {
+                Some(parent) if parent.stopped => StepState::Cancelled,
+                Some(parent) => {
+                    parent.newly_ready += 1;
+                    StepState::Ready
+                }
+                None => child.state,
+            };
             if let Some(task) = tasks.get_mut(&child.task_id) {
                 settle::recount(&mut task.counts, child.state, to);
             }
@@ -184,25 +207,30 @@ impl<'a> Judgement<'a> {
                 task_state: state.ok_or_else(|| Corrupt(format!("task number {id} is missing")))?,
                 newly_ready: one.newly_ready,
                 finalised: is_last && ended.contains_key(&id),
+                stops: one.stops,
             };
         }
         Ok(self.outcomes)
     }
 }
 
-fn outcome_of(now: i64, place: usize, completion: &Completion, step: StepRow) -> Recorded<'_> {
+fn outcome_of(
+    now: i64,
+    place: usize,
+    completion: &Completion,
+    step: StepRow,
+    stopped: bool,
+) -> Recorded<'_> {
     let (to, due_at, error) = match &completion.outcome {
         StepOutcome::Success { .. } => (StepState::Complete, None, None),
         StepOutcome::Failure { failure, retry_in } => {
             let error = Some(settle::failure_text(failure));
-            match retry_in.filter(|_| step.attempts < step.max_attempts) {
-                Some(delay) => (
-                    StepState::RetryWait,
-                    Some(now + settle::millis(delay)),
-                    error,
-                ),
-                None => (StepState::Failed, None, error),
-            }
+            let again = retry_in.is_some() && step.attempts < step.max_attempts;
+            let to = settle::after_failure(again, stopped);
+            let due_at = retry_in
+                .filter(|_| to == StepState::RetryWait)
+                .map(|delay| now + settle::millis(delay));
+            (to, due_at, error)
         }
     };
     Recorded {
@@ -213,5 +241,7 @@ fn outcome_of(now: i64, place: usize, completion: &Completion, step: StepRow) ->
         due_at,
         error,
         newly_ready: 0,
+        stopped,
+        stops: stopped,
     }
 }

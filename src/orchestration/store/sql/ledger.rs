@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::task_row::{TaskRow, Tasks};
 use crate::orchestration::state::TaskState;
+use crate::orchestration::store::plan::Plan;
 use crate::orchestration::store::{HistoryKind, settle};
 
 /// A row of history before it is written.
@@ -81,6 +82,18 @@ impl Ledger {
         true
     }
 
+    /// Brings a task where an operation takes it; its steps are written apart.
+    pub(crate) fn carry_out(&mut self, task: &mut TaskRow, plan: Plan, process: Uuid) {
+        task.run += u32::from(plan.new_run);
+        task.counts = plan.counts;
+        if plan.reason.is_some() {
+            task.reason = plan.reason;
+        }
+        for (to, reason) in plan.moves {
+            self.move_task(task, to, reason, process);
+        }
+    }
+
     /// Moves tasks where their steps say. `reasons` has the words on those that [`failing`] names;
     /// `process_of` names the process that caused it. Returns those that came to their end by it.
     pub(crate) fn settle(
@@ -99,6 +112,22 @@ impl Ledger {
         }
         ended
     }
+}
+
+/// Counts as cancelled whatever would still start in tasks that fail fast, and returns these tasks: the rows of
+/// those steps are to follow.
+pub(crate) fn cancel_rest(tasks: &mut Tasks) -> Vec<i64> {
+    let mut cancelled = Vec::new();
+    for task in tasks.values_mut() {
+        let counts = &mut task.counts;
+        let rest = counts.pending + counts.ready + counts.retry_wait;
+        if rest > 0 && !task.state.is_terminal() && task.policy.stops(counts) {
+            (counts.pending, counts.ready, counts.retry_wait) = (0, 0, 0);
+            counts.cancelled += rest;
+            cancelled.push(task.id);
+        }
+    }
+    cancelled
 }
 
 /// The tasks that fail when they are settled: the words on their first failed step are needed.

@@ -10,6 +10,7 @@ pub(super) mod task_row;
 pub(super) mod url;
 
 use super::HistoryKind;
+use crate::orchestration::state::FailurePolicy;
 
 /// What is stored cannot be understood.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,11 @@ pub(super) fn number<T: TryFrom<i64>>(value: i64) -> Result<T, Corrupt> {
     T::try_from(value).map_err(|_| Corrupt(format!("{value} is out of range")))
 }
 
+/// A policy by the word that is stored.
+pub(super) fn failure_policy(name: &str) -> Result<FailurePolicy, Corrupt> {
+    FailurePolicy::from_name(name).ok_or_else(|| Corrupt(format!("{name:?} is no failure policy")))
+}
+
 /// What a row of history tells of, by the word that is stored.
 pub(super) fn history_kind(name: &str) -> Result<HistoryKind, Corrupt> {
     match name {
@@ -28,6 +34,7 @@ pub(super) fn history_kind(name: &str) -> Result<HistoryKind, Corrupt> {
         "attempt" => Ok(HistoryKind::Attempt),
         "stale" => Ok(HistoryKind::Stale),
         "lease_lost" => Ok(HistoryKind::LeaseLost),
+        "operator" => Ok(HistoryKind::Operator),
         other => Err(Corrupt(format!("{other:?} is no kind of history"))),
     }
 }

@@ -34,7 +34,8 @@ async fn check_page(
     let tasks = sqlx::query(
         "SELECT t.*, (SELECT count(*) FROM postroom_history h
                       WHERE h.task_id = t.id AND h.kind = 'task_state' AND h.run = t.run
-                        AND h.to_state IN ('complete', 'failed', 'cancelled', 'resolved_manually')) AS ends
+                        AND h.to_state IN ('complete', 'failed', 'cancelled', 'resolved_manually')
+                        AND h.from_state NOT IN ('complete', 'failed', 'cancelled', 'resolved_manually')) AS ends
          FROM postroom_tasks t WHERE t.id > ?1 ORDER BY t.id LIMIT ?2",
     )
     .bind(last)

@@ -1,7 +1,7 @@
 //! Carries out the intents of many callers in one transaction: neighbours of the same kind as one set.
 
 use super::unit::Unit;
-use super::{claim, complete, fault::Fault, lease, operate, process, submit, sweep};
+use super::{claim, cleanup, complete, fault::Fault, lease, operate, process, submit, sweep};
 use crate::orchestration::store::sql::intent::{Answer, Write};
 
 /// One answer for each intent, in order.
@@ -57,6 +57,8 @@ pub(super) async fn carry_out(
             Write::Operate(operations) => {
                 let mut outcomes = Vec::with_capacity(operations.len());
                 for operation in operations {
+                    // What the operation before has changed is to be seen.
+                    unit.flush().await?;
                     outcomes.push(operate::operate(unit, operation).await?);
                 }
                 answers.push(Answer::Operate(outcomes));
@@ -64,6 +66,9 @@ pub(super) async fn carry_out(
             Write::Register(registration) => {
                 process::register(unit, registration).await?;
                 answers.push(Answer::Done);
+            }
+            Write::Cleanup(request) => {
+                answers.push(Answer::Cleanup(cleanup::cleanup(unit, request).await?));
             }
             Write::Unregister(process) => {
                 process::unregister(unit, *process).await?;

@@ -7,8 +7,8 @@ use super::unit::{Unit, json, uuid};
 use crate::orchestration::state::TaskState;
 use crate::orchestration::store::sql::block;
 use crate::orchestration::store::sql::task_row::{TaskRow, Tasks};
-use crate::orchestration::store::workers::Workers;
-use crate::orchestration::store::{SweepReport, SweepRequest, settle};
+use crate::orchestration::store::workers::{TaskPlace, Workers};
+use crate::orchestration::store::{SweepReport, SweepRequest, TemplateSelector, settle};
 
 /// The handlers that ready steps, or retries that are due, wait for. Hops from one to the next along the
 /// index, so that the number of steps does not matter.
@@ -86,19 +86,24 @@ pub(super) async fn block_and_unblock(
     Ok(())
 }
 
+/// Id, handlers, the task that it serves alone, the templates that it serves.
+type Process = (Vec<u8>, String, Option<Vec<u8>>, String);
+
 async fn live_workers(unit: &mut Unit<'_>, request: &SweepRequest) -> Result<Workers, Fault> {
-    let processes: Vec<(Vec<u8>, String, Option<Vec<u8>>)> = sqlx::query_as(
-        "SELECT process, callables, only_task FROM postroom_processes WHERE ?1 - heard_at < ?2",
+    let processes: Vec<Process> = sqlx::query_as(
+        "SELECT process, callables, only_task, serves FROM postroom_processes WHERE ?1 - heard_at < ?2",
     )
     .bind(unit.now())
     .bind(settle::millis(request.process_ttl))
     .fetch_all(&mut *unit.conn)
     .await?;
     let mut workers = Workers::default();
-    for (process, callables, only_task) in processes {
+    for (process, callables, only_task, serves) in processes {
         if !request.dead.contains(&uuid(&process)?) {
             let callables: Vec<String> = serde_json::from_str(&callables)?;
-            workers.add(callables, only_task.as_deref().map(uuid).transpose()?);
+            let serves: Vec<TemplateSelector> = serde_json::from_str(&serves)?;
+            let only_task = only_task.as_deref().map(uuid).transpose()?;
+            workers.add(callables, only_task, &serves);
         }
     }
     Ok(workers)
@@ -139,30 +144,52 @@ async fn candidates(unit: &mut Unit<'_>, workers: &Workers) -> Result<Tasks, Fau
 async fn runnable_steps(
     unit: &mut Unit<'_>,
     tasks: &Tasks,
-) -> Result<BTreeMap<i64, BTreeSet<String>>, Fault> {
+) -> Result<BTreeMap<i64, Runnable>, Fault> {
     if tasks.is_empty() {
         return Ok(BTreeMap::new());
     }
     let ids: Vec<i64> = tasks.keys().copied().collect();
-    let found: Vec<(i64, String)> = sqlx::query_as(
-        "SELECT DISTINCT s.task_id, s.callable
+    let found: Vec<(i64, String, String, String, String)> = sqlx::query_as(
+        "SELECT DISTINCT s.task_id, s.callable, t.namespace, t.name, t.version
          FROM json_each(?1) j CROSS JOIN postroom_steps s ON s.task_id = j.value
+         CROSS JOIN postroom_tasks t ON t.id = s.task_id
          WHERE s.state = 'ready' OR (s.state = 'retry_wait' AND s.due_at <= ?2)",
     )
     .bind(json(&ids)?)
     .bind(unit.now())
     .fetch_all(&mut *unit.conn)
     .await?;
-    let mut runnable: BTreeMap<i64, BTreeSet<String>> = BTreeMap::new();
-    for (task, callable) in found {
-        runnable.entry(task).or_default().insert(callable);
+    let mut runnable: BTreeMap<i64, Runnable> = BTreeMap::new();
+    for (task, callable, namespace, name, version) in found {
+        let runnable = runnable.entry(task).or_insert_with(|| Runnable {
+            callables: BTreeSet::new(),
+            namespace,
+            name,
+            version,
+        });
+        runnable.callables.insert(callable);
     }
     Ok(runnable)
 }
 
+/// What a task has to run, and what decides who serves it.
+#[derive(Debug, Default)]
+struct Runnable {
+    callables: BTreeSet<String>,
+    namespace: String,
+    name: String,
+    version: String,
+}
+
 /// Why a task is blocked, if it is.
-fn blocking(task: &TaskRow, callables: &BTreeSet<String>, workers: &Workers) -> Option<String> {
+fn blocking(task: &TaskRow, runnable: &Runnable, workers: &Workers) -> Option<String> {
+    let place = TaskPlace {
+        uuid: task.uuid,
+        namespace: &runnable.namespace,
+        name: &runnable.name,
+        version: &runnable.version,
+    };
     let idle = task.counts.running == 0;
-    idle.then(|| block::blocking(task.uuid, callables, workers))
+    idle.then(|| block::blocking(&place, &runnable.callables, workers))
         .flatten()
 }

@@ -12,54 +12,80 @@ use crate::orchestration::store::{
     ClaimRequest, ClaimScope, ClaimedStep, Claims, ParentResult, StepId, settle,
 };
 
+/// Whether the process serves the task `t`: it says so of every task, or of its template.
+macro_rules! serves {
+    ($parameter:literal) => {
+        concat!(
+            " AND (",
+            $parameter,
+            " = '[]' OR EXISTS (SELECT 1 FROM json_each(",
+            $parameter,
+            ") v WHERE v.value ->> 'namespace' = t.namespace
+                AND coalesce(v.value ->> 'name', t.name) = t.name
+                AND coalesce(v.value ->> 'version', t.version) = t.version)) "
+        )
+    };
+}
+
 /// The first runnable steps of any task. For each handler the index brings its first few, so that the cost
 /// does not depend on how much is waiting.
-const RUNNABLE: &str = "
+pub(super) const RUNNABLE: &str = concat!(
+    "
     SELECT r.value ->> 0 AS priority, r.value ->> 1 AS task_id, r.value ->> 2 AS idx, 'ready' AS state
     FROM json_each(?1) c, json_each((
         SELECT json_group_array(json_array(priority, task_id, idx)) FROM (
             SELECT s.priority, s.task_id, s.idx
             FROM postroom_steps s CROSS JOIN postroom_tasks t ON t.id = s.task_id
             WHERE s.state = 'ready' AND s.callable = c.value
-                AND t.state IN ('pending', 'running', 'waiting', 'blocked')
-            ORDER BY s.priority DESC, s.task_id, s.idx LIMIT ?2))) r
+                AND t.state IN ('pending', 'running', 'waiting', 'blocked')",
+    serves!("?5"),
+    "ORDER BY s.priority DESC, s.task_id, s.idx LIMIT ?2))) r
     UNION ALL
     SELECT s.priority, s.task_id, s.idx, 'retry_wait'
     FROM json_each(?1) c CROSS JOIN postroom_steps s
         ON s.state = 'retry_wait' AND s.callable = c.value AND s.due_at <= ?3
     CROSS JOIN postroom_tasks t
-        ON t.id = s.task_id AND t.state IN ('pending', 'running', 'waiting', 'blocked')
-    ORDER BY 1 DESC, 2, 3 LIMIT ?2";
+        ON t.id = s.task_id AND t.state IN ('pending', 'running', 'waiting', 'blocked')",
+    serves!("?5"),
+    "ORDER BY 1 DESC, 2, 3 LIMIT ?2"
+);
 
 /// The first runnable steps of one task.
-const RUNNABLE_OF_TASK: &str = "
+pub(super) const RUNNABLE_OF_TASK: &str = concat!(
+    "
     SELECT s.priority, s.task_id, s.idx, s.state
     FROM postroom_tasks t CROSS JOIN json_each(?1) c CROSS JOIN postroom_steps s
         ON s.state = 'ready' AND s.callable = c.value AND s.priority = t.priority
         AND s.task_id = t.id
-    WHERE t.uuid = ?4 AND t.state IN ('pending', 'running', 'waiting', 'blocked')
-    UNION ALL
+    WHERE t.uuid = ?4 AND t.state IN ('pending', 'running', 'waiting', 'blocked')",
+    serves!("?5"),
+    "UNION ALL
     SELECT s.priority, s.task_id, s.idx, s.state
     FROM postroom_tasks t CROSS JOIN json_each(?1) c CROSS JOIN postroom_steps s
         ON s.state = 'retry_wait' AND s.callable = c.value AND s.due_at <= ?3
         AND s.task_id = t.id
-    WHERE t.uuid = ?4 AND t.state IN ('pending', 'running', 'waiting', 'blocked')
-    ORDER BY 1 DESC, 2, 3 LIMIT ?2";
+    WHERE t.uuid = ?4 AND t.state IN ('pending', 'running', 'waiting', 'blocked')",
+    serves!("?5"),
+    "ORDER BY 1 DESC, 2, 3 LIMIT ?2"
+);
 
 /// When the next retry falls due.
-const NEXT_DUE: &str = "
-    SELECT min((
+pub(super) const NEXT_DUE: &str = concat!(
+    "SELECT min((
         SELECT s.due_at FROM postroom_steps s CROSS JOIN postroom_tasks t ON t.id = s.task_id
         WHERE s.state = 'retry_wait' AND s.callable = c.value
             AND t.state IN ('pending', 'running', 'waiting', 'blocked')
-            AND (?2 IS NULL OR t.uuid = ?2)
-        ORDER BY s.due_at LIMIT 1))
-    FROM json_each(?1) c";
+            AND (?2 IS NULL OR t.uuid = ?2)",
+    serves!("?3"),
+    "ORDER BY s.due_at LIMIT 1))
+    FROM json_each(?1) c"
+);
 
 pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result<Claims, Fault> {
     let callables: BTreeSet<&str> = request.callables.iter().map(String::as_str).collect();
     let callables = json(&callables)?;
-    let runnable = find(unit, request, &callables).await?;
+    let serves = json(&request.serves)?;
+    let runnable = find(unit, request, &callables, &serves).await?;
     let steps = if runnable.is_empty() {
         Vec::new()
     } else {
@@ -72,6 +98,7 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
     let (next_due,): (Option<i64>,) = sqlx::query_as(NEXT_DUE)
         .bind(callables)
         .bind(task)
+        .bind(serves)
         .fetch_one(&mut *unit.conn)
         .await?;
     let left = |due: i64| Duration::from_millis(u64::try_from(due - unit.now()).unwrap_or(0));
@@ -88,20 +115,20 @@ async fn find(
     unit: &mut Unit<'_>,
     request: &ClaimRequest,
     callables: &str,
+    serves: &str,
 ) -> Result<Vec<Runnable>, Fault> {
-    let query = match request.scope {
-        ClaimScope::Any => sqlx::query_as(RUNNABLE),
-        ClaimScope::Task(_) => sqlx::query_as(RUNNABLE_OF_TASK),
+    let (statement, task) = match request.scope {
+        ClaimScope::Any => (RUNNABLE, None),
+        ClaimScope::Task(task) => (RUNNABLE_OF_TASK, Some(task.as_bytes().to_vec())),
     };
-    let query = query
+    let found: Vec<(i64, i64, i64, String)> = sqlx::query_as(statement)
         .bind(callables)
         .bind(i64::from(request.limit))
-        .bind(unit.now());
-    let query = match request.scope {
-        ClaimScope::Any => query,
-        ClaimScope::Task(task) => query.bind(task.as_bytes().to_vec()),
-    };
-    let found: Vec<(i64, i64, i64, String)> = query.fetch_all(&mut *unit.conn).await?;
+        .bind(unit.now())
+        .bind(task)
+        .bind(serves)
+        .fetch_all(&mut *unit.conn)
+        .await?;
     Ok(found
         .into_iter()
         .map(|(_, task_id, index, state)| (task_id, index, state))

@@ -9,21 +9,21 @@ use super::fault::Fault;
 use super::unit::{Unit, json, uuid};
 use crate::orchestration::state::StepState;
 use crate::orchestration::store::sql::number;
-use crate::orchestration::store::{Lease, StepId, settle};
+use crate::orchestration::store::{Heartbeat, Lease, StepId, settle};
 
 pub(super) async fn heartbeat(
     unit: &mut Unit<'_>,
     process: Uuid,
     lease: Duration,
-) -> Result<Vec<Lease>, Fault> {
+) -> Result<Heartbeat, Fault> {
     let owner = process.as_bytes().as_slice();
-    sqlx::query("UPDATE postroom_processes SET heard_at = ?2 WHERE process = ?1")
+    let known = sqlx::query("UPDATE postroom_processes SET heard_at = ?2 WHERE process = ?1")
         .bind(owner)
         .bind(unit.now())
         .execute(&mut *unit.conn)
         .await?;
-    let held: Vec<(Vec<u8>, i64, i64)> = sqlx::query_as(
-        "SELECT t.uuid, s.idx, s.epoch
+    let held: Vec<(Vec<u8>, i64, i64, bool)> = sqlx::query_as(
+        "SELECT t.uuid, s.idx, s.epoch, t.failure_policy = 'fail_fast' AND t.steps_failed > 0
          FROM postroom_steps s INDEXED BY postroom_steps_running
          CROSS JOIN postroom_tasks t ON t.id = s.task_id
          WHERE s.state = 'running' AND s.owner = ?1
@@ -41,17 +41,24 @@ pub(super) async fn heartbeat(
         .execute(&mut *unit.conn)
         .await?;
     }
-    held.into_iter()
-        .map(|(task, index, epoch)| {
-            Ok(Lease {
-                id: StepId {
-                    task_uuid: uuid(&task)?,
-                    index: number(index)?,
-                },
-                epoch: number(epoch)?,
-            })
-        })
-        .collect()
+    let mut heartbeat = Heartbeat {
+        registered: known.rows_affected() > 0,
+        ..Heartbeat::default()
+    };
+    for (task, index, epoch, stops) in held {
+        let lease = Lease {
+            id: StepId {
+                task_uuid: uuid(&task)?,
+                index: number(index)?,
+            },
+            epoch: number(epoch)?,
+        };
+        heartbeat.held.push(lease);
+        if stops {
+            heartbeat.stop.push(lease);
+        }
+    }
+    Ok(heartbeat)
 }
 
 pub(super) async fn release(

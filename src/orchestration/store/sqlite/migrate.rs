@@ -9,7 +9,10 @@ use super::fault::{Fault, is_busy};
 use crate::orchestration::store::StoreError;
 
 /// Every change of the schema, in order; the position (from 1) is the version.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_operators.sql"),
+];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS postroom_migrations (
     version    INTEGER PRIMARY KEY,

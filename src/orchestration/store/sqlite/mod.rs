@@ -14,6 +14,7 @@ mod audit;
 mod batch;
 mod block;
 mod claim;
+mod cleanup;
 mod complete;
 mod connect;
 mod fault;
@@ -46,9 +47,10 @@ use uuid::Uuid;
 
 use super::sql::intent::{Answer, Write};
 use super::{
-    ClaimRequest, Claims, Completion, CompletionOutcome, HistoryRecord, Lease, NewTask, Operation,
-    OperationOutcome, ProcessRecord, ProcessRegistration, StepRecord, Store, StoreError,
-    Submission, SweepReport, SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
+    ClaimRequest, Claims, CleanupReport, CleanupRequest, Completion, CompletionOutcome, DeadLetter,
+    DeadLetterFilter, Heartbeat, HistoryRecord, Lease, NewTask, Operation, OperationOutcome,
+    ProcessRecord, ProcessRegistration, StepRecord, Store, StoreError, Submission, SweepReport,
+    SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
 };
 use crate::actor::{AskFailure, Builder, Exit, Handle};
 use crate::supervision::RestartPolicy;
@@ -193,9 +195,9 @@ impl Store for SqliteStore {
         expect!(self.write(write).await?, Answer::Complete(outcomes) => outcomes)
     }
 
-    async fn heartbeat(&self, process: Uuid, lease: Duration) -> Result<Vec<Lease>, StoreError> {
+    async fn heartbeat(&self, process: Uuid, lease: Duration) -> Result<Heartbeat, StoreError> {
         let write = Write::Heartbeat(process, lease);
-        expect!(self.write(write).await?, Answer::Heartbeat(leases) => leases)
+        expect!(self.write(write).await?, Answer::Heartbeat(heartbeat) => heartbeat)
     }
 
     async fn release(&self, process: Uuid, leases: Vec<Lease>) -> Result<u32, StoreError> {
@@ -249,6 +251,16 @@ impl Store for SqliteStore {
 
     async fn tasks(&self, filter: TaskFilter) -> Result<Vec<TaskRecord>, StoreError> {
         self.reading("list tasks", read::tasks(&self.readers, &filter).await)
+    }
+
+    async fn dead_letters(&self, filter: DeadLetterFilter) -> Result<Vec<DeadLetter>, StoreError> {
+        let read = read::dead_letters(&self.readers, &filter).await;
+        self.reading("list dead letters", read)
+    }
+
+    async fn cleanup(&self, request: CleanupRequest) -> Result<CleanupReport, StoreError> {
+        let write = Write::Cleanup(request);
+        expect!(self.write(write).await?, Answer::Cleanup(report) => report)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 
 use sqlx::{AssertSqlSafe, Connection, Row};
 
+use super::claim;
 use super::connect::Place;
 use super::migrate::migrate;
 use super::options::SqliteOptions;
@@ -12,6 +13,7 @@ const SOURCES: &[&str] = &[
     include_str!("audit.rs"),
     include_str!("block.rs"),
     include_str!("claim.rs"),
+    include_str!("cleanup.rs"),
     include_str!("complete.rs"),
     include_str!("lease.rs"),
     include_str!("operate.rs"),
@@ -28,6 +30,7 @@ const SOURCES: &[&str] = &[
 /// people ask for a list, the tasks from the newest on.
 const MAY_BE_SCANNED: &[&str] = &[
     "SCAN j",
+    "SCAN v",
     "SCAN c",
     "SCAN r",
     "SCAN json_each",
@@ -40,6 +43,8 @@ const MAY_BE_SCANNED: &[&str] = &[
     "SCAN postroom_migrations",
     "USING INDEX postroom_steps_running",
     "USING COVERING INDEX postroom_steps_running",
+    // Dead letters are few, and what is asked for is their list.
+    "USING INDEX postroom_steps_failed",
     "USING INDEX postroom_tasks_blocked",
     "USING COVERING INDEX postroom_tasks_blocked",
 ];
@@ -49,7 +54,10 @@ fn statements() -> Vec<&'static str> {
     for source in SOURCES {
         for literal in source.split('"') {
             // Put together from parts, and looked at by itself.
-            if literal.ends_with("WHERE ") {
+            if literal.ends_with("WHERE ")
+                || literal.ends_with("'blocked')")
+                || literal.ends_with("t.uuid = ?2)")
+            {
                 continue;
             }
             let word = literal.split_whitespace().next().unwrap_or("");
@@ -61,9 +69,16 @@ fn statements() -> Vec<&'static str> {
     found
 }
 
-/// Lists of tasks by template or content must not depend on how many others there are.
-fn lists() -> [&'static str; 2] {
-    [list!("content = ?4"), list!("namespace = ?2 AND name = ?3")]
+/// What is put together from parts. Lists of tasks by template or content must not depend on how many others
+/// there are.
+fn composed() -> [&'static str; 5] {
+    [
+        list!("content = ?4"),
+        list!("namespace = ?2 AND name = ?3"),
+        claim::RUNNABLE,
+        claim::RUNNABLE_OF_TASK,
+        claim::NEXT_DUE,
+    ]
 }
 
 #[tokio::test]
@@ -79,7 +94,7 @@ async fn no_statement_looks_through_everything() {
     let statements = statements();
     assert!(statements.len() > 35, "{} found", statements.len());
     let mut bad = Vec::new();
-    for statement in statements.into_iter().chain(lists()) {
+    for statement in statements.into_iter().chain(composed()) {
         let explain = format!("EXPLAIN QUERY PLAN {statement}");
         let plan = sqlx::raw_sql(AssertSqlSafe(explain));
         let rows = plan.fetch_all(&mut conn).await.unwrap();

@@ -13,12 +13,12 @@ pub(super) async fn register(
 ) -> Result<(), Fault> {
     sqlx::query(
         "INSERT INTO postroom_processes
-            (process, host, pid, pid_birth, callables, only_task, heard_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+            (process, host, pid, pid_birth, callables, only_task, heard_at, serves)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (process) DO UPDATE SET
             host = excluded.host, pid = excluded.pid, pid_birth = excluded.pid_birth,
             callables = excluded.callables, only_task = excluded.only_task,
-            heard_at = excluded.heard_at",
+            heard_at = excluded.heard_at, serves = excluded.serves",
     )
     .bind(registration.process.as_bytes().as_slice())
     .bind(&registration.host)
@@ -27,6 +27,7 @@ pub(super) async fn register(
     .bind(json(&registration.callables)?)
     .bind(registration.only_task.map(|task| task.as_bytes().to_vec()))
     .bind(unit.now())
+    .bind(json(&registration.serves)?)
     .execute(&mut *unit.conn)
     .await?;
     Ok(())

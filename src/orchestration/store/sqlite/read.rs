@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::fault::Fault;
 use super::unit::{hex, json, uuid};
-use crate::orchestration::store::sql::{history_kind, number};
+use crate::orchestration::store::sql::{failure_policy, history_kind, number};
 use crate::orchestration::store::{
-    HistoryRecord, ProcessRecord, ProcessRegistration, StepRecord, TaskDefinition, TaskFilter,
-    TaskRecord,
+    DeadLetter, DeadLetterFilter, HistoryRecord, ProcessRecord, ProcessRegistration, StepRecord,
+    TaskDefinition, TaskFilter, TaskRecord,
 };
 
 /// What a [`TaskRecord`] is made of.
@@ -27,6 +27,8 @@ pub(super) fn task_record(row: &SqliteRow) -> Result<TaskRecord, Fault> {
         steps_total: number(row.try_get("steps_total")?)?,
         steps_complete: number(row.try_get("steps_satisfied")?)?,
         steps_failed: number(row.try_get("steps_failed")?)?,
+        priority: number(row.try_get("priority")?)?,
+        failure_policy: failure_policy(row.try_get("failure_policy")?)?,
         content: hex(row.try_get("content")?),
         created_at: row.try_get("created_at")?,
         started_at: row.try_get("started_at")?,
@@ -108,12 +110,13 @@ struct History {
     to_state: Option<String>,
     process: Option<Vec<u8>>,
     detail: Option<String>,
+    result: Option<String>,
 }
 
 pub(super) async fn history(pool: &SqlitePool, task: Uuid) -> Result<Vec<HistoryRecord>, Fault> {
     let rows: Vec<History> = sqlx::query_as(
         "SELECT h.at, h.run, h.kind, h.step, h.attempt, h.epoch, h.from_state, h.to_state,
-                h.process, h.detail
+                h.process, h.detail, h.result
          FROM postroom_tasks t CROSS JOIN postroom_history h ON h.task_id = t.id
          WHERE t.uuid = ?1 ORDER BY h.id",
     )
@@ -133,6 +136,7 @@ pub(super) async fn history(pool: &SqlitePool, task: Uuid) -> Result<Vec<History
                 to: row.to_state,
                 process: row.process.as_deref().map(uuid).transpose()?,
                 detail: row.detail,
+                result_json: row.result,
             })
         })
         .collect()
@@ -176,6 +180,46 @@ pub(super) async fn tasks(
     rows.iter().map(task_record).collect()
 }
 
+pub(super) async fn dead_letters(
+    pool: &SqlitePool,
+    filter: &DeadLetterFilter,
+) -> Result<Vec<DeadLetter>, Fault> {
+    let rows = sqlx::query(
+        "SELECT t.uuid, t.namespace, t.name, t.version, t.state, t.correlation_id, s.idx,
+                s.name AS step, s.callable, s.attempts, s.max_attempts, s.lost_leases, s.error,
+                s.ended_at
+         FROM postroom_steps s INDEXED BY postroom_steps_failed
+         CROSS JOIN postroom_tasks t ON t.id = s.task_id
+         WHERE s.state = 'failed' AND t.state NOT IN ('cancelled', 'resolved_manually')
+            AND (?1 IS NULL OR t.namespace = ?1)
+         ORDER BY s.ended_at DESC, s.task_id DESC, s.idx DESC LIMIT ?2",
+    )
+    .bind(&filter.namespace)
+    .bind(filter.limit)
+    .fetch_all(pool)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(DeadLetter {
+                task_uuid: uuid(row.try_get("uuid")?)?,
+                namespace: row.try_get("namespace")?,
+                name: row.try_get("name")?,
+                version: row.try_get("version")?,
+                task_state: row.try_get::<&str, _>("state")?.parse()?,
+                correlation_id: uuid(row.try_get("correlation_id")?)?,
+                index: number(row.try_get("idx")?)?,
+                step: row.try_get("step")?,
+                callable: row.try_get("callable")?,
+                attempts: number(row.try_get("attempts")?)?,
+                max_attempts: number(row.try_get("max_attempts")?)?,
+                lost_leases: number(row.try_get("lost_leases")?)?,
+                error: row.try_get("error")?,
+                failed_at: row.try_get("ended_at")?,
+            })
+        })
+        .collect()
+}
+
 #[derive(FromRow)]
 struct Process {
     uuid: Vec<u8>,
@@ -184,13 +228,14 @@ struct Process {
     pid_birth: String,
     callables: String,
     only_task: Option<Vec<u8>>,
+    serves: String,
     silent: i64,
     leases: i64,
 }
 
 pub(super) async fn processes(pool: &SqlitePool) -> Result<Vec<ProcessRecord>, Fault> {
     let rows: Vec<Process> = sqlx::query_as(
-        "SELECT p.process AS uuid, p.host, p.pid, p.pid_birth, p.callables, p.only_task,
+        "SELECT p.process AS uuid, p.host, p.pid, p.pid_birth, p.callables, p.only_task, p.serves,
                 CAST(round(unixepoch('subsec') * 1000) AS INTEGER) - p.heard_at AS silent,
                 (SELECT count(*) FROM postroom_steps s INDEXED BY postroom_steps_running
                  WHERE s.state = 'running' AND s.owner = p.process) AS leases
@@ -207,6 +252,7 @@ pub(super) async fn processes(pool: &SqlitePool) -> Result<Vec<ProcessRecord>, F
                     pid: number(row.pid)?,
                     pid_birth: row.pid_birth,
                     callables: serde_json::from_str(&row.callables)?,
+                    serves: serde_json::from_str(&row.serves)?,
                     only_task: row.only_task.as_deref().map(uuid).transpose()?,
                 },
                 silent_ms: u64::try_from(row.silent).unwrap_or(0),

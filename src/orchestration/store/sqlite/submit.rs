@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::fault::Fault;
 use super::unit::{Unit, hex, json, uuid};
-use crate::orchestration::state::{StepState, TaskState};
+use crate::orchestration::state::TaskState;
 use crate::orchestration::store::{NewTask, StoreError, Submission, settle};
 
 type Answer = Result<Submission, StoreError>;
@@ -99,17 +99,19 @@ async fn find_taken(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<HashSet<U
     found.into_iter().map(|(id,)| uuid(&id)).collect()
 }
 
-async fn insert(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<(), Fault> {
-    if tasks.is_empty() {
-        return Ok(());
-    }
-    // Nobody else can take the numbers while this transaction lasts, and they grow with the time a task was
-    // submitted, which claims rely on.
-    let (last,): (i64,) = sqlx::query_as("SELECT coalesce(max(id), 0) FROM postroom_tasks")
-        .fetch_one(&mut *unit.conn)
-        .await?;
+/// The rows of new tasks, each set as one parameter.
+struct Rows {
+    tasks: String,
+    definitions: String,
+    steps: String,
+    edges: Option<String>,
+}
+
+/// Numbers the tasks from behind the last one that is stored.
+fn rows(last: i64, now: i64, tasks: &[&NewTask]) -> Result<Rows, Fault> {
     let (mut rows, mut definitions, mut steps, mut edges) = (vec![], vec![], vec![], vec![]);
     for (id, task) in (last + 1..).zip(tasks) {
+        let later = task.run_at.filter(|at| *at > now);
         let free = task
             .steps
             .iter()
@@ -122,20 +124,28 @@ async fn insert(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<(), Fault> {
                 hex(&task.identity),
                 hex(&task.content),
             ),
-            (&task.namespace, &task.name, &task.version, task.priority),
+            (
+                (&task.namespace, &task.name, &task.version),
+                (task.priority, task.failure_policy),
+                settle::new_task(later),
+            ),
             (
                 hex(task.correlation_id.as_bytes()),
                 hex(task.submitted_by.as_bytes()),
             ),
-            (task.steps.len(), task.steps.len() - free, free),
+            (
+                task.steps.len(),
+                task.steps.len() - free,
+                if later.is_some() {
+                    (0, free)
+                } else {
+                    (free, 0)
+                },
+            ),
         ));
         definitions.push((id, &task.template_json, &task.input_json));
         for (index, step) in task.steps.iter().enumerate() {
-            let state = if step.parents.is_empty() {
-                StepState::Ready
-            } else {
-                StepState::Pending
-            };
+            let (state, due_at) = settle::new_step(step.parents.is_empty(), later);
             let (name, callable) = (&step.name, &step.callable);
             let unmet = step.parents.len();
             steps.push((
@@ -147,53 +157,72 @@ async fn insert(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<(), Fault> {
                 state,
                 unmet,
                 step.max_attempts,
+                due_at,
             ));
             edges.extend(step.parents.iter().map(|parent| (id, *parent, index)));
         }
     }
-    let now = unit.now();
+    Ok(Rows {
+        tasks: json(&rows)?,
+        definitions: json(&definitions)?,
+        steps: json(&steps)?,
+        edges: (!edges.is_empty()).then(|| json(&edges)).transpose()?,
+    })
+}
+
+async fn insert(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<(), Fault> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    // Nobody else can take the numbers while this transaction lasts, and they grow with the time a task was
+    // submitted, which claims rely on.
+    let (last,): (i64,) = sqlx::query_as("SELECT coalesce(max(id), 0) FROM postroom_tasks")
+        .fetch_one(&mut *unit.conn)
+        .await?;
+    let rows = rows(last, unit.now(), tasks)?;
     sqlx::query(
         "INSERT INTO postroom_tasks
-            (id, uuid, identity, content, namespace, name, version, state, run, priority,
+            (id, uuid, identity, content, namespace, name, version, priority, failure_policy, state, run,
              correlation_id, submitted_by, steps_total, steps_pending, steps_ready, steps_running,
              steps_retry_wait, steps_satisfied, steps_failed, steps_cancelled, created_at)
          SELECT value ->> '$[0][0]', unhex(value ->> '$[0][1]'), unhex(value ->> '$[0][2]'),
-                unhex(value ->> '$[0][3]'), value ->> '$[1][0]', value ->> '$[1][1]',
-                value ->> '$[1][2]', 'pending', 1, value ->> '$[1][3]',
+                unhex(value ->> '$[0][3]'), value ->> '$[1][0][0]', value ->> '$[1][0][1]',
+                value ->> '$[1][0][2]', value ->> '$[1][1][0]', value ->> '$[1][1][1]',
+                value ->> '$[1][2]', 1,
                 unhex(value ->> '$[2][0]'), unhex(value ->> '$[2][1]'), value ->> '$[3][0]',
-                value ->> '$[3][1]', value ->> '$[3][2]', 0, 0, 0, 0, 0, ?2
+                value ->> '$[3][1]', value ->> '$[3][2][0]', 0, value ->> '$[3][2][1]', 0, 0, 0, ?2
          FROM json_each(?1)",
     )
-    .bind(json(&rows)?)
-    .bind(now)
+    .bind(rows.tasks)
+    .bind(unit.now())
     .execute(&mut *unit.conn)
     .await?;
     sqlx::query(
         "INSERT INTO postroom_definitions (task_id, template, input)
          SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1)",
     )
-    .bind(json(&definitions)?)
+    .bind(rows.definitions)
     .execute(&mut *unit.conn)
     .await?;
     sqlx::query(
         "INSERT INTO postroom_steps
             (task_id, idx, name, callable, priority, state, parents, unmet, max_attempts, attempts,
-             lost_leases, epoch)
+             lost_leases, epoch, due_at)
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-                value ->> 6, value ->> 6, value ->> 7, 0, 0, 0
+                value ->> 6, value ->> 6, value ->> 7, 0, 0, 0, value ->> 8
          FROM json_each(?1)",
     )
-    .bind(json(&steps)?)
+    .bind(rows.steps)
     .execute(&mut *unit.conn)
     .await?;
-    if edges.is_empty() {
+    let Some(edges) = rows.edges else {
         return Ok(());
-    }
+    };
     sqlx::query(
         "INSERT INTO postroom_edges (task_id, parent, child)
          SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1)",
     )
-    .bind(json(&edges)?)
+    .bind(edges)
     .execute(&mut *unit.conn)
     .await?;
     Ok(())

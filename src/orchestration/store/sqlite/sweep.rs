@@ -28,7 +28,21 @@ pub(super) async fn sweep(
     let mut report = SweepReport::default();
     take_back(unit, request, &mut report).await?;
     block::block_and_unblock(unit, request, &mut report).await?;
+    forget_silent(unit, request).await?;
     Ok(report)
+}
+
+/// Forgets processes that have been silent for long and hold nothing.
+async fn forget_silent(unit: &mut Unit<'_>, request: &SweepRequest) -> Result<(), Fault> {
+    sqlx::query(
+        "DELETE FROM postroom_processes WHERE heard_at <= ?1 AND NOT EXISTS (
+            SELECT 1 FROM postroom_steps s INDEXED BY postroom_steps_running
+            WHERE s.state = 'running' AND s.owner = postroom_processes.process)",
+    )
+    .bind(unit.now() - settle::millis(request.process_ttl * settle::FORGET_AFTER))
+    .execute(&mut *unit.conn)
+    .await?;
+    Ok(())
 }
 
 async fn take_back(

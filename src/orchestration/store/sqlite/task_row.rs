@@ -10,15 +10,16 @@ use super::fault::Fault;
 use super::unit::{Unit, hex, json, uuid};
 use crate::orchestration::state::{StepCounts, TaskState};
 use crate::orchestration::store::settle;
-use crate::orchestration::store::sql::ledger::failing;
-use crate::orchestration::store::sql::number;
+use crate::orchestration::store::sql::ledger::{cancel_rest, failing};
 use crate::orchestration::store::sql::task_row::{TaskRow, Tasks};
+use crate::orchestration::store::sql::{failure_policy, number};
 
 #[derive(FromRow)]
 struct Stored {
     id: i64,
     uuid: Vec<u8>,
     correlation_id: Vec<u8>,
+    failure_policy: String,
     state: String,
     reason: Option<String>,
     run: i64,
@@ -41,6 +42,7 @@ impl TryFrom<Stored> for TaskRow {
             id: stored.id,
             uuid: uuid(&stored.uuid)?,
             correlation_id: uuid(&stored.correlation_id)?,
+            policy: failure_policy(&stored.failure_policy)?,
             state: stored.state.parse()?,
             reason: stored.reason,
             run: number(stored.run)?,
@@ -80,7 +82,7 @@ impl Unit<'_> {
         }
         self.flush().await?;
         let stored: Vec<Stored> = sqlx::query_as(
-            "SELECT t.id, t.uuid, t.correlation_id, t.state, t.reason, t.run, t.steps_pending,
+            "SELECT t.id, t.uuid, t.correlation_id, t.failure_policy, t.state, t.reason, t.run, t.steps_pending,
                     t.steps_ready, t.steps_running, t.steps_retry_wait, t.steps_satisfied,
                     t.steps_failed, t.steps_cancelled, t.started_at, t.ended_at
              FROM json_each(?1) j CROSS JOIN postroom_tasks t ON t.id = j.value",
@@ -135,8 +137,25 @@ impl Unit<'_> {
         tasks: &mut Tasks,
         process_of: impl Fn(i64) -> Uuid,
     ) -> Result<BTreeMap<i64, TaskState>, Fault> {
+        self.cancel_rest(tasks).await?;
         let reasons = self.first_failures(&failing(tasks)).await?;
         Ok(self.ledger.settle(tasks, reasons, process_of))
+    }
+
+    /// In tasks that fail fast, nothing more starts.
+    async fn cancel_rest(&mut self, tasks: &mut Tasks) -> Result<(), Fault> {
+        let ids = cancel_rest(tasks);
+        if !ids.is_empty() {
+            sqlx::query(
+                "UPDATE postroom_steps SET state = 'cancelled', due_at = NULL
+                 FROM json_each(?1) j WHERE postroom_steps.task_id = j.value
+                    AND postroom_steps.state IN ('pending', 'ready', 'retry_wait')",
+            )
+            .bind(json(&ids)?)
+            .execute(&mut *self.conn)
+            .await?;
+        }
+        Ok(())
     }
 
     /// For each task, the words on its first failed step in template order.

@@ -49,6 +49,20 @@ impl<'c> Unit<'c> {
         Ok(())
     }
 
+    /// Writes the history that was kept, so that what is written next stands behind it.
+    pub(super) async fn flush_history(&mut self) -> Result<(), Fault> {
+        if !self.ledger.rows.is_empty() {
+            let rows = json(&std::mem::take(&mut self.ledger.rows))?;
+            sqlx::query(SAVE_HISTORY)
+                .bind(None::<&str>)
+                .bind(rows)
+                .bind(self.ledger.now)
+                .execute(&mut *self.conn)
+                .await?;
+        }
+        Ok(())
+    }
+
     /// Writes all that was kept and commits, in one call: each call is a hand-over to the connection's thread
     /// and back.
     pub(super) async fn commit(self) -> Result<(), Fault> {
@@ -76,20 +90,23 @@ macro_rules! save_tasks {
     };
 }
 
+macro_rules! save_history {
+    () => {
+        "INSERT INTO postroom_history
+            (task_id, at, run, kind, step, attempt, epoch, from_state, to_state, process, detail)
+         SELECT value ->> 'task_id', ?3, value ->> 'run', value ->> 'kind', value ->> 'step',
+                value ->> 'attempt', value ->> 'epoch', value ->> 'from', value ->> 'to',
+                unhex(value ->> 'process'), value ->> 'detail'
+         FROM json_each(?2) ORDER BY key"
+    };
+}
+
 const SAVE_TASKS: &str = save_tasks!();
 
+const SAVE_HISTORY: &str = save_history!();
+
 /// With empty sets the first two do nothing.
-const FINISH: &str = concat!(
-    save_tasks!(),
-    ";
-    INSERT INTO postroom_history
-        (task_id, at, run, kind, step, attempt, epoch, from_state, to_state, process, detail)
-    SELECT value ->> 'task_id', ?3, value ->> 'run', value ->> 'kind', value ->> 'step',
-           value ->> 'attempt', value ->> 'epoch', value ->> 'from', value ->> 'to',
-           unhex(value ->> 'process'), value ->> 'detail'
-    FROM json_each(?2) ORDER BY key;
-    COMMIT"
-);
+const FINISH: &str = concat!(save_tasks!(), "; ", save_history!(), "; COMMIT");
 
 /// A set of rows as one parameter.
 pub(super) fn json(rows: &(impl Serialize + ?Sized)) -> Result<String, Fault> {

@@ -1,8 +1,6 @@
 //! Registries that cannot be built or started: nothing of them stays behind.
 
-mod common;
-
-use common::{Gate, Held, Log, Note, Probe};
+use crate::common::{Gate, Held, Log, Note, Probe};
 use postroom::actor::{Actor, Context, Handler, Message, Recipient, StopReason};
 use postroom::registry::{ActorRegistry, BuildError, StartError};
 use std::convert::Infallible;

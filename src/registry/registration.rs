@@ -1,0 +1,220 @@
+//! Describing one actor of a registry.
+
+use super::BuildError;
+use super::builder::Slot;
+use super::member::Member;
+use super::routes::{Route, Table};
+use crate::actor::{
+    Actor, ActorId, DEFAULT_CAPACITY, Handle, Limits, Message, Mould, Receive, Seat,
+};
+use std::any::{Any, TypeId, type_name};
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One actor being described, for a registry that is being built (`P` is its builder; then
+/// [`register`](Self::register) adds the actor) or that runs (`P` is the registry; then
+/// [`start`](Self::start) adds it).
+#[must_use = "the actor is added by `register` or `start`"]
+pub struct Registration<P, A: Actor> {
+    pub(super) place: P,
+    pub(super) description: Description<A>,
+}
+
+pub(super) struct Description<A: Actor> {
+    mould: Mould<A>,
+    slot: Option<Slot<A>>,
+    name: Option<Arc<str>>,
+    capacity: Option<usize>,
+    limits: Limits,
+    drain: Option<Duration>,
+    critical: bool,
+    handles: Vec<Declared<A>>,
+    sends_to: Vec<Dependency>,
+}
+
+/// A message type and how to make its recipient from a handle.
+type Declared<A> = (
+    TypeId,
+    &'static str,
+    fn(&Handle<A>) -> Box<dyn Any + Send + Sync>,
+);
+
+/// An actor that another one sends to.
+pub(super) type Dependency = (ActorId, Arc<str>);
+
+impl<P, A: Actor> Registration<P, A> {
+    pub(super) fn new(place: P, mould: Mould<A>, slot: Option<Slot<A>>) -> Self {
+        let description = Description {
+            mould,
+            slot,
+            name: None,
+            capacity: None,
+            limits: Limits::default(),
+            drain: None,
+            critical: false,
+            handles: Vec::new(),
+            sends_to: Vec::new(),
+        };
+        Self { place, description }
+    }
+
+    /// What the actor is called instead of [`Actor::name`]. A reserved place has its name already.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.description.name = Some(name.into());
+        self
+    }
+
+    /// How many messages may wait. Default: 1,024.
+    pub fn capacity(mut self, capacity: usize) -> Self {
+        self.description.capacity = Some(capacity);
+        self
+    }
+
+    /// How long [`Actor::started`] may take. Default: 10 s.
+    pub fn start_deadline(mut self, limit: Duration) -> Self {
+        self.description.limits.start = limit;
+        self
+    }
+
+    /// How long [`Actor::stopped`] may take. Default: 10 s.
+    pub fn stop_deadline(mut self, limit: Duration) -> Self {
+        self.description.limits.stop = limit;
+        self
+    }
+
+    /// How long this actor may drain when it is removed or the registry shuts down.
+    pub fn drain_deadline(mut self, limit: Duration) -> Self {
+        self.description.drain = Some(limit);
+        self
+    }
+
+    /// If this actor fails for good, the registry shuts down and names it as the cause.
+    pub fn critical(mut self) -> Self {
+        self.description.critical = true;
+        self
+    }
+
+    /// Routes messages of this type to this actor.
+    pub fn handles<M: Message>(mut self) -> Self
+    where
+        A: Receive<M>,
+    {
+        self.description
+            .handles
+            .push((TypeId::of::<M>(), type_name::<M>(), |handle| {
+                Box::new(handle.recipient::<M>())
+            }));
+        self
+    }
+
+    /// Declares that this actor sends to another one of the registry. The graph of declared sends must
+    /// be free of circles, and an actor starts after those it sends to.
+    pub fn sends_to<B: Actor>(mut self, other: &Handle<B>) -> Self {
+        let dependency = (other.id(), Arc::from(other.name()));
+        self.description.sends_to.push(dependency);
+        self
+    }
+}
+
+impl<P, A: Actor> fmt::Debug for Registration<P, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration")
+            .field("name", &self.description.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Spawns an actor's task; dropped instead, it ends the actor as never started.
+pub(super) type Launch = Box<dyn FnOnce(&tokio::runtime::Handle) + Send>;
+
+/// An actor that has been let in: it has a mailbox, its routes are in the table, and it can start.
+pub(super) struct Admitted<A: Actor> {
+    pub(super) handle: Handle<A>,
+    pub(super) member: Member,
+    pub(super) launch: Launch,
+}
+
+impl<A: Actor> Description<A> {
+    /// The actors it was declared to send to.
+    pub(super) fn dependencies(&self) -> &[Dependency] {
+        &self.sends_to
+    }
+
+    pub(super) fn take_dependencies(&mut self) -> Vec<Dependency> {
+        std::mem::take(&mut self.sends_to)
+    }
+
+    pub(super) fn name(&self) -> Arc<str> {
+        match (&self.slot, &self.name) {
+            (Some(slot), _) => Arc::clone(&slot.name),
+            (None, Some(name)) => Arc::clone(name),
+            (None, None) => self.mould.name(),
+        }
+    }
+
+    /// Checks everything before anything is entered, so that a refusal leaves no trace.
+    pub(super) fn check(
+        &self,
+        name: &Arc<str>,
+        is_taken: impl FnOnce(&str) -> bool,
+        table: &Table,
+    ) -> Result<(), BuildError> {
+        let duplicate = match &self.slot {
+            Some(slot) => slot.duplicate,
+            None => is_taken(name),
+        };
+        if duplicate {
+            let name = Arc::clone(name);
+            return Err(BuildError::DuplicateName { name });
+        }
+        if self.capacity == Some(0) {
+            let actor = Arc::clone(name);
+            return Err(BuildError::ZeroCapacity { actor });
+        }
+        let mut own = HashSet::new();
+        for (message, text, _) in &self.handles {
+            let first = table.get(*message).map(|route| &route.actor);
+            let twice = (!own.insert(*message)).then_some(name);
+            if let Some(first) = first.or(twice) {
+                let (first, second) = (Arc::clone(first), Arc::clone(name));
+                return Err(BuildError::DuplicateRoute {
+                    message: text,
+                    first,
+                    second,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the actor in. It has been checked.
+    pub(super) fn admit(self, name: &Arc<str>, table: &mut Table) -> Admitted<A> {
+        let seat = match self.slot {
+            Some(slot) => slot.seat,
+            None => Seat::new(Arc::clone(name), DEFAULT_CAPACITY),
+        };
+        if let Some(capacity) = self.capacity {
+            seat.set_capacity(capacity);
+        }
+        let handle = seat.handle();
+        for (message, _, recipient) in &self.handles {
+            let (recipient, actor) = (recipient(&handle), Arc::clone(name));
+            table.insert(*message, Route { recipient, actor });
+        }
+        let member = Member {
+            actor: seat.managed(),
+            critical: self.critical,
+            drain: self.drain,
+            stop: self.limits.stop,
+            routes: self.handles.iter().map(|(message, ..)| *message).collect(),
+        };
+        let runner = seat.runner(self.mould, self.limits);
+        Admitted {
+            handle,
+            member,
+            launch: Box::new(move |runtime| drop(runtime.spawn(runner.run()))),
+        }
+    }
+}
