@@ -150,11 +150,71 @@ impl Cluster {
     }
 
     /// A new, empty database.
-    pub(crate) async fn database(&self) -> String {
-        let name = new_name();
-        create(&self.url("postgres"), &name).await;
-        self.url(&name)
+    pub(crate) async fn database(&self) -> Database {
+        Database::create(self.url("postgres")).await
     }
+}
+
+/// A database that goes away with this.
+#[derive(Debug)]
+pub(crate) struct Database {
+    name: String,
+    url: String,
+    /// Of a database beside it.
+    beside: String,
+}
+
+impl Database {
+    async fn create(beside: String) -> Self {
+        let name = format!("postroom_{}", uuid::Uuid::new_v4().simple());
+        let create = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'");
+        execute(&beside, create)
+            .await
+            .unwrap_or_else(|error| panic!("the server of the tests: {error}"));
+        let (place, parameters) = beside.split_once('?').unwrap_or((&beside, ""));
+        let (scheme, rest) = place.split_once("://").expect("a URL");
+        let host = rest.split('/').next().unwrap_or_default();
+        Self {
+            url: format!("{scheme}://{host}/{name}?{parameters}"),
+            name,
+            beside,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl std::ops::Deref for Database {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let drop = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+        let beside = self.beside.clone();
+        // A destructor cannot wait in the runtime that it may run in.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            // The server may be down by now, which ends the database too.
+            let _ = runtime.block_on(execute(&beside, drop));
+        });
+        let _ = dropping.join();
+    }
+}
+
+async fn execute(url: &str, statement: String) -> Result<(), sqlx::Error> {
+    let mut connection = PgConnection::connect(url).await?;
+    connection.execute(AssertSqlSafe(statement)).await?;
+    connection.close().await
 }
 
 impl Drop for Cluster {
@@ -174,19 +234,6 @@ pub(crate) fn url(folder: &Path, port: u16, database: &str) -> String {
     )
 }
 
-fn new_name() -> String {
-    format!("postroom_{}", uuid::Uuid::new_v4().simple())
-}
-
-async fn create(url: &str, name: &str) {
-    let mut connection = PgConnection::connect(url)
-        .await
-        .unwrap_or_else(|error| panic!("the server of the tests: {error}"));
-    let create = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'");
-    connection.execute(AssertSqlSafe(create)).await.unwrap();
-    connection.close().await.unwrap();
-}
-
 /// The server that tests share.
 pub(crate) fn shared() -> &'static Cluster {
     static SHARED: OnceLock<Cluster> = OnceLock::new();
@@ -194,16 +241,12 @@ pub(crate) fn shared() -> &'static Cluster {
 }
 
 /// A new, empty database: on the server that `POSTROOM_TEST_DATABASE_URL` names, else on one of our own.
-pub(crate) async fn database() -> String {
-    let Ok(given) = std::env::var("POSTROOM_TEST_DATABASE_URL") else {
-        return shared().database().await;
-    };
-    let name = new_name();
-    create(&given, &name).await;
-    let (place, parameters) = given.split_once('?').unwrap_or((&given, ""));
-    let (scheme, rest) = place.split_once("://").expect("a URL");
-    let host = rest.split('/').next().unwrap_or_default();
-    format!("{scheme}://{host}/{name}?{parameters}")
+pub(crate) async fn database() -> Database {
+    if let Ok(given) = std::env::var("POSTROOM_TEST_DATABASE_URL") {
+        return Database::create(given).await;
+    }
+    let cluster = tokio::task::spawn_blocking(shared).await.unwrap();
+    cluster.database().await
 }
 
 /// Somebody else, if this is root: the server refuses to run as root.

@@ -24,6 +24,7 @@ mod settle;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 mod submission;
+mod url;
 mod workers;
 
 #[cfg(feature = "testing")]
@@ -48,6 +49,7 @@ pub use record::{
 };
 pub use retention::{CleanupReport, CleanupRequest};
 pub use submission::{NewStep, NewTask, Submission};
+pub use url::without_password;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -53,7 +53,7 @@ impl StepColumns {
         self.errors.push(owned(one.error.as_deref()));
     }
 
-    pub(super) fn bind<'q, O>(self, query: Writing<'q, O>) -> Writing<'q, O> {
+    pub(super) fn bind<O>(self, query: Writing<'_, O>) -> Writing<'_, O> {
         query
             .bind(self.task_ids)
             .bind(self.indexes)
@@ -86,7 +86,7 @@ impl ChildColumns {
         self.states.push(state.as_str());
     }
 
-    pub(super) fn bind<'q, O>(self, query: Writing<'q, O>) -> Writing<'q, O> {
+    pub(super) fn bind<O>(self, query: Writing<'_, O>) -> Writing<'_, O> {
         query
             .bind(self.task_ids)
             .bind(self.indexes)
@@ -113,7 +113,7 @@ impl TaskColumns {
         self.ids.len()
     }
 
-    pub(super) fn bind<'q, O>(self, query: Writing<'q, O>) -> Writing<'q, O> {
+    pub(super) fn bind<O>(self, query: Writing<'_, O>) -> Writing<'_, O> {
         let query = query
             .bind(self.ids)
             .bind(self.states)
@@ -170,7 +170,7 @@ pub(super) struct HistoryColumns {
 }
 
 impl HistoryColumns {
-    pub(super) fn bind<'q, O>(self, query: Writing<'q, O>) -> Writing<'q, O> {
+    pub(super) fn bind<O>(self, query: Writing<'_, O>) -> Writing<'_, O> {
         query
             .bind(self.task_ids)
             .bind(self.runs)

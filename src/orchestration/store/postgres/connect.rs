@@ -39,10 +39,9 @@ impl Place {
         let (connect, set) = if options.poll_only {
             // A pooler knows few parameters, and hands a session on after every transaction.
             let connect = connect.extra_float_digits(None).statement_cache_capacity(0);
-            let set = settings
-                .iter()
-                .map(|(key, value)| format!("set_config('{key}', '{value}', true), "))
-                .collect();
+            let set = settings.iter().fold(String::new(), |set, (key, value)| {
+                set + "set_config('" + key + "', '" + value + "', true), "
+            });
             (connect, set)
         } else {
             (connect.options(settings), String::new())

@@ -12,13 +12,16 @@ use crate::orchestration::state::StepState;
 use crate::orchestration::store::sql::number;
 use crate::orchestration::store::{Heartbeat, Lease, StepId, settle};
 
+/// Whether the process is known; and of each step that it holds, task, position, epoch, whether it is to stop.
+type Held = (bool, Option<Uuid>, Option<i32>, Option<i64>, Option<bool>);
+
 /// A step that somebody takes back at this moment is not waited for: it is named once more, and lost.
 pub(super) async fn heartbeat(
     unit: &mut Unit<'_>,
     process: Uuid,
     lease: Duration,
 ) -> Result<Heartbeat, Fault> {
-    let held: Vec<(bool, Option<Uuid>, Option<i32>, Option<i64>, Option<bool>)> = unit
+    let held: Vec<Held> = unit
         .query_as(
             "WITH heard AS (
                 UPDATE postroom.processes SET heard_at = $2 WHERE process = $1 RETURNING 1),

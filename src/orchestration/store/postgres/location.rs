@@ -3,8 +3,7 @@
 use sqlx::postgres::PgConnectOptions;
 
 use super::options::PostgresOptions;
-use crate::orchestration::store::StoreError;
-use crate::orchestration::store::sql::url::without_password;
+use crate::orchestration::store::{StoreError, without_password};
 
 /// What may be said in a URL beside user, password, host, port and database.
 const PARAMETERS: &[&str] = &[

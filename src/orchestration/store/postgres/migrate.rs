@@ -103,7 +103,12 @@ async fn check_server(conn: &mut PgConnection, place: &Place) -> Result<(), Atte
 
 async fn up_to_date(conn: &mut PgConnection, place: &Place) -> Result<(), Attempt> {
     place.begin(conn).await?;
-    if version(conn, place).await? < MIGRATIONS.len() {
+    let found = version(conn, place).await?;
+    if found == 0 && !place.options.create {
+        let problem = "it has no schema `postroom`: no task was ever stored in it";
+        return Err(Attempt::Refused(place.cannot_open(problem)));
+    }
+    if found < MIGRATIONS.len() {
         conn.execute(sqlx::raw_sql(TAKE_TURNS)).await?;
         // Whoever may not make schemas can use one that is there.
         if !exists(conn, "to_regnamespace('postroom')").await? {

@@ -54,8 +54,11 @@ fn split(counts: StepCounts, steps: &[OperatedStep]) -> StepCounts {
     }
 }
 
+/// Name, state, unmet dependencies, parents, error.
+type Stored = (String, String, i32, Vec<i32>, Option<String>);
+
 async fn steps(unit: &mut Unit<'_>, id: i64) -> Result<Vec<OperatedStep>, Fault> {
-    let found: Vec<(String, String, i32, Vec<i32>, Option<String>)> = unit
+    let found: Vec<Stored> = unit
         .query_as(
             "SELECT name, state, unmet, parents, error FROM postroom.steps
              WHERE task_id = $1 ORDER BY idx",

@@ -10,6 +10,7 @@ pub struct PostgresOptions {
     pub(super) patience: Duration,
     pub(super) statement_timeout: Duration,
     pub(super) poll_only: bool,
+    pub(super) create: bool,
     pub(super) writer_capacity: usize,
 }
 
@@ -20,6 +21,7 @@ impl Default for PostgresOptions {
             patience: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(10),
             poll_only: false,
+            create: true,
             writer_capacity: 1024,
         }
     }
@@ -51,6 +53,12 @@ impl PostgresOptions {
     /// by polling. Default: off. In a URL: `?poll_only=true`.
     pub fn poll_only(mut self, poll_only: bool) -> Self {
         self.poll_only = poll_only;
+        self
+    }
+
+    /// Whether the schema is made in a database that has none; if not, opening that is an error. Default: on.
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
         self
     }
 

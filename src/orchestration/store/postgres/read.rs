@@ -249,7 +249,7 @@ pub(super) async fn dead_letters(
 
 #[derive(FromRow)]
 struct Process {
-    process: Uuid,
+    uuid: Uuid,
     host: String,
     pid: i64,
     pid_birth: String,
@@ -263,7 +263,7 @@ struct Process {
 pub(super) async fn processes(reading: &mut Reading) -> Result<Vec<ProcessRecord>, Fault> {
     let rows: Vec<Process> = reading
         .query_as(
-            "SELECT p.process, p.host, p.pid, p.pid_birth, p.callables, p.only_task, p.serves,
+            "SELECT p.process AS uuid, p.host, p.pid, p.pid_birth, p.callables, p.only_task, p.serves,
                     (extract(epoch FROM clock_timestamp()) * 1000)::bigint - p.heard_at AS silent,
                     (SELECT count(*) FROM postroom.steps s
                      WHERE s.state = 'running' AND s.owner = p.process) AS leases
@@ -275,7 +275,7 @@ pub(super) async fn processes(reading: &mut Reading) -> Result<Vec<ProcessRecord
         .map(|row| {
             Ok(ProcessRecord {
                 registration: ProcessRegistration {
-                    process: row.process,
+                    process: row.uuid,
                     host: row.host,
                     pid: number(row.pid)?,
                     pid_birth: row.pid_birth,

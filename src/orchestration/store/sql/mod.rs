@@ -7,7 +7,6 @@ pub(super) mod judge;
 pub(super) mod ledger;
 pub(super) mod step_row;
 pub(super) mod task_row;
-pub(super) mod url;
 
 use super::HistoryKind;
 use crate::orchestration::state::FailurePolicy;

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::orchestration::store::StoreError;
-use crate::orchestration::store::sql::url::without_password;
+use crate::orchestration::store::{StoreError, without_password};
 
 /// Reads `sqlite:PATH`, `sqlite://PATH`, or a plain path. The path is taken as it stands.
 pub(super) fn parse(url: &str) -> Result<PathBuf, StoreError> {

@@ -1,7 +1,15 @@
 //! Showing database URLs.
 
-/// Takes out what stands between `://USER:` and `@`, and every parameter named `password`.
-pub(crate) fn without_password(url: &str) -> String {
+/// A database URL as it may be shown: without what stands between `://USER:` and `@`, and without the value of
+/// every parameter that is a password.
+///
+/// ```
+/// use postroom::orchestration::store::without_password;
+///
+/// let shown = without_password("postgres://me:secret@db.example/work");
+/// assert_eq!(shown, "postgres://me:***@db.example/work");
+/// ```
+pub fn without_password(url: &str) -> String {
     let (place, parameters) = match url.split_once('?') {
         Some((place, parameters)) => (place, Some(parameters)),
         None => (url, None),
