@@ -202,9 +202,9 @@
 //! | O2 | in part | Each intent is atomic, by compare-and-swap on state and epoch; the loser gets a graceful answer. One commit may carry many intents, and one that fails harms no neighbour. Proved by the conformance suite, on every store. Not yet: re-reading after a lost connection to a server. |
 //! | O3 | yes | A claimed step carries a lease and an epoch that rises at every claim and is given to the handler. Heartbeats renew; only the store's clock decides. A stale completion is answered as stale and leaves one history row. Lost leases count apart from attempts. |
 //! | O4 | yes | A task is finalised once per run, by compare-and-swap, however many processes see the last step finish. Proved by the conformance suite. |
-//! | O5 | in part | No unfinished task is without an owner: `Store::audit` checks it, and tests end with it. Not yet: a command for operators. |
+//! | O5 | yes | No unfinished task is without an owner: `Store::audit` checks it, `postroom doctor` proves it on a live database, and tests end with it. |
 //! | O6 | yes | One intent records result, attempt, the children's counters and readiness, and finalises when nothing remains. Proved by the conformance suite with joins of 1,100. |
-//! | O7 | in part | Retries, backoff, permanent errors and timeouts as declared; what is not known is refused at load. Not yet: hints such as `Retry-After`. |
+//! | O7 | yes | Retries, backoff, permanent errors and timeouts as declared; a handler's hint (`Retry-After`) replaces the backoff; what is not known is refused at load. What failed for good is listed as a dead letter, with its reason. |
 //! | O8 | yes | Under `failure_policy: continue` independent branches go on, and a failed task names its first failed step in template order. Under `fail_fast` nothing new starts, steps that run are told to stop, and the rest is cancelled. Operators retry, resolve, complete by hand, cancel, pause, resume, and rerun from a step; the task is evaluated anew in the same commit. |
 //! | O9 | not yet | Steps that are decided at run time. |
 //! | O10 | yes | Identity by template and input, by the caller's key, or none; a duplicate is answered and never run twice; a task keeps its own copy of its template. |
@@ -212,7 +212,7 @@
 //! | O12 | in part | One conformance suite over all stores. Not yet: PostgreSQL. |
 //! | O13 | in part | Every queue is bounded and a full one makes its callers wait; a claim takes no more than there is room for. Not yet: shedding by load, a circuit breaker. |
 //! | O14 | yes | Bad input gets an error that names the place, and nothing is stored; a worker claims only what it has a handler for; a step that nobody can run leaves its task `blocked` with the reason. |
-//! | O15 | yes | Rows, spans and log lines carry the correlation id; payloads do not show in debug output. |
+//! | O15 | yes | Rows, spans and log lines carry the correlation id; payloads do not show in debug output. A worker that serves others' tasks runs `shell` only when told to on its command line. |
 //!
 //! # Tests of the orchestration
 //!
@@ -245,6 +245,7 @@
 //! | O4 | `many_workers_run_every_step_once` | `src/orchestration/store/conformance/races.rs` |
 //! | O5 | `a_process_that_leaves_gives_everything_back` | `src/orchestration/store/conformance/leases.rs` |
 //! | O5 | `too_many_lost_leases_fail_the_step` | `src/orchestration/store/conformance/sweeps.rs` |
+//! | O5 | `o05_the_doctor_proves_a_sound_database_and_names_what_is_wrong` | `tests/cli/operators.rs` |
 //! | O5 | `o05_the_audit_finds_damage_and_the_finaliser_mends_it` | `tests/sqlite/commits.rs` |
 //! | O6 | `a_join_of_many_gets_all_their_results` | `src/orchestration/store/conformance/claims.rs` |
 //! | O6 | `parents_completing_at_once_ready_their_join_once` | `src/orchestration/store/conformance/races.rs` |
@@ -265,6 +266,9 @@
 //! | O7 | `o07_a_failing_step_is_retried_and_then_the_task_fails_until_its_cause_is_gone` | `tests/cli/run.rs` |
 //! | O7 | `o07_a_failing_step_is_retried_as_declared_then_the_task_fails` | `tests/orchestration.rs` |
 //! | O7 | `o07_a_permanent_error_is_not_retried` | `tests/orchestration.rs` |
+//! | O7 | `failed_steps_are_dead_letters_until_they_are_dealt_with` | `src/orchestration/store/conformance/retention.rs` |
+//! | O7 | `o07_a_handler_says_when_it_wants_to_be_tried_again` | `tests/orchestration_operators.rs` |
+//! | O7 | `o07_a_hint_makes_a_permanent_error_no_less_permanent` | `tests/orchestration_operators.rs` |
 //! | O8 | `the_first_failed_step_in_template_order_is_named` | `src/orchestration/store/conformance/failures.rs` |
 //! | O8 | `a_retried_task_keeps_what_is_complete` | `src/orchestration/store/conformance/operations.rs` |
 //! | O8 | `o08_only_a_failure_under_fail_fast_stops_the_others` | `src/orchestration/state/policy.rs` |
@@ -280,11 +284,19 @@
 //! | O8 | `o08_cancelling_asks_the_group_to_end` | `src/orchestration/worker/builtin/shell/tests.rs` |
 //! | O8 | `o08_a_command_that_will_not_end_is_ended` | `src/orchestration/worker/builtin/shell/tests.rs` |
 //! | O8 | `o08_cancelled_from_outside_while_it_runs` | `src/orchestration/worker/executor_tests.rs` |
+//! | O8 | `o08_a_task_that_fails_fast_stops_its_steps_in_this_process_at_once` | `tests/orchestration_operators.rs` |
+//! | O8 | `o08_another_process_learns_of_it_from_its_heartbeat` | `tests/orchestration_operators.rs` |
+//! | O8 | `o08_a_task_is_paused_resumed_completed_by_hand_and_rerun_through_its_handle` | `tests/orchestration_operators.rs` |
+//! | O8 | `o08_a_failed_step_is_completed_by_hand_and_the_rest_runs` | `tests/cli/operators.rs` |
+//! | O8 | `o08_what_cannot_be_done_is_said_with_its_status` | `tests/cli/operators.rs` |
+//! | O8 | `o08_a_task_is_rerun_from_a_step_and_the_old_run_is_told` | `tests/cli/operators.rs` |
+//! | O8 | `o08_another_process_pauses_resumes_and_cancels_what_runs` | `tests/cli/operators.rs` |
 //! | O8 | `o08_independent_branches_go_on_and_a_failed_task_can_be_continued` | `tests/orchestration.rs` |
 //! | O10 | `o10_every_combination` | `src/bin/postroom/run/choice.rs` |
 //! | O10 | `a_hundred_submissions_of_one_task_make_one` | `src/orchestration/store/conformance/races.rs` |
 //! | O10 | `o10_another_input_is_another_task_and_the_same_one_is_not` | `tests/cli/run.rs` |
 //! | O10 | `o10_the_same_template_and_input_is_the_same_task` | `tests/orchestration.rs` |
+//! | O10 | `o10_many_are_submitted_at_once_and_each_gets_its_answer` | `tests/orchestration_operators.rs` |
 //! | O12 | `large_results_are_kept` | `src/orchestration/store/conformance/completions.rs` |
 //! | O12 | `odd_text_comes_back_unchanged` | `src/orchestration/store/conformance/submission.rs` |
 //! | O12 | `o12_a_hundred_completions_at_once_share_their_commits` | `tests/sqlite/commits.rs` |
@@ -294,6 +306,7 @@
 //! | O12 | `o12_a_lock_held_briefly_is_waited_for` | `tests/sqlite/sharing.rs` |
 //! | O13 | `the_limit_is_kept` | `src/orchestration/store/conformance/claims.rs` |
 //! | O13 | `a_sweep_keeps_its_limit` | `src/orchestration/store/conformance/sweeps.rs` |
+//! | O14 | `only_the_templates_served_are_claimed` | `src/orchestration/store/conformance/selection.rs` |
 //! | O14 | `o14_an_output_that_is_too_large_is_refused_with_its_tail` | `src/orchestration/worker/builtin/shell/tests.rs` |
 //! | O14 | `o14_input_and_config_errors_name_their_place` | `src/orchestration/worker/context.rs` |
 //! | O14 | `o14_what_cannot_run_says_so_without_running` | `src/orchestration/worker/executor_tests.rs` |
@@ -304,4 +317,5 @@
 //! | O14 | `o14_every_problem_is_said_at_once` | `tests/cli/templates.rs` |
 //! | O14 | `o14_an_unknown_handler_is_refused_by_name_and_nothing_is_stored` | `tests/orchestration.rs` |
 //! | O14 | `o14_a_task_that_no_live_worker_can_run_is_blocked_and_says_so` | `tests/orchestration_faults.rs` |
+//! | O15 | `o15_a_worker_runs_shell_only_when_told_to` | `tests/cli/workers.rs` |
 //! | O15 | `o15_payloads_do_not_show_in_debug_output` | `src/orchestration/worker/context.rs` |

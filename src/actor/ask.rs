@@ -1,7 +1,8 @@
 //! The future of an ask.
 
-use super::delivery::{Delivery, Destination, Limit};
-use super::reply::{Answer, MessageCell};
+use super::delivery::{Accepted, Delivery, Destination, Limit};
+use super::reply::Answer;
+use super::target::ReceiptOf;
 use super::{AskError, Message};
 use crate::mailbox::Expiry;
 use std::any::type_name;
@@ -25,7 +26,7 @@ use tokio::time::Instant;
 pub struct Ask<'a, M: Message> {
     delivery: Delivery<'a, M>,
     /// Set once the message is accepted.
-    accepted: Option<Arc<MessageCell<M>>>,
+    accepted: Option<ReceiptOf<M>>,
 }
 
 impl<'a, M: Message> Ask<'a, M> {
@@ -69,6 +70,7 @@ impl<'a, M: Message> Ask<'a, M> {
                 message,
             }),
             Answer::Stopped(message) => Err(AskError::Stopped(message)),
+            Answer::Evicted(message) => Err(AskError::Evicted(message)),
         }
     }
 
@@ -88,32 +90,35 @@ impl<M: Message> Future for Ask<'_, M> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let cell = match &this.accepted {
-            Some(cell) => cell,
-            None => this.accepted.insert(ready!(this.delivery.poll(cx))?),
+        let receipt = match &mut this.accepted {
+            Some(receipt) => receipt,
+            None => match ready!(this.delivery.poll(cx))? {
+                Accepted::Answered(answer) => return Poll::Ready(this.conclude(answer)),
+                Accepted::Asked(receipt) => this.accepted.insert(receipt),
+                Accepted::Told => unreachable!("an ask asks"),
+            },
         };
-        let result = if let Poll::Ready(answer) = cell.poll_answer(cx) {
-            this.conclude(answer)
-        } else {
-            ready!(this.delivery.limit.poll_passed(cx));
-            match cell.expire() {
-                Expiry::Revoked(message) => Err(AskError::Expired(message)),
-                Expiry::Answered(answer) => this.conclude(answer),
-                Expiry::Running => Err(AskError::TimedOut {
-                    actor: this.actor(),
-                    message: type_name::<M>(),
-                }),
-            }
+        if let Poll::Ready(answer) = receipt.poll_answer(cx) {
+            this.accepted = None;
+            return Poll::Ready(this.conclude(answer));
+        }
+        ready!(this.delivery.limit.poll_passed(cx));
+        let result = match this.accepted.take().map(ReceiptOf::<M>::expire) {
+            Some(Expiry::Revoked(message)) => Err(AskError::Expired(message)),
+            Some(Expiry::Answered(answer)) => this.conclude(answer),
+            Some(Expiry::Running) | None => Err(AskError::TimedOut {
+                actor: this.actor(),
+                message: type_name::<M>(),
+            }),
         };
-        this.accepted = None;
         Poll::Ready(result)
     }
 }
 
 impl<M: Message> Drop for Ask<'_, M> {
     fn drop(&mut self) {
-        if let Some(cell) = self.accepted.take() {
-            drop(cell.abandon(M::RUN_IF_ABANDONED));
+        if let Some(receipt) = self.accepted.take() {
+            receipt.abandon(M::RUN_IF_ABANDONED);
         }
     }
 }

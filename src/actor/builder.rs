@@ -2,7 +2,7 @@
 
 use super::run::Runner;
 use super::shared::{Anchor, Life, Shared};
-use super::{Actor, ActorId, Context, Exit, Handle, Level};
+use super::{Actor, ActorId, Context, Dispatch, Exit, Handle, Level};
 use crate::mailbox::MailboxStats;
 use crate::supervision::RestartPolicy;
 use std::fmt;
@@ -13,7 +13,7 @@ use std::time::Duration;
 pub(crate) const DEFAULT_CAPACITY: usize = 1024;
 
 /// How long hooks may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) start: Duration,
     pub(crate) stop: Duration,
@@ -66,14 +66,10 @@ pub(crate) struct Seat<A: Actor> {
 
 impl<A: Actor> Seat<A> {
     pub(crate) fn new(name: Arc<str>, capacity: usize) -> Self {
-        let shared = Arc::new(Shared::new(name, capacity));
-        let anchor = Arc::new(Anchor {
-            shared: Arc::clone(&shared),
-        });
-        let vacant = Runner::vacant(Context {
-            shared,
-            anchor: Arc::downgrade(&anchor),
-        });
+        let (shared, tenancy) = Shared::new(name, capacity);
+        let shared = Arc::new(shared);
+        let vacant = Runner::vacant(Arc::clone(&shared), tenancy);
+        let anchor = Arc::new(Anchor { shared });
         Self { anchor, vacant }
     }
 
@@ -91,7 +87,11 @@ impl<A: Actor> Seat<A> {
 
     /// The actor's task, ready to be spawned. Dropped instead, it ends the actor as never started.
     pub(crate) fn runner(self, mould: Mould<A>, limits: Limits) -> Runner<A> {
-        self.vacant.occupied(mould, limits)
+        let ctx = Context {
+            shared: Arc::clone(&self.anchor.shared),
+            anchor: Arc::downgrade(&self.anchor),
+        };
+        self.vacant.occupied(mould, limits, ctx)
     }
 }
 
@@ -108,7 +108,7 @@ pub(crate) trait Managed: Send + Sync {
 
 impl<A: Actor> Managed for Anchor<A> {
     fn id(&self) -> ActorId {
-        self.shared.id
+        self.shared.id()
     }
 
     fn name(&self) -> &Arc<str> {
@@ -164,6 +164,7 @@ pub struct Builder<A: Actor> {
     mould: Mould<A>,
     name: Option<Arc<str>>,
     capacity: usize,
+    dispatch: Dispatch,
     limits: Limits,
 }
 
@@ -184,6 +185,7 @@ impl<A: Actor> Builder<A> {
             mould,
             name: None,
             capacity: DEFAULT_CAPACITY,
+            dispatch: Dispatch::default(),
             limits: Limits::default(),
         }
     }
@@ -197,6 +199,12 @@ impl<A: Actor> Builder<A> {
     /// How many messages may wait. Default: 1,024. Zero is an error at [`spawn`](Self::spawn).
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.capacity = capacity;
+        self
+    }
+
+    /// Where asked handlers run when the actor is idle. Default: [`Dispatch::Auto`].
+    pub fn dispatch(mut self, dispatch: Dispatch) -> Self {
+        self.dispatch = dispatch;
         self
     }
 
@@ -226,7 +234,8 @@ impl<A: Actor> Builder<A> {
         };
         let seat = Seat::new(name, self.capacity);
         let handle = seat.handle();
-        runtime.spawn(seat.runner(self.mould, self.limits).run());
+        seat.runner(self.mould, self.limits)
+            .spawn(self.dispatch, &runtime);
         Ok(handle)
     }
 }

@@ -4,7 +4,6 @@ use super::shared::{Anchor, Shared};
 use super::{Actor, ActorId, Handle, Level, WeakHandle};
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 /// The actor seen from inside. It does not keep the actor alive.
@@ -35,13 +34,13 @@ impl<A: Actor> Context<A> {
     /// The actor's number.
     #[must_use]
     pub fn id(&self) -> ActorId {
-        self.shared.id
+        self.shared.id()
     }
 
     /// Ends this incarnation after the handler that is running. An actor under a permanent policy
     /// starts anew, with its mailbox; any other stops for good, as by [`Handle::stop`].
     pub fn stop(&self) {
-        self.shared.leaving.store(true, Ordering::Release);
+        self.shared.mailbox.let_out();
     }
 
     /// See [`Handle::drain`]: final under every policy.
@@ -57,7 +56,7 @@ impl<A: Actor> Context<A> {
     /// Whether the actor has been asked to drain, stop or die.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.shared.mailbox.level() > Level::Open || self.shared.leaving.load(Ordering::Acquire)
+        self.shared.mailbox.level() > Level::Open || self.shared.mailbox.is_let_out()
     }
 
     /// Waits until someone outside asks the actor to drain, stop or die, or until it has ended by
@@ -76,6 +75,15 @@ impl<A: Actor> Context<A> {
                     over.then_some(())
                 })
                 .await;
+        }
+    }
+}
+
+impl<A: Actor> Clone for Context<A> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            anchor: Weak::clone(&self.anchor),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The way of one message into a mailbox: what tells and asks have in common.
 
-use super::reply::MessageCell;
-use super::target::Target;
+use super::identity::current_deadline;
+use super::reply::Answer;
+use super::target::{Begun, LetterOf, ReceiptOf, Target};
 use super::{Message, SendError};
-use crate::mailbox::{Refused, Ticket};
+use crate::mailbox::{Letter, Refused, Ticket};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,10 +37,9 @@ impl<M: Message> Destination<'_, M> {
         let Some(target) = self.target() else {
             return Err(self.no_target(message));
         };
-        let cell = Arc::new(MessageCell::tell(message));
         target
-            .try_push(Arc::clone(&cell))
-            .map_err(|refused| refuse(&cell, refused))
+            .try_push(Letter::tell(message))
+            .map_err(|(letter, refused)| refuse(letter, None, refused))
     }
 
     fn no_target(&self, message: M) -> SendError<M> {
@@ -69,6 +69,24 @@ impl Limit {
         }
     }
 
+    /// An ask without a limit has that of the handler which makes it.
+    #[inline]
+    fn inherit(&mut self) {
+        if let (Self::None, Some(at)) = (&*self, current_deadline()) {
+            *self = Self::At(at);
+        }
+    }
+
+    /// When it ends.
+    #[inline]
+    fn at(&self) -> Option<Instant> {
+        match self {
+            Self::None | Self::After(_) => None,
+            Self::At(at) => Some(*at),
+            Self::Running(sleep) => Some(sleep.deadline()),
+        }
+    }
+
     /// Whether the limit has passed. Arms the timer, so it is asked only before returning `Pending`.
     pub(super) fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Self::At(at) = *self {
@@ -95,9 +113,26 @@ enum Stage<M: Message> {
     /// Not polled yet.
     New(M),
     /// In line, or with a slot promised.
-    Waiting(Arc<MessageCell<M>>, Option<Ticket>),
+    Waiting {
+        letter: LetterOf<M>,
+        receipt: Option<ReceiptOf<M>>,
+        ticket: Option<Ticket>,
+    },
     Done,
 }
+
+/// How a message was accepted.
+pub(super) enum Accepted<M: Message> {
+    /// It was told.
+    Told,
+    /// It was asked, and the answer will be here.
+    Asked(ReceiptOf<M>),
+    /// It was asked, and here is the answer.
+    Answered(Answer<M>),
+}
+
+/// `None` means that it is to be polled again.
+type Step<M> = Option<Result<Accepted<M>, SendError<M>>>;
 
 impl<'a, M: Message> Delivery<'a, M> {
     pub(super) fn new(to: Destination<'a, M>, message: M, asks: bool, patient: bool) -> Self {
@@ -110,99 +145,124 @@ impl<'a, M: Message> Delivery<'a, M> {
         }
     }
 
-    pub(super) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Arc<MessageCell<M>>, SendError<M>>> {
-        let result = match std::mem::replace(&mut self.stage, Stage::Done) {
+    #[inline]
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Accepted<M>, SendError<M>>> {
+        let step = match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::New(message) => self.first_poll(message, cx),
-            Stage::Waiting(cell, ticket) => self.wait(cell, ticket, cx),
+            Stage::Waiting {
+                letter,
+                receipt,
+                ticket,
+            } => self.wait(letter, receipt, ticket, cx),
             Stage::Done => panic!("a send was polled after it had completed"),
         };
-        match result {
+        match step {
             Some(result) => Poll::Ready(result),
             None => Poll::Pending,
         }
     }
 
-    fn first_poll(
-        &mut self,
-        message: M,
-        cx: &mut Context<'_>,
-    ) -> Option<Result<Arc<MessageCell<M>>, SendError<M>>> {
+    #[inline]
+    fn first_poll(&mut self, message: M, cx: &mut Context<'_>) -> Step<M> {
         let Some(target) = self.to.target() else {
             return Some(Err(self.to.no_target(message)));
         };
         self.limit.start();
-        let to_oneself = target.id().is_current();
-        if self.asks && to_oneself {
-            return Some(Err(SendError::WouldDeadlock(message)));
+        if self.asks {
+            self.limit.inherit();
+            return match target.ask(message, self.limit.at(), cx) {
+                Begun::Answered(answer) => Some(Ok(Accepted::Answered(answer))),
+                Begun::Accepted(receipt) => Some(Ok(Accepted::Asked(receipt))),
+                Begun::Refused(letter, receipt, Refused::Full) if self.patient => {
+                    self.wait(letter, Some(receipt), None, cx)
+                }
+                Begun::Refused(letter, receipt, refused) => {
+                    Some(Err(refuse(letter, Some(receipt), refused)))
+                }
+                Begun::WouldDeadlock(message) => Some(Err(SendError::WouldDeadlock(message))),
+                Begun::GiveWay(message) => {
+                    self.stage = Stage::New(message);
+                    None
+                }
+            };
         }
-        let cell = Arc::new(if self.asks {
-            MessageCell::ask(message)
-        } else {
-            MessageCell::tell(message)
-        });
-        match target.try_push(Arc::clone(&cell)) {
-            Ok(()) => Some(Ok(cell)),
-            Err(Refused::Full) if self.patient && to_oneself => {
-                Some(Err(SendError::WouldDeadlock(take_back(&cell))))
+        match target.try_push(Letter::tell(message)) {
+            Ok(()) => Some(Ok(Accepted::Told)),
+            Err((letter, Refused::Full)) if self.patient => {
+                if target.id().is_current() {
+                    return Some(Err(SendError::WouldDeadlock(letter.take_back(None))));
+                }
+                self.wait(letter, None, None, cx)
             }
-            Err(Refused::Full) if self.patient => self.wait(cell, None, cx),
-            Err(refused) => Some(Err(refuse(&cell, refused))),
+            Err((letter, refused)) => Some(Err(refuse(letter, None, refused))),
         }
     }
 
+    #[cold]
     fn wait(
         &mut self,
-        cell: Arc<MessageCell<M>>,
+        letter: LetterOf<M>,
+        receipt: Option<ReceiptOf<M>>,
         mut ticket: Option<Ticket>,
         cx: &mut Context<'_>,
-    ) -> Option<Result<Arc<MessageCell<M>>, SendError<M>>> {
+    ) -> Step<M> {
         let target = self.to.target()?;
         match target.poll_reserve(&mut ticket, cx) {
-            Poll::Ready(Ok(())) => Some(match target.push_reserved(Arc::clone(&cell)) {
-                Ok(()) => Ok(cell),
-                Err(refused) => Err(refuse(&cell, refused)),
+            Poll::Ready(Ok(())) => Some(match target.push_reserved(letter) {
+                Ok(()) => Ok(receipt.map_or(Accepted::Told, Accepted::Asked)),
+                Err(letter) => Err(refuse(letter, receipt, Refused::Closed)),
             }),
-            Poll::Ready(Err(refused)) => Some(Err(refuse(&cell, refused))),
+            Poll::Ready(Err(refused)) => Some(Err(refuse(letter, receipt, refused))),
             Poll::Pending => {
                 // Kept before the clock is touched: without one that panics, and the place in the line
                 // must be given up even then.
-                self.stage = Stage::Waiting(Arc::clone(&cell), ticket);
+                self.stage = Stage::Waiting {
+                    letter,
+                    receipt,
+                    ticket,
+                };
                 if self.limit.poll_passed(cx).is_pending() {
                     return None;
                 }
-                self.leave();
-                Some(Err(SendError::Expired(take_back(&cell))))
+                let (letter, receipt) = self.leave()?;
+                Some(Err(SendError::Expired(letter.take_back(receipt))))
             }
         }
     }
 
     /// Gives up waiting.
-    fn leave(&mut self) {
-        let stage = std::mem::replace(&mut self.stage, Stage::Done);
-        if let (Stage::Waiting(_, Some(ticket)), Some(target)) = (stage, self.to.target()) {
+    fn leave(&mut self) -> Option<(LetterOf<M>, Option<ReceiptOf<M>>)> {
+        let Stage::Waiting {
+            letter,
+            receipt,
+            ticket,
+        } = std::mem::replace(&mut self.stage, Stage::Done)
+        else {
+            return None;
+        };
+        if let (Some(ticket), Some(target)) = (ticket, self.to.target()) {
             target.leave(ticket);
         }
+        Some((letter, receipt))
     }
 }
 
 impl<M: Message> Drop for Delivery<'_, M> {
     fn drop(&mut self) {
-        self.leave();
+        if matches!(self.stage, Stage::Waiting { .. }) {
+            self.leave();
+        }
     }
 }
 
-fn refuse<M: Message>(cell: &MessageCell<M>, refused: Refused) -> SendError<M> {
+fn refuse<M: Message>(
+    letter: LetterOf<M>,
+    receipt: Option<ReceiptOf<M>>,
+    refused: Refused,
+) -> SendError<M> {
+    let message = letter.take_back(receipt);
     match refused {
-        Refused::Full => SendError::Full(take_back(cell)),
-        Refused::Closed => SendError::Closed(take_back(cell)),
+        Refused::Full => SendError::Full(message),
+        Refused::Closed => SendError::Closed(message),
     }
-}
-
-/// Only this sender has ever seen the cell, so the message is in it.
-fn take_back<M: Message>(cell: &MessageCell<M>) -> M {
-    cell.take_back()
-        .expect("a cell that no mailbox accepted holds its message")
 }

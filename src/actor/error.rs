@@ -109,6 +109,8 @@ pub enum AskError<M: Message> {
     Expired(M),
     /// Not handled: the actor ended while the message was queued.
     Stopped(M),
+    /// Not handled: a later message pushed it out of a full mailbox.
+    Evicted(M),
     /// Not sent: the asker is the actor itself, which would wait for itself for ever.
     WouldDeadlock(M),
     /// Not sent: no actor of the registry handles this message.
@@ -163,6 +165,9 @@ pub enum AskFailure<E> {
     /// See [`AskError::Stopped`].
     #[error("the actor ended before the message was handled")]
     Stopped,
+    /// See [`AskError::Evicted`].
+    #[error("a later message pushed this one out of the full mailbox")]
+    Evicted,
     /// See [`AskError::WouldDeadlock`].
     #[error("the actor would wait for itself")]
     WouldDeadlock,
@@ -216,6 +221,7 @@ impl<M: Message> AskError<M> {
             | Self::Closed(_)
             | Self::Expired(_)
             | Self::Stopped(_)
+            | Self::Evicted(_)
             | Self::WouldDeadlock(_)
             | Self::Unrouted(_) => Executed::No,
             Self::Handler(_)
@@ -242,6 +248,7 @@ impl<M: Message> AskError<M> {
             Self::Closed(message) => (Some(message), AskFailure::Closed),
             Self::Expired(message) => (Some(message), AskFailure::Expired),
             Self::Stopped(message) => (Some(message), AskFailure::Stopped),
+            Self::Evicted(message) => (Some(message), AskFailure::Evicted),
             Self::WouldDeadlock(message) => (Some(message), AskFailure::WouldDeadlock),
             Self::Unrouted(message) => (Some(message), AskFailure::Unrouted),
             Self::Handler(error) => (None, AskFailure::Handler(error)),
@@ -289,6 +296,7 @@ impl<M: Message<Error: fmt::Debug>> fmt::Debug for AskError<M> {
             Self::Closed(_) => "Closed",
             Self::Expired(_) => "Expired",
             Self::Stopped(_) => "Stopped",
+            Self::Evicted(_) => "Evicted",
             Self::WouldDeadlock(_) => "WouldDeadlock",
             Self::Unrouted(_) => "Unrouted",
             Self::Handler(error) => return f.debug_tuple("Handler").field(error).finish(),
@@ -321,6 +329,7 @@ impl<M: Message<Error: fmt::Display>> fmt::Display for AskError<M> {
             Self::Closed(_) => not_sent::<M>(f, "the actor accepts no more messages"),
             Self::Expired(_) => not_sent::<M>(f, "the timeout passed first"),
             Self::Stopped(_) => not_sent::<M>(f, "the actor ended first"),
+            Self::Evicted(_) => not_sent::<M>(f, "a later message pushed it out of the mailbox"),
             Self::WouldDeadlock(_) => not_sent::<M>(f, "the actor would wait for itself"),
             Self::Unrouted(_) => not_sent::<M>(f, "no actor of the registry handles this message"),
             Self::Handler(error) => error.fmt(f),

@@ -137,7 +137,7 @@ impl<A: Actor> Handle<A> {
     /// The actor's number.
     #[must_use]
     pub fn id(&self) -> ActorId {
-        self.0.shared.id
+        self.0.shared.id()
     }
 
     /// The mailbox at this instant.

@@ -1,29 +1,38 @@
 //! Who an actor is, and which actor's code is running on this thread.
 //!
-//! The second is what turns a self-ask, which could never end, into an error.
+//! The second is what turns a self-ask, which could never end, into an error, lets an ask inherit the
+//! deadline of the handler that makes it, and bounds how deep handlers run inside each other's tasks.
 
 use std::cell::Cell;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::time::Instant;
 
 /// An actor's number: unique in the process, and the same across restarts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ActorId(u64);
 
 impl ActorId {
-    pub(crate) fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    /// The number of an actor's mailbox is the actor's.
+    pub(crate) const fn of_mailbox(number: u64) -> Self {
+        Self(number)
     }
 
     /// Whether this thread is polling this actor's handler or hook.
+    #[inline]
     pub(crate) fn is_current(self) -> bool {
-        CURRENT.get() == Some(self)
+        SCOPE.with(|scope| scope.actor.get() == self.0)
     }
 
     /// Marks this thread as polling this actor until the guard is dropped.
+    #[inline]
     pub(crate) fn enter(self) -> Entered {
-        Entered(CURRENT.replace(Some(self)))
+        SCOPE.with(|scope| {
+            scope.depth.set(scope.depth.get() + 1);
+            Entered {
+                actor: scope.actor.replace(self.0),
+                deadline: scope.deadline.replace(None),
+            }
+        })
     }
 }
 
@@ -39,18 +48,62 @@ impl fmt::Display for ActorId {
     }
 }
 
-thread_local! {
-    static CURRENT: Cell<Option<ActorId>> = const { Cell::new(None) };
+/// Whose code runs on this thread.
+struct Scope {
+    /// The innermost actor's number, or 0, which no actor has.
+    actor: Cell<u64>,
+    /// How many actors' code is on the stack.
+    depth: Cell<u32>,
+    /// When the innermost handler should be done.
+    deadline: Cell<Option<Instant>>,
 }
 
-/// Restores the actor that was current before.
+thread_local! {
+    static SCOPE: Scope = const {
+        Scope {
+            actor: Cell::new(0),
+            depth: Cell::new(0),
+            deadline: Cell::new(None),
+        }
+    };
+}
+
+/// Restores what was current before.
 #[must_use]
-pub(crate) struct Entered(Option<ActorId>);
+pub(crate) struct Entered {
+    actor: u64,
+    deadline: Option<Instant>,
+}
 
 impl Drop for Entered {
+    #[inline]
     fn drop(&mut self) {
-        CURRENT.set(self.0);
+        SCOPE.with(|scope| {
+            scope.actor.set(self.actor);
+            scope.deadline.set(self.deadline);
+            scope.depth.set(scope.depth.get() - 1);
+        });
     }
+}
+
+/// The deadline of the handler that this thread is polling.
+#[inline]
+pub(crate) fn current_deadline() -> Option<Instant> {
+    SCOPE.with(|scope| scope.deadline.get())
+}
+
+/// Says when the handler that this thread is polling should be done; forgotten when the actor is left.
+#[inline]
+pub(crate) fn set_deadline(deadline: Option<Instant>) {
+    if deadline.is_some() {
+        SCOPE.with(|scope| scope.deadline.set(deadline));
+    }
+}
+
+/// How many actors' code is on this thread's stack.
+#[inline]
+pub(crate) fn depth() -> u32 {
+    SCOPE.with(|scope| scope.depth.get())
 }
 
 /// The last segment of a type's name, without its generic arguments.

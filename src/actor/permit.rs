@@ -1,13 +1,10 @@
 //! A slot reserved ahead of the message.
 
-use super::envelope::Envelope;
-use super::reply::MessageCell;
 use super::shared::Anchor;
 use super::{Actor, Message, Receive, SendError};
-use crate::mailbox::Ticket;
+use crate::mailbox::{Letter, Ticket};
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::{Poll, ready};
 
 /// A slot in a mailbox that belongs to its holder. It counts against the capacity until it is used or
@@ -40,18 +37,11 @@ impl<A: Actor> Permit<'_, A> {
         let Some(anchor) = self.anchor.take() else {
             return Err(Closed(message));
         };
-        let cell = Arc::new(MessageCell::tell(message));
-        let envelope: Arc<dyn Envelope<A>> = Arc::clone(&cell) as _;
-        match anchor.shared.mailbox.push_reserved(envelope) {
-            Ok(()) => Ok(()),
-            Err(envelope) => {
-                drop(envelope);
-                match cell.take_back() {
-                    Some(message) => Err(Closed(message)),
-                    None => Ok(()),
-                }
-            }
-        }
+        anchor
+            .shared
+            .mailbox
+            .push_reserved(Letter::tell(message))
+            .map_err(|letter| Closed(letter.take_back(None)))
     }
 }
 
@@ -102,7 +92,7 @@ pub(super) async fn reserve<A: Actor>(anchor: &Anchor<A>) -> Result<Permit<'_, A
                 anchor: Some(anchor),
             })),
             Poll::Ready(Err(_)) => Poll::Ready(Err(SendError::Closed(()))),
-            Poll::Pending if anchor.shared.id.is_current() => {
+            Poll::Pending if anchor.shared.id().is_current() => {
                 Poll::Ready(Err(SendError::WouldDeadlock(())))
             }
             Poll::Pending => Poll::Pending,

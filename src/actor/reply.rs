@@ -2,7 +2,7 @@
 
 use super::Message;
 use super::identity::short_type_name;
-use crate::mailbox::{Cell, Outcome};
+use crate::mailbox::{Duty, Outcome};
 use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::Arc;
@@ -15,10 +15,9 @@ pub(crate) enum Answer<M: Message> {
     NoReply,
     /// The actor ended first, and the message comes back.
     Stopped(M),
+    /// A later message pushed it out of a full mailbox, and it comes back.
+    Evicted(M),
 }
-
-/// The cell of one message.
-pub(crate) type MessageCell<M> = Cell<M, Answer<M>>;
 
 /// Where a token reports what became of its message.
 pub(crate) trait Ledger: Send + Sync {
@@ -40,12 +39,12 @@ pub struct Reply<M: Message> {
 }
 
 /// The cell to answer into, and where to count it.
-type Open<M> = (Arc<MessageCell<M>>, Arc<dyn Ledger>);
+type Open<M> = (Duty<M, Answer<M>>, Arc<dyn Ledger>);
 
 impl<M: Message> Reply<M> {
-    pub(crate) fn new(cell: Arc<MessageCell<M>>, ledger: Arc<dyn Ledger>) -> Self {
+    pub(crate) fn new(duty: Duty<M, Answer<M>>, ledger: Arc<dyn Ledger>) -> Self {
         Self {
-            open: Some((cell, ledger)),
+            open: Some((duty, ledger)),
         }
     }
 

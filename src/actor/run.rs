@@ -1,19 +1,31 @@
 //! The actor's task: one incarnation after another, and at the end the report.
+//!
+//! A future written by hand, because it is most of what an idle actor weighs: all it holds across a wait is
+//! which phase it is in. Hooks and handlers run in the mailbox's seat; whoever has the turn runs them.
+//!
+//! ```text
+//!   Waiting ──► Starting ──► Serving ──► Stopping ──► (again) Pausing ──► Starting …
+//!                                                └──► the end: give back, report
+//! ```
 
 use super::builder::{Limits, Mould};
 use super::exit::{Exit, Hook, HookProblem, StopReason, Trouble};
-use super::hook::{Hooked, run_hook};
-use super::running::{Ending, guarded};
+use super::guard::{Guarded, guarded, panic_text};
+use super::hook::{Started, Stopped};
+use super::resident::Resident;
 use super::shared::Shared;
-use super::{Actor, Context, Level};
-use crate::mailbox::{Next, lock};
+use super::{Actor, Context, Dispatch, Level};
+use crate::mailbox::{Ending, Guard, Hold, Tenancy, lock};
 use crate::supervision::{Intensity, RestartPolicy};
-use std::future::{Future, poll_fn};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Poll, ready};
+use std::task::{self, Poll, ready};
 use std::time::Duration;
 use tokio::task::coop::poll_proceed;
+use tokio::time::Sleep;
 
 /// How many hook problems a report lists.
 const MAX_PROBLEMS: usize = 16;
@@ -21,20 +33,37 @@ const MAX_PROBLEMS: usize = 16;
 /// Everything an actor's task owns. Dropped before its end, because its runtime is gone or it was
 /// never started, it still gives every message back and writes the report.
 pub(crate) struct Runner<A: Actor> {
-    ctx: Context<A>,
-    first: Option<A>,
-    again: Option<Again<A>>,
-    limits: Limits,
-    problems: Vec<HookProblem>,
-    further_problems: u64,
-    running: bool,
-    finished: bool,
+    shared: Arc<Shared<A>>,
+    /// Given up at the end.
+    tenancy: Option<Tenancy>,
+    phase: Phase,
+    again: Option<Box<Again<A>>>,
+    limits: Option<Box<Limits>>,
+    problems: Option<Box<Problems>>,
 }
 
-struct Again<A> {
+struct Again<A: Actor> {
     factory: Box<dyn FnMut() -> A + Send>,
     policy: RestartPolicy,
     failures: Intensity,
+    ctx: Context<A>,
+}
+
+#[derive(Default)]
+struct Problems {
+    listed: Vec<HookProblem>,
+    further: u64,
+}
+
+type Timer = Option<Pin<Box<Sleep>>>;
+
+enum Phase {
+    /// Never polled.
+    Waiting,
+    Starting(Timer),
+    Serving,
+    Stopping(Box<(Timer, Decision)>),
+    Pausing(Pin<Box<Sleep>>),
 }
 
 /// How an incarnation ended.
@@ -57,169 +86,336 @@ enum Decision {
     Restart { after: Duration, reason: StopReason },
 }
 
+/// How a hook ended.
+enum Hooked {
+    Done,
+    Went(HookProblem),
+    /// A kill arrived while it ran.
+    Killed,
+}
+
 impl<A: Actor> Runner<A> {
     /// A task without an actor: all it can do is to be dropped.
-    pub(super) fn vacant(ctx: Context<A>) -> Self {
+    pub(super) const fn vacant(shared: Arc<Shared<A>>, tenancy: Tenancy) -> Self {
         Self {
-            ctx,
-            first: None,
+            shared,
+            tenancy: Some(tenancy),
+            phase: Phase::Waiting,
             again: None,
-            limits: Limits::default(),
-            problems: Vec::new(),
-            further_problems: 0,
-            running: false,
-            finished: false,
+            limits: None,
+            problems: None,
         }
     }
 
-    pub(super) fn occupied(mut self, mould: Mould<A>, limits: Limits) -> Self {
-        self.first = Some(mould.first);
-        self.again = mould.again.map(|(factory, policy)| Again {
-            factory,
-            policy,
-            failures: policy.counter(),
-        });
-        self.limits = limits;
+    pub(super) fn occupied(mut self, mould: Mould<A>, limits: Limits, ctx: Context<A>) -> Self {
+        if let Some((factory, policy)) = mould.again {
+            self.again = Some(Box::new(Again {
+                factory,
+                policy,
+                failures: policy.counter(),
+                ctx: ctx.clone(),
+            }));
+        }
+        if limits != Limits::default() {
+            self.limits = Some(Box::new(limits));
+        }
+        if let Some(mut hold) = hold(&self.shared, &mut self.tenancy) {
+            hold.seat().sit(Resident {
+                actor: mould.first,
+                ctx,
+                left: None,
+            });
+        }
         self
     }
 
-    /// The task.
-    pub(crate) async fn run(mut self) {
-        self.running = true;
-        let reason = self.live().await;
-        self.finish(reason);
+    /// Begins to run on this runtime.
+    pub(crate) fn spawn(self, dispatch: Dispatch, runtime: &tokio::runtime::Handle) {
+        self.shared.settle_on(dispatch, runtime);
+        drop(runtime.spawn(self));
     }
 
-    async fn live(&mut self) -> StopReason {
-        loop {
-            if self.shared().mailbox.level() >= Level::Stop {
-                return self.asked();
+    fn limits(&self) -> Limits {
+        self.limits.as_deref().copied().unwrap_or_default()
+    }
+
+    /// The next step. `Ready` when the actor has ended.
+    fn step(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<StopReason>> {
+        let phase = std::mem::replace(&mut self.phase, Phase::Serving);
+        match phase {
+            Phase::Serving => {
+                let ended = ready!(self.serve(cx));
+                Poll::Ready(self.leave(&ended, true))
             }
-            let decision = match self.next_incarnation() {
-                Ok(actor) => self.incarnation(actor).await,
-                Err(problem) => self.decide(&Ended::StartFailed(problem)),
+            Phase::Waiting => Poll::Ready(self.enter()),
+            Phase::Starting(mut timer) => {
+                let limit = self.limits().start;
+                match self.hook(Hook::Started, limit, &mut timer, cx) {
+                    Poll::Pending => {
+                        self.phase = Phase::Starting(timer);
+                        Poll::Pending
+                    }
+                    Poll::Ready(Hooked::Done) => {
+                        self.shared.life.set_ready();
+                        Poll::Ready(None)
+                    }
+                    Poll::Ready(Hooked::Killed) => Poll::Ready(self.leave(&Ended::Asked, false)),
+                    Poll::Ready(Hooked::Went(problem)) => {
+                        Poll::Ready(self.leave(&Ended::StartFailed(problem), false))
+                    }
+                }
+            }
+            Phase::Stopping(mut stopping) => {
+                let limit = self.limits().stop;
+                match self.hook(Hook::Stopped, limit, &mut stopping.0, cx) {
+                    Poll::Pending => {
+                        self.phase = Phase::Stopping(stopping);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Hooked::Went(problem)) => self.note(problem),
+                    Poll::Ready(Hooked::Done | Hooked::Killed) => {}
+                }
+                self.discard();
+                Poll::Ready(self.carry_out(stopping.1))
+            }
+            Phase::Pausing(mut timer) => {
+                if self.shared.mailbox.level() < Level::Stop
+                    && !self.shared.has_nothing_left()
+                    && timer.as_mut().poll(cx).is_pending()
+                {
+                    self.phase = Phase::Pausing(timer);
+                    return Poll::Pending;
+                }
+                Poll::Ready(self.come_back())
+            }
+        }
+    }
+
+    /// Begins an incarnation, which sits in the seat or is made now.
+    fn enter(&mut self) -> Option<StopReason> {
+        if self.shared.mailbox.level() >= Level::Stop {
+            self.discard();
+            return Some(self.asked());
+        }
+        let mut hold = hold(&self.shared, &mut self.tenancy)?;
+        if hold.seat().state().is_none() {
+            let id = self.shared.id();
+            let made = match &mut self.again {
+                Some(again) => guarded(id, || (again.factory)()).map(|actor| Resident {
+                    actor,
+                    ctx: again.ctx.clone(),
+                    left: None,
+                }),
+                None => Err(Arc::from("there is no factory to make the actor again")),
             };
-            let (after, reason) = match decision {
-                Decision::End(reason) => return reason,
-                Decision::Restart { after, reason } => (after, reason),
-            };
-            let shared = Arc::clone(self.shared());
-            let _ = guarded(shared.id, || {
-                tracing::warn!(actor = &*shared.name, %reason, ?after, "restarting");
-            });
-            pause(&shared, after).await;
-            if shared.has_nothing_left() {
-                return self.reason(&Ended::Drained);
-            }
-            if shared.mailbox.level() < Level::Stop {
-                shared.restarts.fetch_add(1, Ordering::Relaxed);
+            match made {
+                Ok(resident) => drop(hold.seat().sit(resident)),
+                Err(text) => {
+                    let problem = HookProblem {
+                        hook: Hook::Factory,
+                        trouble: Trouble::Panicked(text),
+                    };
+                    return self.leave(&Ended::StartFailed(problem), false);
+                }
             }
         }
-    }
-
-    fn next_incarnation(&mut self) -> Result<A, HookProblem> {
-        let id = self.ctx.id();
-        match (self.first.take(), &mut self.again) {
-            (Some(first), _) => Ok(first),
-            (None, Some(again)) => guarded(id, || (again.factory)()).map_err(|text| HookProblem {
-                hook: Hook::Factory,
-                trouble: Trouble::Panicked(text),
-            }),
-            (None, None) => Err(HookProblem {
-                hook: Hook::Factory,
-                trouble: Trouble::Panicked(Arc::from(
-                    "there is no factory to make the actor again",
-                )),
-            }),
-        }
-    }
-
-    /// From `started` to the drop of the state.
-    async fn incarnation(&mut self, mut actor: A) -> Decision {
-        let (start, stop) = (self.limits.start, self.limits.stop);
-        let ctx = &self.ctx;
-        let starting = async { actor.started(ctx).await };
-        let started = run_hook(&*ctx.shared, Hook::Started, start, starting).await;
-        let has_started = matches!(started, Hooked::Done);
-        let ended = match started {
-            Hooked::Killed => Ended::Asked,
-            Hooked::Went(problem) => Ended::StartFailed(problem),
-            Hooked::Done => {
-                self.shared().life.set_ready();
-                self.serve(&mut actor).await
-            }
-        };
-        // Decided first, so that an actor which will not come back accepts nothing while it stops.
-        let decision = self.decide(&ended);
-        if has_started {
-            let reason = self.reason(&ended);
-            let stopping = async { actor.stopped(&reason).await };
-            if let Hooked::Went(problem) =
-                run_hook(&*self.ctx.shared, Hook::Stopped, stop, stopping).await
-            {
-                self.note(problem);
-            }
-        }
-        self.discard(actor);
-        decision
+        hold.seat().start(Started);
+        self.phase = Phase::Starting(None);
+        None
     }
 
     /// Handles messages until something ends the incarnation.
-    async fn serve(&mut self, actor: &mut A) -> Ended {
-        let shared = Arc::clone(self.shared());
-        let mailbox = &shared.mailbox;
-        loop {
-            if shared.leaving.load(Ordering::Acquire) {
-                return Ended::Left;
+    #[inline]
+    fn serve(&mut self, cx: &mut task::Context<'_>) -> Poll<Ended> {
+        let Some(mut hold) = hold(&self.shared, &mut self.tenancy) else {
+            // An asker has the turn, and wakes this task when it is done.
+            return Poll::Pending;
+        };
+        let mailbox = hold.mailbox();
+        let guard = Guarded(self.shared.id());
+        if let Some(left) = hold
+            .seat()
+            .state()
+            .and_then(|resident| resident.left.take())
+        {
+            for problem in left.problems {
+                note(&mut self.problems, problem);
             }
-            // A flooded mailbox gives way to other tasks like any tokio resource.
-            let next = poll_fn(|cx| {
-                let budget = ready!(poll_proceed(cx));
-                let next = ready!(mailbox.poll_next(cx));
-                budget.made_progress();
-                Poll::Ready(next)
-            });
-            let envelope = match next.await {
-                Next::Message(envelope) => envelope,
-                Next::Stop => return Ended::Asked,
-                Next::Drained => return Ended::Drained,
-            };
-            let Some(mut running) = envelope.begin(actor, &self.ctx) else {
-                continue;
-            };
-            let message = running.message();
-            let ending = poll_fn(|cx| {
-                if mailbox.level() == Level::Kill {
-                    return Poll::Ready(Ending::Killed);
-                }
-                match running.poll(cx) {
-                    // Registered after the poll, looked at after registering: no kill is missed.
-                    Poll::Pending if mailbox.watch_level(cx) == Level::Kill => {
-                        Poll::Ready(Ending::Killed)
-                    }
-                    polled => polled,
-                }
-            })
-            .await;
-            if let Some(text) = running.end(&ending) {
-                self.note(HookProblem {
-                    hook: Hook::Drop,
-                    trouble: Trouble::Panicked(text),
-                });
-            }
-            match ending {
-                Ending::Returned => {}
-                Ending::Killed => return Ended::Asked,
-                Ending::Panicked(text) => return Ended::Panicked { message, text },
+            if let Some((message, text)) = left.panicked {
+                return Poll::Ready(Ended::Panicked { message, text });
             }
         }
+        let gauge = matches!(self.shared.dispatch(), Dispatch::Auto).then_some(&self.shared.gauge);
+        // Set for a handler that starts in this poll and is measured.
+        let mut begun = None;
+        loop {
+            if let Some(run) = hold.seat().running() {
+                if mailbox.level() == Level::Kill {
+                    end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
+                    return Poll::Ready(Ended::Asked);
+                }
+                let ending = match guard.call(|| run.poll(cx)) {
+                    Ok(Poll::Ready(_)) => {
+                        if let Err(text) = guard.call(|| hold.seat().clear()) {
+                            note(&mut self.problems, in_drop(text));
+                        }
+                        if let Some(gauge) = gauge {
+                            gauge.done(begun.take());
+                        }
+                        continue;
+                    }
+                    Ok(Poll::Pending) => {
+                        if let Some(gauge) = gauge {
+                            gauge.waits();
+                        }
+                        // Whoever kills the actor wakes this task.
+                        return Poll::Pending;
+                    }
+                    Err(text) => text,
+                };
+                let message = hold.seat().running().map_or("", |run| run.message());
+                let text = Arc::clone(&ending);
+                end_running(
+                    &mut hold,
+                    &guard,
+                    &Ending::Panicked(ending),
+                    &mut self.problems,
+                );
+                return Poll::Ready(Ended::Panicked { message, text });
+            }
+            if mailbox.take_let_out() {
+                return Poll::Ready(Ended::Left);
+            }
+            if mailbox.level() >= Level::Stop {
+                return Poll::Ready(Ended::Asked);
+            }
+            // A flooded mailbox gives way to other tasks like any tokio resource.
+            let budget = ready!(poll_proceed(cx));
+            if let Some(envelope) = hold.pop() {
+                budget.made_progress();
+                begun = gauge.and_then(super::dispatch::Gauge::begin);
+                envelope.open(&mut hold);
+                continue;
+            }
+            if hold.is_drained() {
+                return Poll::Ready(Ended::Drained);
+            }
+            if mailbox.has_queued() {
+                // A message was accepted and is not there yet: its sender is about to push it, and would find
+                // the turn held. This task goes behind others instead of waiting for it.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match hold.rest() {
+                Ok(()) => return Poll::Pending,
+                Err(again) => hold = again,
+            }
+        }
+    }
+
+    /// An incarnation is over: `stopped` runs if it had started.
+    fn leave(&mut self, ended: &Ended, has_started: bool) -> Option<StopReason> {
+        // Decided first, so that an actor which will not come back accepts nothing while it stops.
+        let decision = self.decide(ended);
+        if has_started {
+            let reason = self.reason(ended);
+            if let Some(mut hold) = hold(&self.shared, &mut self.tenancy)
+                && hold.seat().state().is_some()
+            {
+                hold.seat().start(Stopped(reason));
+                self.phase = Phase::Stopping(Box::new((None, decision)));
+                return None;
+            }
+        }
+        self.discard();
+        self.carry_out(decision)
+    }
+
+    fn carry_out(&mut self, decision: Decision) -> Option<StopReason> {
+        let (after, reason) = match decision {
+            Decision::End(reason) => return Some(reason),
+            Decision::Restart { after, reason } => (after, reason),
+        };
+        let shared = &self.shared;
+        let _ = guarded(shared.id(), || {
+            tracing::warn!(actor = &*shared.name, %reason, ?after, "restarting");
+        });
+        if after.is_zero() {
+            return self.come_back();
+        }
+        self.phase = Phase::Pausing(Box::pin(tokio::time::sleep(after)));
+        None
+    }
+
+    /// After the pause before a restart.
+    fn come_back(&mut self) -> Option<StopReason> {
+        if self.shared.has_nothing_left() {
+            return Some(self.reason(&Ended::Drained));
+        }
+        if self.shared.mailbox.level() < Level::Stop {
+            self.shared.restarts.fetch_add(1, Ordering::Relaxed);
+        }
+        self.phase = Phase::Waiting;
+        None
+    }
+
+    /// Goes on with a hook, to its end, its deadline, or, for `started`, a kill.
+    fn hook(
+        &mut self,
+        hook: Hook,
+        deadline: Duration,
+        timer: &mut Timer,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Hooked> {
+        let guard = Guarded(self.shared.id());
+        let killed = hook == Hook::Started && self.shared.mailbox.level() == Level::Kill;
+        let Some(mut hold) = hold(&self.shared, &mut self.tenancy) else {
+            return Poll::Pending;
+        };
+        let Some(run) = hold.seat().running() else {
+            return Poll::Ready(Hooked::Done);
+        };
+        let trouble = match guard.call(|| run.poll(cx)) {
+            Ok(Poll::Ready(Ok(()))) => {
+                return Poll::Ready(match guard.call(|| hold.seat().clear()) {
+                    Ok(()) => Hooked::Done,
+                    Err(text) => Hooked::Went(HookProblem {
+                        hook,
+                        trouble: Trouble::Panicked(text),
+                    }),
+                });
+            }
+            Ok(Poll::Ready(Err(error))) => Trouble::Failed(error),
+            Err(text) => Trouble::Panicked(text),
+            Ok(Poll::Pending) if killed => {
+                end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
+                return Poll::Ready(Hooked::Killed);
+            }
+            Ok(Poll::Pending) => {
+                // A runtime without a clock says so by a panic. Most hooks are ready at once, and then no timer
+                // is needed.
+                let passed = catch_unwind(AssertUnwindSafe(|| {
+                    timer
+                        .get_or_insert_with(|| Box::pin(tokio::time::sleep(deadline)))
+                        .as_mut()
+                        .poll(cx)
+                }));
+                match passed {
+                    Ok(Poll::Pending) => return Poll::Pending,
+                    Ok(Poll::Ready(())) => Trouble::TimedOut(deadline),
+                    Err(payload) => Trouble::Panicked(panic_text(payload)),
+                }
+            }
+        };
+        end_running(&mut hold, &guard, &Ending::Killed, &mut None);
+        Poll::Ready(Hooked::Went(HookProblem { hook, trouble }))
     }
 
     /// What ended an incarnation, before any policy is asked.
     fn reason(&self, ended: &Ended) -> StopReason {
         match ended {
             Ended::Asked => self.asked(),
-            Ended::Drained if self.shared().handles_dropped.load(Ordering::Acquire) => {
+            Ended::Drained if self.shared.handles_dropped.load(Ordering::Acquire) => {
                 StopReason::HandlesDropped
             }
             Ended::Drained => StopReason::Drained,
@@ -233,7 +429,7 @@ impl<A: Actor> Runner<A> {
     }
 
     fn asked(&self) -> StopReason {
-        match self.shared().mailbox.level() {
+        match self.shared.mailbox.level() {
             Level::Kill => StopReason::Killed,
             _ => StopReason::Stopped,
         }
@@ -242,7 +438,7 @@ impl<A: Actor> Runner<A> {
     /// Whether the actor comes back. If not, its mailbox closes now.
     fn decide(&mut self, ended: &Ended) -> Decision {
         let decision = self.judge(ended);
-        let shared = self.shared();
+        let shared = &self.shared;
         if matches!(decision, Decision::End(_)) && shared.mailbox.level() == Level::Open {
             shared.raise(Level::Stop);
         }
@@ -251,8 +447,8 @@ impl<A: Actor> Runner<A> {
 
     fn judge(&mut self, ended: &Ended) -> Decision {
         let reason = self.reason(ended);
-        let shared = &self.ctx.shared;
-        shared.leaving.store(false, Ordering::Release);
+        let shared = &self.shared;
+        shared.mailbox.take_let_out();
         // A start that failed before any has worked is the answer to whoever waits for the actor.
         let first_start = matches!(ended, Ended::StartFailed(_)) && !shared.life.is_ready();
         let over = shared.mailbox.level() >= Level::Stop || shared.has_nothing_left();
@@ -282,108 +478,164 @@ impl<A: Actor> Runner<A> {
 
     /// Closes the mailbox, gives every message back, and publishes the report.
     fn finish(&mut self, reason: StopReason) {
-        self.finished = true;
-        if let Some(actor) = self.first.take() {
-            self.discard(actor);
-        }
+        let Some(tenancy) = self.tenancy.take() else {
+            return;
+        };
         // The factory may hold handles of others, which need not wait for this task's end.
         let again = self.again.take();
-        if let Err(text) = guarded(self.ctx.id(), || drop(again)) {
-            self.note(HookProblem {
-                hook: Hook::Drop,
-                trouble: Trouble::Panicked(text),
-            });
+        if let Err(text) = guarded(self.shared.id(), || drop(again)) {
+            self.note(in_drop(text));
         }
-        let shared = Arc::clone(self.shared());
+        let shared = Arc::clone(&self.shared);
         shared.mailbox.close();
-        for text in shared.give_back() {
-            self.note(HookProblem {
-                hook: Hook::Drop,
-                trouble: Trouble::Panicked(text),
-            });
+        // If an asker has the turn it ends the actor.
+        if let Some(hold) = shared.mailbox.resign(tenancy) {
+            end(hold, &shared, reason, self.problems.take());
         }
-        let exit = Arc::new(Exit {
-            problems: std::mem::take(&mut self.problems),
-            further_problems: self.further_problems,
-            ..report(&shared, reason)
-        });
-        // Published first: whatever a subscriber does with it, nobody waits in vain.
-        shared.life.set_exit(Arc::clone(&exit));
-        let _ = guarded(shared.id, || {
-            if exit.reason.is_failure() || !exit.problems.is_empty() {
-                tracing::error!(actor = &*exit.actor, "{exit}");
-            } else {
-                tracing::debug!(actor = &*exit.actor, "{exit}");
-            }
-        });
     }
 
     /// The report of an actor whose task does not come to its end. What is queued is given back, for
     /// nobody else will.
     pub(super) fn give_up(shared: &Shared<A>) -> Exit {
         shared.mailbox.close();
-        shared.give_back();
+        if let Some(mut seizure) = shared.mailbox.seize() {
+            shared.give_back(|| seizure.pop());
+        }
         Exit {
             abandoned_handler: true,
             ..report(shared, StopReason::Killed)
         }
     }
 
-    fn discard(&mut self, actor: A) {
-        if let Err(text) = guarded(self.ctx.id(), || drop(actor)) {
-            self.note(HookProblem {
-                hook: Hook::Drop,
-                trouble: Trouble::Panicked(text),
-            });
+    /// Drops the state.
+    fn discard(&mut self) {
+        let resident =
+            hold(&self.shared, &mut self.tenancy).and_then(|mut hold| hold.seat().stand());
+        if let Err(text) = guarded(self.shared.id(), || drop(resident)) {
+            self.note(in_drop(text));
         }
     }
 
     fn note(&mut self, problem: HookProblem) {
-        if self.problems.len() < MAX_PROBLEMS {
-            self.problems.push(problem);
-        } else {
-            self.further_problems += 1;
-        }
+        note(&mut self.problems, problem);
     }
+}
 
-    fn shared(&self) -> &Arc<Shared<A>> {
-        &self.ctx.shared
+impl<A: Actor> Future for Runner<A> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if let Some(tenancy) = &mut this.tenancy {
+            this.shared.mailbox.introduce(tenancy, cx.waker());
+        }
+        loop {
+            if let Some(reason) = ready!(this.step(cx)) {
+                this.finish(reason);
+                return Poll::Ready(());
+            }
+        }
     }
 }
 
 impl<A: Actor> Drop for Runner<A> {
     fn drop(&mut self) {
-        if !self.finished {
-            self.finish(if self.running {
-                StopReason::RuntimeGone
-            } else {
-                StopReason::NeverStarted
-            });
-        }
+        let reason = match self.phase {
+            Phase::Waiting if !self.shared.life.is_ready() => StopReason::NeverStarted,
+            _ => StopReason::RuntimeGone,
+        };
+        self.finish(reason);
     }
 }
 
-/// Waits before a restart, unless the actor is told to stop or has nothing left to do.
-async fn pause<A: Actor>(shared: &Shared<A>, after: Duration) {
-    if after.is_zero() {
-        return;
-    }
-    let mut timer = std::pin::pin!(tokio::time::sleep(after));
-    poll_fn(|cx| {
-        if shared.mailbox.watch_level(cx) >= Level::Stop || shared.has_nothing_left() {
-            Poll::Ready(())
-        } else {
-            timer.as_mut().poll(cx)
+/// The turn, if no asker has it.
+#[inline]
+fn hold<'a, A: Actor>(
+    shared: &'a Shared<A>,
+    tenancy: &'a mut Option<Tenancy>,
+) -> Option<Hold<'a, Resident<A>>> {
+    shared.mailbox.enter(tenancy.as_mut()?)
+}
+
+/// Ends what runs, and tells whoever waits for it.
+#[cold]
+fn end_running<A: Actor>(
+    hold: &mut Hold<'_, Resident<A>>,
+    guard: &Guarded,
+    ending: &Ending,
+    problems: &mut Option<Box<Problems>>,
+) {
+    if let Some(run) = hold.seat().running() {
+        let ended = guard.call(|| run.end(ending));
+        if let Some(text) = ended.unwrap_or_else(Some) {
+            note(problems, in_drop(text));
         }
-    })
-    .await;
+    }
+    if let Err(text) = guard.call(|| hold.seat().clear()) {
+        note(problems, in_drop(text));
+    }
+}
+
+/// The end of an actor: what runs is killed, the state dropped, every message given back, the report published.
+fn end<A: Actor>(
+    mut hold: Hold<'_, Resident<A>>,
+    shared: &Arc<Shared<A>>,
+    reason: StopReason,
+    mut problems: Option<Box<Problems>>,
+) {
+    let guard = Guarded(shared.id());
+    end_running(&mut hold, &guard, &Ending::Killed, &mut problems);
+    let resident = hold.seat().stand();
+    if let Err(text) = guard.call(|| drop(resident)) {
+        note(&mut problems, in_drop(text));
+    }
+    for text in shared.give_back(|| hold.pop_last()) {
+        note(&mut problems, in_drop(text));
+    }
+    let problems = problems.map(|boxed| *boxed).unwrap_or_default();
+    let exit = Arc::new(Exit {
+        problems: problems.listed,
+        further_problems: problems.further,
+        ..report(shared, reason)
+    });
+    // Published first: whatever a subscriber does with it, nobody waits in vain.
+    shared.life.set_exit(Arc::clone(&exit));
+    let _ = guarded(shared.id(), || {
+        if exit.reason.is_failure() || !exit.problems.is_empty() {
+            tracing::error!(actor = &*exit.actor, "{exit}");
+        } else {
+            tracing::debug!(actor = &*exit.actor, "{exit}");
+        }
+    });
+}
+
+/// For an asker that had the turn when the actor's task was dropped with its runtime.
+#[cold]
+pub(super) fn end_in_place_of_task<A: Actor>(hold: Hold<'_, Resident<A>>, shared: &Arc<Shared<A>>) {
+    end(hold, shared, StopReason::RuntimeGone, None);
+}
+
+fn note(problems: &mut Option<Box<Problems>>, problem: HookProblem) {
+    let problems = problems.get_or_insert_default();
+    if problems.listed.len() < MAX_PROBLEMS {
+        problems.listed.push(problem);
+    } else {
+        problems.further += 1;
+    }
+}
+
+const fn in_drop(text: Arc<str>) -> HookProblem {
+    HookProblem {
+        hook: Hook::Drop,
+        trouble: Trouble::Panicked(text),
+    }
 }
 
 fn report<A: Actor>(shared: &Shared<A>, reason: StopReason) -> Exit {
     static ENDED: AtomicU64 = AtomicU64::new(0);
     Exit {
         actor: Arc::clone(&shared.name),
-        id: shared.id,
+        id: shared.id(),
         reason,
         account: shared.mailbox.account(),
         undelivered: lock(&shared.undelivered).clone(),

@@ -1,12 +1,13 @@
 //! What an actor's handles, its context and its task share.
 
-use super::envelope::Envelope;
+use super::dispatch::Gauge;
 use super::exit::Exit;
+use super::guard::guarded;
 use super::identity::ActorId;
 use super::reply::Ledger;
-use super::running::guarded;
-use super::{Actor, Level};
-use crate::mailbox::{Mailbox, MailboxStats, Outcome, lock};
+use super::resident::Resident;
+use super::{Actor, Dispatch, Level};
+use crate::mailbox::{Envelope, Mailbox, MailboxStats, Outcome, Return, Tenancy, lock};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -14,13 +15,13 @@ use tokio::sync::Notify;
 
 /// One actor, across all its incarnations.
 pub(crate) struct Shared<A: Actor> {
-    pub(super) id: ActorId,
     pub(super) name: Arc<str>,
-    pub(super) mailbox: Mailbox<Arc<dyn Envelope<A>>>,
+    pub(super) mailbox: Mailbox<Resident<A>>,
+    /// Set before the actor's task starts, with the runtime it is on.
+    settings: OnceLock<(Dispatch, tokio::runtime::Id)>,
+    pub(super) gauge: Gauge,
     pub(super) life: Life,
     pub(super) restarts: AtomicU64,
-    /// The incarnation asked for its own end, which its policy may answer with a restart.
-    pub(super) leaving: AtomicBool,
     /// The drain was caused by the last handle's end and not asked for.
     pub(super) handles_dropped: AtomicBool,
     told_error_logged: AtomicBool,
@@ -29,17 +30,47 @@ pub(crate) struct Shared<A: Actor> {
 }
 
 impl<A: Actor> Shared<A> {
-    pub(super) fn new(name: Arc<str>, capacity: usize) -> Self {
-        Self {
-            id: ActorId::next(),
+    /// An actor without a task, and the right to be its task.
+    pub(super) fn new(name: Arc<str>, capacity: usize) -> (Self, Tenancy) {
+        let (mailbox, tenancy) = Mailbox::new(capacity);
+        let shared = Self {
             name,
-            mailbox: Mailbox::new(capacity),
+            mailbox,
+            settings: OnceLock::new(),
+            gauge: Gauge::default(),
             life: Life::default(),
             restarts: AtomicU64::new(0),
-            leaving: AtomicBool::new(false),
             handles_dropped: AtomicBool::new(false),
             told_error_logged: AtomicBool::new(false),
             undelivered: Mutex::new(Vec::new()),
+        };
+        (shared, tenancy)
+    }
+
+    #[inline]
+    pub(super) fn id(&self) -> ActorId {
+        ActorId::of_mailbox(self.mailbox.id())
+    }
+
+    pub(super) fn settle_on(&self, dispatch: Dispatch, runtime: &tokio::runtime::Handle) {
+        // Once: an actor has one task.
+        let _ = self.settings.set((dispatch, runtime.id()));
+    }
+
+    /// Where asked handlers run. Before the actor has a task there is none but its own.
+    #[inline]
+    pub(super) fn dispatch(&self) -> Dispatch {
+        self.settings
+            .get()
+            .map_or(Dispatch::Queue, |(dispatch, _)| *dispatch)
+    }
+
+    /// Whether the caller is on the runtime that the actor's task is on: its handlers may rely on that.
+    #[inline]
+    pub(super) fn is_on_this_runtime(&self) -> bool {
+        match (self.settings.get(), tokio::runtime::Handle::try_current()) {
+            (Some((_, own)), Ok(current)) => current.id() == *own,
+            _ => false,
         }
     }
 
@@ -55,15 +86,20 @@ impl<A: Actor> Shared<A> {
 
     /// Whether the actor is to drain, and its queue is empty.
     pub(super) fn has_nothing_left(&self) -> bool {
-        self.mailbox.level() == Level::Drain && self.mailbox.account().queued == 0
+        self.mailbox.level() == Level::Drain && !self.mailbox.has_queued()
     }
 
-    /// Gives back everything that is queued. Returns what panics in dropping messages said.
-    pub(super) fn give_back(&self) -> Vec<Arc<str>> {
+    /// Gives back everything that `next` finds queued. Returns what panics in dropping messages said.
+    pub(super) fn give_back(
+        &self,
+        mut next: impl FnMut() -> Option<Envelope<Resident<A>>>,
+    ) -> Vec<Arc<str>> {
         let mut panics = Vec::new();
-        while let Some(envelope) = self.mailbox.pop() {
+        while let Some(envelope) = next() {
             let message = envelope.message();
-            let given_back = guarded(self.id, || envelope.give_back(self));
+            let given_back = guarded(self.id(), || {
+                envelope.give_back(Return::Stopped, &self.mailbox)
+            });
             if !matches!(given_back, Ok(false)) {
                 let mut undelivered = lock(&self.undelivered);
                 match undelivered.iter_mut().find(|(name, _)| *name == message) {

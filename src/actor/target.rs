@@ -1,12 +1,31 @@
 //! An actor as a sender sees it: something that takes one type of message.
 
-use super::envelope::Envelope;
-use super::reply::MessageCell;
+use super::in_place::ask_in_place;
+use super::reply::Answer;
 use super::shared::Anchor;
 use super::{ActorId, Message, Receive};
-use crate::mailbox::{MailboxStats, Refused, Ticket};
+use crate::mailbox::{Letter, MailboxStats, Receipt, Refused, Ticket};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio::time::Instant;
+
+/// A message for a mailbox.
+pub(crate) type LetterOf<M> = Letter<M, Answer<M>>;
+/// Where its answer will be.
+pub(crate) type ReceiptOf<M> = Receipt<M, Answer<M>>;
+
+/// What became of an ask that does not wait for room.
+pub(crate) enum Begun<M: Message> {
+    /// The handler has run.
+    Answered(Answer<M>),
+    /// Accepted; the handler will run, or runs.
+    Accepted(ReceiptOf<M>),
+    Refused(LetterOf<M>, ReceiptOf<M>, Refused),
+    /// The asker is the actor itself.
+    WouldDeadlock(M),
+    /// The asker's task is to let others run first, and has been woken.
+    GiveWay(M),
+}
 
 /// The erased actor behind a handle, a recipient or a route. Sends are generic in the message alone,
 /// which keeps the futures of mutually asking actors from containing each other.
@@ -14,19 +33,20 @@ pub(crate) trait Target<M: Message>: Send + Sync {
     fn id(&self) -> ActorId;
     fn name(&self) -> &Arc<str>;
     fn stats(&self) -> MailboxStats;
-    fn try_push(&self, cell: Arc<MessageCell<M>>) -> Result<(), Refused>;
+    fn ask(&self, message: M, deadline: Option<Instant>, cx: &mut Context<'_>) -> Begun<M>;
+    fn try_push(&self, letter: LetterOf<M>) -> Result<(), (LetterOf<M>, Refused)>;
     fn poll_reserve(
         &self,
         ticket: &mut Option<Ticket>,
         cx: &Context<'_>,
     ) -> Poll<Result<(), Refused>>;
-    fn push_reserved(&self, cell: Arc<MessageCell<M>>) -> Result<(), Refused>;
+    fn push_reserved(&self, letter: LetterOf<M>) -> Result<(), LetterOf<M>>;
     fn leave(&self, ticket: Ticket);
 }
 
 impl<A: Receive<M>, M: Message> Target<M> for Anchor<A> {
     fn id(&self) -> ActorId {
-        self.shared.id
+        self.shared.id()
     }
 
     fn name(&self) -> &Arc<str> {
@@ -37,12 +57,23 @@ impl<A: Receive<M>, M: Message> Target<M> for Anchor<A> {
         self.shared.stats()
     }
 
-    fn try_push(&self, cell: Arc<MessageCell<M>>) -> Result<(), Refused> {
-        let envelope: Arc<dyn Envelope<A>> = cell;
-        self.shared
-            .mailbox
-            .try_push(envelope)
-            .map_err(|(_, refused)| refused)
+    fn ask(&self, message: M, deadline: Option<Instant>, cx: &mut Context<'_>) -> Begun<M> {
+        if self.shared.id().is_current() {
+            return Begun::WouldDeadlock(message);
+        }
+        let message = match ask_in_place(&self.shared, message, deadline, cx) {
+            Ok(begun) => return begun,
+            Err(message) => message,
+        };
+        let (letter, receipt) = Letter::ask(message, deadline);
+        match self.shared.mailbox.try_push(letter) {
+            Ok(()) => Begun::Accepted(receipt),
+            Err((letter, refused)) => Begun::Refused(letter, receipt, refused),
+        }
+    }
+
+    fn try_push(&self, letter: LetterOf<M>) -> Result<(), (LetterOf<M>, Refused)> {
+        self.shared.mailbox.try_push(letter)
     }
 
     fn poll_reserve(
@@ -53,12 +84,8 @@ impl<A: Receive<M>, M: Message> Target<M> for Anchor<A> {
         self.shared.mailbox.poll_reserve(ticket, cx)
     }
 
-    fn push_reserved(&self, cell: Arc<MessageCell<M>>) -> Result<(), Refused> {
-        let envelope: Arc<dyn Envelope<A>> = cell;
-        self.shared
-            .mailbox
-            .push_reserved(envelope)
-            .map_err(|_| Refused::Closed)
+    fn push_reserved(&self, letter: LetterOf<M>) -> Result<(), LetterOf<M>> {
+        self.shared.mailbox.push_reserved(letter)
     }
 
     fn leave(&self, ticket: Ticket) {

@@ -151,6 +151,22 @@ pub trait Receive<M: Message>: Actor {
     /// How each counts is decided, at the latest, when this returns: answered, unanswered (its token
     /// was dropped) or forwarded (its token lives on elsewhere).
     fn receive(&mut self, batch: Batch<M>, ctx: &Context<Self>) -> impl Future<Output = ()> + Send;
+
+    /// Whether the run loop calls [`receive_one`](Self::receive_one) instead. Set by the implementation for
+    /// [`Handler`] alone, which needs no token.
+    #[doc(hidden)]
+    const ONE_AT_A_TIME: bool = false;
+
+    /// See [`ONE_AT_A_TIME`](Self::ONE_AT_A_TIME).
+    #[doc(hidden)]
+    fn receive_one(
+        &mut self,
+        message: M,
+        ctx: &Context<Self>,
+    ) -> impl Future<Output = Result<M::Response, M::Error>> + Send {
+        let _ = (message, ctx);
+        async { unreachable!("this actor receives its messages in batches") }
+    }
 }
 
 impl<A: Handler<M>, M: Message> Receive<M> for A {
@@ -159,5 +175,16 @@ impl<A: Handler<M>, M: Message> Receive<M> for A {
             let answer = self.handle(message, ctx).await;
             reply.send(answer);
         }
+    }
+
+    const ONE_AT_A_TIME: bool = true;
+
+    #[inline]
+    fn receive_one(
+        &mut self,
+        message: M,
+        ctx: &Context<Self>,
+    ) -> impl Future<Output = Result<M::Response, M::Error>> + Send {
+        self.handle(message, ctx)
     }
 }

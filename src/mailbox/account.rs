@@ -1,14 +1,18 @@
 //! The conservation equation: where every accepted message is.
 
 use super::Level;
+use super::slots::Look;
+use super::sync::{AtomicBool, AtomicU64, Ordering};
 use std::fmt;
+use std::sync::OnceLock;
 
 /// Where the messages are that an actor ever accepted.
 ///
 /// `accepted = ok + failed + panicked + cancelled + forwarded + unanswered + expired + abandoned +
-/// evicted + undelivered + queued + running` holds at every instant: all terms are read under one
-/// lock. In the final report of an actor `queued` is 0, and so is `running` unless a handler never
-/// yielded (see [`Exit::abandoned_handler`](crate::actor::Exit)).
+/// evicted + undelivered + queued + running` holds for every account that is read, and its terms are those of one
+/// instant. In the final report of an actor `queued` is 0, and so
+/// is `running` unless a handler never yielded (see
+/// [`Exit::abandoned_handler`](crate::actor::Exit)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Account {
@@ -61,21 +65,6 @@ impl Account {
     pub const fn is_balanced(&self) -> bool {
         self.accepted == self.settled() + self.queued + self.running
     }
-
-    pub(super) const fn settle(&mut self, outcome: Outcome) {
-        self.running -= 1;
-        match outcome {
-            Outcome::Ok => self.ok += 1,
-            Outcome::Failed => self.failed += 1,
-            Outcome::Panicked => self.panicked += 1,
-            Outcome::Cancelled => self.cancelled += 1,
-            Outcome::Forwarded => self.forwarded += 1,
-            Outcome::Unanswered => self.unanswered += 1,
-            Outcome::Expired => self.expired += 1,
-            Outcome::Abandoned => self.abandoned += 1,
-            Outcome::Undelivered => self.undelivered += 1,
-        }
-    }
 }
 
 impl fmt::Display for Account {
@@ -117,7 +106,150 @@ pub(crate) enum Outcome {
     Unanswered,
     Expired,
     Abandoned,
+    Evicted,
     Undelivered,
+}
+
+/// How often an account is read before it is taken as it is.
+const MAX_READS: u32 = 10_000;
+
+/// How many outcomes there are besides `Ok`.
+const OTHERS: usize = 9;
+
+/// What has become of messages. Counters only rise.
+///
+/// The holder of the turn alone writes `popped`, `in_place` and `ok`, so they cost it no locked instruction;
+/// the others are rare, or written by anybody, and have a place of their own when the first of them is needed.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    /// How many messages have been taken from the queue, or are being taken.
+    popped: AtomicU64,
+    /// How many messages are out of the queue: one less than `popped` while one is being taken.
+    out: AtomicU64,
+    /// Whether the receiver looks at what is in the queue.
+    peeking: AtomicBool,
+    in_place: AtomicU64,
+    ok: AtomicU64,
+    rare: OnceLock<Box<Rare>>,
+}
+
+#[derive(Debug, Default)]
+struct Rare {
+    /// Answered `Ok` by a token, wherever that was.
+    ok: AtomicU64,
+    others: [AtomicU64; OTHERS],
+}
+
+fn add_alone(counter: &AtomicU64) {
+    let n = counter.load(Ordering::Relaxed);
+    counter.store(n + 1, Ordering::Release);
+}
+
+impl Counters {
+    /// The receiver is about to take a message. From now on it counts as running.
+    #[inline]
+    pub(super) fn pop(&self) {
+        add_alone(&self.popped);
+    }
+
+    /// The receiver does not take the message after all.
+    #[cold]
+    pub(super) fn undo_pop(&self) {
+        let out = self.out.load(Ordering::Relaxed);
+        self.popped.store(out, Ordering::Release);
+    }
+
+    /// The message is out of the queue.
+    #[inline]
+    pub(super) fn popped_one(&self) {
+        let popped = self.popped.load(Ordering::Relaxed);
+        self.out.store(popped, Ordering::Release);
+    }
+
+    /// The receiver is about to look into the queue, or has done so.
+    pub(super) fn peek(&self, begins: bool) {
+        self.peeking.store(begins, Ordering::Release);
+    }
+
+    /// Whether the receiver is about to look or reach into the queue.
+    pub(super) fn is_reaching_in(&self) -> bool {
+        self.out.load(Ordering::SeqCst) != self.popped.load(Ordering::SeqCst)
+            || self.peeking.load(Ordering::SeqCst)
+    }
+
+    /// A message is handled that never was in the queue. Only the holder of the turn says so.
+    #[inline]
+    pub(super) fn begin_in_place(&self) {
+        add_alone(&self.in_place);
+    }
+
+    /// How many messages have left the queue.
+    #[inline]
+    pub(super) fn popped(&self) -> u64 {
+        self.popped.load(Ordering::Acquire)
+    }
+
+    /// A message ended well. Only the holder of the turn says so.
+    #[inline]
+    pub(super) fn ok(&self) {
+        add_alone(&self.ok);
+    }
+
+    /// A message ended. Anybody may say so.
+    pub(super) fn settle(&self, outcome: Outcome) {
+        let rare = self.rare.get_or_init(Box::default);
+        let counter = match outcome {
+            Outcome::Ok => &rare.ok,
+            other => &rare.others[other as usize - 1],
+        };
+        counter.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Everything at one instant: read again and again until nothing has changed meanwhile. If that does not
+    /// happen for very long, what was read last.
+    pub(super) fn account(&self, look: impl Fn() -> Look) -> (Account, Look) {
+        let mut last = self.read(&look);
+        for _ in 0..MAX_READS {
+            let now = self.read(&look);
+            if now == last {
+                break;
+            }
+            last = now;
+        }
+        last
+    }
+
+    /// Everything, read from the end of a message's way to its beginning.
+    fn read(&self, look: impl Fn() -> Look) -> (Account, Look) {
+        let rare = self.rare.get();
+        let other = |outcome: Outcome| {
+            rare.map_or(0, |rare| {
+                rare.others[outcome as usize - 1].load(Ordering::Acquire)
+            })
+        };
+        let mut account = Account {
+            ok: self.ok.load(Ordering::Acquire)
+                + rare.map_or(0, |rare| rare.ok.load(Ordering::Acquire)),
+            failed: other(Outcome::Failed),
+            panicked: other(Outcome::Panicked),
+            cancelled: other(Outcome::Cancelled),
+            forwarded: other(Outcome::Forwarded),
+            unanswered: other(Outcome::Unanswered),
+            expired: other(Outcome::Expired),
+            abandoned: other(Outcome::Abandoned),
+            evicted: other(Outcome::Evicted),
+            undelivered: other(Outcome::Undelivered),
+            ..Account::default()
+        };
+        let in_place = self.in_place.load(Ordering::Acquire);
+        let popped = self.popped();
+        let look = look();
+        let accepted = look.accepted(popped);
+        account.accepted = accepted + in_place;
+        account.queued = accepted - popped;
+        account.running = (popped + in_place).saturating_sub(account.settled());
+        (account, look)
+    }
 }
 
 /// A mailbox at one instant.
@@ -128,7 +260,7 @@ pub struct MailboxStats {
     pub capacity: usize,
     /// Messages waiting now.
     pub depth: usize,
-    /// The largest depth there has been.
+    /// The most slots that were ever taken at once, by messages and permits together.
     pub high_water: usize,
     /// Slots held by permits, and by waiting sends that were given a slot and have not used it yet.
     pub reserved: usize,

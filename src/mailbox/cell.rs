@@ -1,16 +1,59 @@
-//! The cell that carries a message in and its answer out.
+//! The cell that carries one message in and its answer out: a send's only allocation.
 //!
-//! Sender and actor share one cell per message. The sender may revoke the message while it is queued;
-//! once the actor has claimed it, the sender can only stop listening. Who counts the message, and as
-//! what, is decided here under the cell's lock, so that it is counted exactly once:
+//! ```text
+//!  Cell<M, R>
+//! ┌──────────────────────┬───────┬──────┬──────────┬──────────────┬───────────────────────────┐
+//! │ Header: next, kind   │ state │ refs │ deadline │ waker        │ body: message, then answer│
+//! └──────────────────────┴───────┴──────┴──────────┴──────────────┴───────────────────────────┘
+//!   the queue's             who may touch the rest     the asker's
+//! ```
+//!
+//! Up to three parties share a cell: the asker, the actor, and a reply token. Who may touch what is
+//! decided by `state`, one atomic word of bits that are only ever set, but for `WAKER`:
+//!
+//! - **body**: belongs to the actor's side from `CLAIMED` to `DONE`, and to the asker before (if it sets
+//!   `EXPIRED` or `ABANDONED` before `CLAIMED` is set) and after (from `DONE` on, unless it has set `GONE`
+//!   before `DONE`, when nobody touches it again). A cell that was told has no asker: its body belongs to
+//!   whoever holds the only reference.
+//! - **waker**: belongs to the asker while `WAKER` is not set, and is only read by either side while it is.
+//!   The asker clears `WAKER` to change it, and must not if it finds `DONE` set in doing so.
+//!
+//! The `DECIDED`, `TEARING_DOWN` and `TOKEN_LOST` bits make sure that a message is counted once:
 //!
 //! - a token that answers or is dropped while its handler runs decides at once ([`Cell::decide`],
 //!   [`Cell::token_dropped`]);
 //! - what is undecided when the handler has ended is decided by the run loop ([`Cell::conclude`]).
 
-use super::{lock, renew};
-use std::sync::Mutex;
+use super::queue::Header;
+use super::sync::{AtomicU32, Ordering, UnsafeCell};
+use std::fmt;
+use std::ops::Deref;
+use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
+use tokio::time::Instant;
+
+/// The sender wants an answer. Never changes.
+const ASKED: u32 = 1;
+/// The actor has taken the message.
+const CLAIMED: u32 = 1 << 1;
+/// The asker has taken the message back because its time was up.
+const EXPIRED: u32 = 1 << 2;
+/// The asker has gone, and has taken the message along.
+const ABANDONED: u32 = 1 << 3;
+/// The answer is there.
+const DONE: u32 = 1 << 4;
+/// The asker does not listen any more.
+const GONE: u32 = 1 << 5;
+/// The waker is there.
+const WAKER: u32 = 1 << 6;
+/// The message has been counted.
+const DECIDED: u32 = 1 << 7;
+/// The handler is being dropped after a panic or a kill: a token dropped now did not choose to.
+const TEARING_DOWN: u32 = 1 << 8;
+/// The token was dropped by a panic or by tearing down: the run loop decides.
+const TOKEN_LOST: u32 = 1 << 9;
+
+const REVOKED: u32 = EXPIRED | ABANDONED;
 
 /// Why a queued message will be skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,194 +75,6 @@ pub(crate) enum Conclusion {
     TokenLives,
 }
 
-/// A message (`M`) and its answer (`R`).
-#[derive(Debug)]
-pub(crate) struct Cell<M, R> {
-    inner: Mutex<Inner<M, R>>,
-    asked: bool,
-}
-
-#[derive(Debug)]
-struct Inner<M, R> {
-    stage: Stage<M, R>,
-    /// Whether anyone wants the answer.
-    listening: bool,
-    waker: Option<Waker>,
-    tally: Tally,
-}
-
-/// Whether the message has been counted, and if not, what is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tally {
-    /// The token decides.
-    Open,
-    /// The handler is being dropped after a panic or a kill: a token dropped now did not choose to.
-    TearingDown,
-    /// The token was dropped by a panic or by tearing down: the run loop decides.
-    TokenLost,
-    Decided,
-}
-
-#[derive(Debug)]
-enum Stage<M, R> {
-    Queued(M),
-    Revoked(Revocation),
-    Claimed,
-    Answered(R),
-    Spent,
-}
-
-impl<M, R> Cell<M, R> {
-    pub(crate) fn tell(message: M) -> Self {
-        Self::new(message, false)
-    }
-
-    pub(crate) fn ask(message: M) -> Self {
-        Self::new(message, true)
-    }
-
-    fn new(message: M, asked: bool) -> Self {
-        let inner = Inner {
-            stage: Stage::Queued(message),
-            listening: asked,
-            waker: None,
-            tally: Tally::Open,
-        };
-        Self {
-            inner: Mutex::new(inner),
-            asked,
-        }
-    }
-
-    /// Whether the sender asked for an answer.
-    pub(crate) const fn was_asked(&self) -> bool {
-        self.asked
-    }
-
-    /// Whether the sender asked, and has gone since.
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.asked && !lock(&self.inner).listening
-    }
-
-    /// Takes back a message that no mailbox accepted.
-    pub(crate) fn take_back(&self) -> Option<M> {
-        lock(&self.inner).replace_if_queued(Stage::Spent).ok()
-    }
-
-    /// The actor takes the message to handle it.
-    pub(crate) fn claim(&self) -> Result<M, Revocation> {
-        lock(&self.inner).replace_if_queued(Stage::Claimed)
-    }
-
-    /// The asker's time is up: a queued message comes back and will be skipped. In any case the asker
-    /// listens no more.
-    pub(crate) fn expire(&self) -> Expiry<M, R> {
-        let _replaced;
-        let mut inner = lock(&self.inner);
-        inner.listening = false;
-        _replaced = inner.waker.take();
-        match std::mem::replace(&mut inner.stage, Stage::Spent) {
-            Stage::Queued(message) => {
-                inner.stage = Stage::Revoked(Revocation::Expired);
-                Expiry::Revoked(message)
-            }
-            Stage::Answered(answer) => Expiry::Answered(answer),
-            other => {
-                inner.stage = other;
-                Expiry::Running
-            }
-        }
-    }
-
-    /// The asker is gone. Returns what it leaves behind, to be dropped outside the lock.
-    pub(crate) fn abandon(&self, run_anyway: bool) -> (Option<M>, Option<R>) {
-        let _replaced;
-        let mut inner = lock(&self.inner);
-        inner.listening = false;
-        _replaced = inner.waker.take();
-        match std::mem::replace(&mut inner.stage, Stage::Spent) {
-            Stage::Queued(message) if !run_anyway => {
-                inner.stage = Stage::Revoked(Revocation::Abandoned);
-                (Some(message), None)
-            }
-            Stage::Answered(answer) => (None, Some(answer)),
-            other => {
-                inner.stage = other;
-                (None, None)
-            }
-        }
-    }
-
-    /// The asker looks for its answer.
-    pub(crate) fn poll_answer(&self, cx: &Context<'_>) -> Poll<R> {
-        let _replaced;
-        let mut inner = lock(&self.inner);
-        match std::mem::replace(&mut inner.stage, Stage::Spent) {
-            Stage::Answered(answer) => Poll::Ready(answer),
-            other => {
-                inner.stage = other;
-                _replaced = renew(&mut inner.waker, cx);
-                Poll::Pending
-            }
-        }
-    }
-
-    /// Gives the asker its answer, if it still listens.
-    pub(crate) fn answer(&self, answer: R) {
-        let mut inner = lock(&self.inner);
-        if !inner.listening {
-            drop(inner);
-            drop(answer);
-            return;
-        }
-        inner.stage = Stage::Answered(answer);
-        let waker = inner.waker.take();
-        drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// The token answers: true if this decides how the message counts.
-    pub(crate) fn decide(&self) -> bool {
-        std::mem::replace(&mut lock(&self.inner).tally, Tally::Decided) != Tally::Decided
-    }
-
-    /// The token is dropped without an answer. `None`: the run loop will decide, because the handler
-    /// is being torn down. `Some(true)`: this decides how the message counts.
-    pub(crate) fn token_dropped(&self) -> Option<bool> {
-        let mut inner = lock(&self.inner);
-        match inner.tally {
-            Tally::Decided => Some(false),
-            Tally::Open if !std::thread::panicking() => {
-                inner.tally = Tally::Decided;
-                Some(true)
-            }
-            _ => {
-                inner.tally = Tally::TokenLost;
-                None
-            }
-        }
-    }
-
-    /// The handler is about to be dropped after a panic or a kill.
-    pub(crate) fn tear_down(&self) {
-        let mut inner = lock(&self.inner);
-        if inner.tally == Tally::Open {
-            inner.tally = Tally::TearingDown;
-        }
-    }
-
-    /// The handler has ended.
-    pub(crate) fn conclude(&self) -> Conclusion {
-        match std::mem::replace(&mut lock(&self.inner).tally, Tally::Decided) {
-            Tally::Decided => Conclusion::Decided,
-            Tally::TokenLost => Conclusion::TokenLost,
-            Tally::Open | Tally::TearingDown => Conclusion::TokenLives,
-        }
-    }
-}
-
 /// What a timeout finds.
 #[derive(Debug)]
 pub(crate) enum Expiry<M, R> {
@@ -231,18 +86,421 @@ pub(crate) enum Expiry<M, R> {
     Running,
 }
 
-impl<M, R> Inner<M, R> {
-    fn replace_if_queued(&mut self, next: Stage<M, R>) -> Result<M, Revocation> {
-        match std::mem::replace(&mut self.stage, next) {
-            Stage::Queued(message) => Ok(message),
-            Stage::Revoked(revocation) => {
-                self.stage = Stage::Revoked(revocation);
-                Err(revocation)
+/// A message (`M`) and its answer (`R`).
+#[repr(C)]
+pub(crate) struct Cell<M, R> {
+    /// First, so that a pointer to the header is a pointer to the cell.
+    header: Header,
+    state: AtomicU32,
+    refs: AtomicU32,
+    deadline: Option<Instant>,
+    waker: UnsafeCell<Option<Waker>>,
+    body: UnsafeCell<Body<M, R>>,
+}
+
+enum Body<M, R> {
+    Message(M),
+    Answer(R),
+    Empty,
+}
+
+// SAFETY: messages, answers and wakers move between threads with the cell, hence `M: Send, R: Send` (`Waker` is
+// `Send + Sync`). No two threads ever touch `body` at once, and `waker` is at most read by two, as the module's
+// documentation lays down; so nothing is required of `&M` and `&R`.
+unsafe impl<M: Send, R: Send> Send for Cell<M, R> {}
+// SAFETY: as above.
+unsafe impl<M: Send, R: Send> Sync for Cell<M, R> {}
+
+impl<M, R> Cell<M, R> {
+    fn state(&self) -> u32 {
+        self.state.load(Ordering::Acquire)
+    }
+
+    /// Sets bits and returns those that were set before.
+    fn set(&self, bits: u32) -> u32 {
+        self.state.fetch_or(bits, Ordering::AcqRel)
+    }
+
+    /// The caller must own the body, by the rules of the module.
+    unsafe fn replace_body(&self, next: Body<M, R>) -> Body<M, R> {
+        // SAFETY: the caller owns the body.
+        self.body
+            .with_mut(|body| unsafe { std::mem::replace(&mut *body, next) })
+    }
+
+    /// The caller must own the body, and it must hold a message.
+    unsafe fn take_message(&self) -> M {
+        // SAFETY: the caller owns the body.
+        match unsafe { self.replace_body(Body::Empty) } {
+            Body::Message(message) => message,
+            Body::Answer(_) | Body::Empty => unreachable!("a cell's message is taken once"),
+        }
+    }
+
+    /// The caller must be the asker, must have seen `DONE`, and must not have set `GONE` before.
+    unsafe fn take_answer(&self) -> R {
+        // SAFETY: from `DONE` on the body belongs to the asker.
+        match unsafe { self.replace_body(Body::Empty) } {
+            Body::Answer(answer) => answer,
+            Body::Message(_) | Body::Empty => unreachable!("a cell's answer is taken once"),
+        }
+    }
+
+    /// Whether the sender asked for an answer.
+    pub(crate) fn was_asked(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & ASKED != 0
+    }
+
+    /// Whether the sender asked, and has gone since.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.state() & (ASKED | GONE) == ASKED | GONE
+    }
+
+    /// When the handler should be done.
+    pub(crate) const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// The token answers: true if this decides how the message counts.
+    pub(crate) fn decide(&self) -> bool {
+        self.set(DECIDED) & DECIDED == 0
+    }
+
+    /// The token is dropped without an answer. `None`: the run loop will decide, because the handler
+    /// is being torn down. `Some(true)`: this decides how the message counts.
+    pub(crate) fn token_dropped(&self) -> Option<bool> {
+        let panicking = std::thread::panicking();
+        let mut state = self.state();
+        loop {
+            let (bit, result) = if state & DECIDED != 0 {
+                return Some(false);
+            } else if state & TEARING_DOWN != 0 || panicking {
+                (TOKEN_LOST, None)
+            } else {
+                (DECIDED, Some(true))
+            };
+            match self.state.compare_exchange_weak(
+                state,
+                state | bit,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return result,
+                Err(seen) => state = seen,
             }
-            // A cell is claimed once; a second claim finds nothing to do.
-            other => {
-                self.stage = other;
-                Err(Revocation::Abandoned)
+        }
+    }
+
+    /// The handler is about to be dropped after a panic or a kill.
+    pub(crate) fn tear_down(&self) {
+        self.set(TEARING_DOWN);
+    }
+
+    /// The handler has ended.
+    pub(crate) fn conclude(&self) -> Conclusion {
+        match self.set(DECIDED) {
+            before if before & DECIDED != 0 => Conclusion::Decided,
+            before if before & TOKEN_LOST != 0 => Conclusion::TokenLost,
+            _ => Conclusion::TokenLives,
+        }
+    }
+
+    /// Gives the asker its answer, if it still listens.
+    ///
+    /// # Safety
+    /// The message must have been claimed, and whoever calls must be the one that answers it: the handler's
+    /// end if there is no token, the token, or the run loop after [`Conclusion::TokenLost`]. Nobody answers
+    /// twice.
+    unsafe fn put_answer(&self, answer: R) {
+        if self.state() & (ASKED | GONE) != ASKED {
+            return;
+        }
+        // SAFETY: between `CLAIMED` and `DONE` the body belongs to the actor's side, and by the contract of this
+        // function to nobody else on it.
+        drop(unsafe { self.replace_body(Body::Answer(answer)) });
+        let before = self.set(DONE);
+        if before & (WAKER | GONE) == WAKER {
+            self.waker.with(|waker| {
+                // SAFETY: `WAKER` was set when `DONE` was, so the asker does not change the waker any more, and
+                // the cell lives as long as the caller's reference.
+                if let Some(waker) = unsafe { &*waker } {
+                    waker.wake_by_ref();
+                }
+            });
+        }
+    }
+}
+
+impl<M, R> fmt::Debug for Cell<M, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cell")
+            .field("state", &format_args!("{:#b}", self.state()))
+            .finish_non_exhaustive()
+    }
+}
+
+/// A counted reference to a cell.
+struct Counted<M, R>(NonNull<Cell<M, R>>);
+
+// SAFETY: it is a shared reference to a `Cell`, and may be the last, which drops the cell's content; both are
+// covered by the cell being `Send + Sync`, which needs `M: Send, R: Send`.
+unsafe impl<M: Send, R: Send> Send for Counted<M, R> {}
+// SAFETY: as above.
+unsafe impl<M: Send, R: Send> Sync for Counted<M, R> {}
+
+impl<M, R> Counted<M, R> {
+    fn alloc(
+        state: u32,
+        refs: u32,
+        deadline: Option<Instant>,
+        body: Body<M, R>,
+    ) -> NonNull<Cell<M, R>> {
+        let cell = Box::new(Cell {
+            header: Header::new(),
+            state: AtomicU32::new(state),
+            refs: AtomicU32::new(refs),
+            deadline,
+            waker: UnsafeCell::new(None),
+            body: UnsafeCell::new(body),
+        });
+        NonNull::from(Box::leak(cell))
+    }
+}
+
+impl<M, R> Deref for Counted<M, R> {
+    type Target = Cell<M, R>;
+
+    #[inline]
+    fn deref(&self) -> &Cell<M, R> {
+        // SAFETY: the cell lives until the last counted reference is dropped.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<M, R> Clone for Counted<M, R> {
+    fn clone(&self) -> Self {
+        // Relaxed, as in `Arc`: this reference keeps the cell alive meanwhile.
+        self.refs.fetch_add(1, Ordering::Relaxed);
+        Self(self.0)
+    }
+}
+
+impl<M, R> Drop for Counted<M, R> {
+    #[inline]
+    fn drop(&mut self) {
+        // If this is the only reference nobody else can make another, and the read-modify-write is spared.
+        let last =
+            self.refs.load(Ordering::Acquire) == 1 || self.refs.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last {
+            // SAFETY: the cell came from a `Box`, and this was the last reference. The acquiring load or the
+            // acquiring and releasing subtraction makes all that other holders did happen before.
+            drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+        }
+    }
+}
+
+/// The asker's side of a cell.
+pub(crate) struct Receipt<M, R>(Counted<M, R>);
+
+/// A message on its way to an actor, or taken from its queue and not claimed yet: the actor's side of a cell.
+pub(crate) struct Letter<M, R>(Counted<M, R>);
+
+/// The duty to answer a message that was claimed. It cannot be copied, so nobody answers twice.
+pub(crate) struct Duty<M, R>(Counted<M, R>);
+
+/// The run loop's share of a cell whose duty a token has: it sees to it that the message is counted.
+pub(crate) struct Witness<M, R>(Counted<M, R>);
+
+impl<M, R> Letter<M, R> {
+    /// A message that nobody waits for.
+    #[inline]
+    pub(crate) fn tell(message: M) -> Self {
+        Self(Counted(Counted::alloc(0, 1, None, Body::Message(message))))
+    }
+
+    /// A message, and its asker's side.
+    #[inline]
+    pub(crate) fn ask(message: M, deadline: Option<Instant>) -> (Self, Receipt<M, R>) {
+        let cell = Counted::alloc(ASKED, 2, deadline, Body::Message(message));
+        (Self(Counted(cell)), Receipt(Counted(cell)))
+    }
+
+    /// Takes back a message that no mailbox accepted: only its sender has ever seen the cell.
+    pub(crate) fn take_back(self, receipt: Option<Receipt<M, R>>) -> M {
+        drop(receipt);
+        // SAFETY: never queued and never claimed, and the asker's side, if any, has been dropped without having
+        // revoked anything (a receipt revokes only by methods that consume it); so the body is this sender's.
+        unsafe { self.0.take_message() }
+    }
+
+    /// The actor takes the message to handle it, unless its asker has taken it back.
+    #[inline]
+    pub(crate) fn claim(self) -> Result<(M, Duty<M, R>), Revocation> {
+        if self.0.was_asked() {
+            let before = self.0.set(CLAIMED);
+            if before & EXPIRED != 0 {
+                return Err(Revocation::Expired);
+            }
+            if before & ABANDONED != 0 {
+                return Err(Revocation::Abandoned);
+            }
+        }
+        // SAFETY: `CLAIMED` was set before any revocation, or there is no asker: the body is the actor's, and
+        // the message is in it, for a letter is claimed or taken back once, being consumed by that.
+        let message = unsafe { self.0.take_message() };
+        Ok((message, Duty(self.0)))
+    }
+
+    /// The message's deadline.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.0.deadline()
+    }
+
+    /// For the queue.
+    pub(super) fn into_header(self) -> NonNull<Header> {
+        let cell = self.0.0;
+        std::mem::forget(self);
+        cell.cast()
+    }
+
+    /// From the queue.
+    ///
+    /// # Safety
+    /// `header` came from [`into_header`](Self::into_header) of a letter of the same type, and is used up by
+    /// this.
+    pub(super) unsafe fn from_header(header: NonNull<Header>) -> Self {
+        Self(Counted(header.cast()))
+    }
+}
+
+impl<M, R> Duty<M, R> {
+    /// A cell for a message that is being handled already, with its asker's side.
+    pub(crate) fn begun(deadline: Option<Instant>) -> (Self, Receipt<M, R>) {
+        let cell = Counted::alloc(ASKED | CLAIMED, 2, deadline, Body::Empty);
+        (Self(Counted(cell)), Receipt(Counted(cell)))
+    }
+
+    /// Gives the asker its answer, if it still listens.
+    #[inline]
+    pub(crate) fn answer(self, answer: R) {
+        // SAFETY: the message was claimed when this duty was made, there is one duty, and it is used up here. A
+        // witness answers only what it was given the duty of.
+        unsafe { self.0.put_answer(answer) };
+    }
+
+    /// The run loop's share of the cell, before a token takes this duty away.
+    pub(crate) fn witness(&self) -> Witness<M, R> {
+        Witness(self.0.clone())
+    }
+}
+
+impl<M, R> Deref for Duty<M, R> {
+    type Target = Cell<M, R>;
+
+    fn deref(&self) -> &Cell<M, R> {
+        &self.0
+    }
+}
+
+impl<M, R> Witness<M, R> {
+    /// Answers in the place of a token that was lost.
+    ///
+    /// The caller has found [`Conclusion::TokenLost`]; at any other time this does nothing.
+    pub(crate) fn answer_for_lost(self, answer: R) {
+        if self.0.state() & (TOKEN_LOST | DONE) == TOKEN_LOST {
+            // SAFETY: the message was claimed, and the duty was given up when `TOKEN_LOST` was set: the token
+            // that set it answers no more. This witness is used up, and there is one.
+            unsafe { self.0.put_answer(answer) };
+        }
+    }
+}
+
+impl<M, R> Deref for Witness<M, R> {
+    type Target = Cell<M, R>;
+
+    fn deref(&self) -> &Cell<M, R> {
+        &self.0
+    }
+}
+
+impl<M, R> Receipt<M, R> {
+    /// Looks for the answer, and has this context's task woken when it comes. Not to be called again after it
+    /// was `Ready`.
+    pub(crate) fn poll_answer(&mut self, cx: &Context<'_>) -> Poll<R> {
+        let cell = &self.0;
+        let mut state = cell.state();
+        if state & DONE == 0 {
+            if state & WAKER != 0 {
+                // SAFETY: while `WAKER` is set both sides only read the waker.
+                let same = cell.waker.with(|waker| unsafe {
+                    (*waker)
+                        .as_ref()
+                        .is_some_and(|waker| waker.will_wake(cx.waker()))
+                });
+                if same {
+                    return Poll::Pending;
+                }
+                state = cell.state.fetch_and(!WAKER, Ordering::AcqRel);
+            }
+            if state & DONE == 0 {
+                let waker = Some(cx.waker().clone());
+                // SAFETY: `WAKER` is not set, and `DONE` was not when it was cleared: the waker is the asker's,
+                // which is the caller, with `&mut self`.
+                let replaced = cell
+                    .waker
+                    .with_mut(|own| unsafe { std::mem::replace(&mut *own, waker) });
+                state = cell.set(WAKER);
+                drop(replaced);
+                if state & DONE == 0 {
+                    return Poll::Pending;
+                }
+            }
+        }
+        // SAFETY: `DONE` was seen, and this side has not set `GONE`: it does so only when it is used up.
+        Poll::Ready(unsafe { cell.take_answer() })
+    }
+
+    /// The asker's time is up: a queued message comes back and will be skipped.
+    pub(crate) fn expire(self) -> Expiry<M, R> {
+        self.part(EXPIRED)
+    }
+
+    /// The asker is gone. A message that is still queued is skipped, unless it is to be handled anyway.
+    pub(crate) fn abandon(self, run_anyway: bool) {
+        drop(self.part(if run_anyway { 0 } else { ABANDONED }));
+    }
+
+    /// Listens no more. What this side owns then comes out of the cell.
+    fn part(self, revocation: u32) -> Expiry<M, R> {
+        let cell = &self.0;
+        let mut state = cell.state();
+        loop {
+            if state & DONE != 0 {
+                // SAFETY: `DONE` was seen before this side set `GONE`.
+                return Expiry::Answered(unsafe { cell.take_answer() });
+            }
+            let bits = if state & CLAIMED == 0 {
+                GONE | revocation
+            } else {
+                GONE
+            };
+            match cell.state.compare_exchange_weak(
+                state,
+                (state | bits) & !WAKER,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => {
+                    // SAFETY: `DONE` was not set when `WAKER` was cleared, so the actor's side never reads the
+                    // waker. It is dropped now, for the cell may live on in the queue.
+                    drop(cell.waker.with_mut(|own| unsafe { (*own).take() }));
+                    if bits & REVOKED == 0 {
+                        return Expiry::Running;
+                    }
+                    // SAFETY: revoked before it was claimed: the body is the asker's.
+                    return Expiry::Revoked(unsafe { cell.take_message() });
+                }
+                Err(seen) => state = seen,
             }
         }
     }

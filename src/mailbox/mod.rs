@@ -1,34 +1,66 @@
-//! The bounded mailbox: one queue, many senders, one receiver.
+//! The bounded mailbox: one queue, many senders, one receiver at a time.
 //!
-//! This layer knows messages only as envelopes of some type `T`. It decides four things, and nothing
-//! above it can decide them differently: who gets a free slot ([`queue`]), in what order accepted
-//! envelopes leave, how far an actor has been told to stop ([`Level`]), and how many messages are
-//! where ([`Account`]). All of it is behind [`Mailbox`], whose insides nobody else sees, so that the
-//! queue can be replaced without touching an actor.
+//! This layer knows messages only as envelopes, and what handles them only as something that runs. It decides
+//! five things, and nothing above it can decide them differently: who gets a free slot (`slots`), in what
+//! order accepted messages leave (`queue`), whose turn it is to touch the actor's state (`turn`), how far
+//! an actor has been told to stop ([`Level`]), and how many messages are where ([`Account`]).
 //!
-//! [`Cell`] is what an envelope is made of: the message on its way in, then the answer on its way out.
+//! ```text
+//!   senders                                             whoever has the turn: the actor's task, or an asker
+//!  ┌─────────────────────────────────────────────────┐ ┌─────────────────────────────────────────────────────┐
+//!  │ Slots: closed, waiting, taken, accepted         │ │ Seat: the state, and the handler that runs on it    │
+//!  │ Queue: ──► cell ──► cell ──► cell (Cell<M, R>)  │ │ Counters: popped, handled in place, ok              │
+//!  └──────────────────────────┬──────────────────────┘ └──────────────────────┬──────────────────────────────┘
+//!                             └────────────── Turn: free, held, lent ─────────┘
+//! ```
+//!
+//! # Why the unsafe code here is sound
+//!
+//! It is about four things, each in one file with its own proof: a message and its answer share one allocation
+//! (`cell`), which is linked into a list (`queue`); one holder at a time reaches the state and what runs on
+//! it (`turn`, `mailbox`); and what runs is kept in a buffer without its type and lifetime (`seat`). What
+//! is exported has a safe interface.
+//!
+//! Running a handler in its asker's task adds these questions:
+//!
+//! - *Who may touch the state when?* Whoever has the turn. The task gets it by [`Mailbox::enter`], with the one
+//!   [`Tenancy`]; an asker by [`Mailbox::borrow`], which succeeds only while nobody has it.
+//! - *How does a half-run handler change hands?* It lives in the seat and not in the asker's future. The asker
+//!   returns the turn to the task ([`Loan::hand_over`]), whose next poll goes on with it; the release and the
+//!   acquisition of the turn make all that the asker did happen before.
+//! - *What if the asker is dropped?* During its poll it cannot be. Before, nothing has started. Afterwards it
+//!   holds a [`Receipt`], whose drop is noted in the cell and touches nothing else.
+//! - *What if the runtime goes away?* It drops the task, which resigns ([`Mailbox::resign`]). If an asker has
+//!   the turn just then, it is told so when it returns it, and ends the actor in the task's place.
+//! - *Who frees the state?* Whoever ends the actor while it has the turn; the mailbox's own drop at the latest.
+
+#![allow(unsafe_code)] // here and nowhere else
 
 mod account;
 mod cell;
+mod envelope;
 mod level;
+#[expect(clippy::module_inception)] // the parts put together
+mod mailbox;
 mod queue;
+mod seat;
+mod slots;
+mod sync;
+mod turn;
 mod waiting;
 
 pub(crate) use account::Outcome;
 pub use account::{Account, MailboxStats};
-pub(crate) use cell::{Cell, Conclusion, Expiry, Revocation};
+pub(crate) use cell::{Conclusion, Duty, Expiry, Letter, Receipt, Revocation, Witness};
+pub(crate) use envelope::{Envelope, Return, Takes};
 pub use level::Level;
-pub(crate) use queue::{Mailbox, Next, Refused};
+pub(crate) use mailbox::{Hold, Loan, Mailbox, Tenancy};
+pub(crate) use seat::{Ending, Guard, InPlace, Run, RunInPlace, Start, StartInPlace, Verdict};
+pub(crate) use slots::Refused;
+pub(crate) use sync::lock;
 pub(crate) use waiting::Ticket;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
-
-/// Locks a mutex whether or not a thread panicked while holding it: no user code ever runs under the
-/// locks of this crate, so what they protect is whole even then.
-pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Has `waker` wake the task of this context. Returns the waker it replaces, to be dropped outside the
 /// lock: it may be the last to hold a task, whose drop runs user code.

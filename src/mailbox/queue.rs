@@ -1,336 +1,151 @@
-//! The queue: capacity, order and control in one place.
+//! The order of accepted messages: an intrusive list, pushed by many threads and popped by one.
 //!
-//! One mutex guards everything, is held for a few instructions, never across an await, and never
-//! while user code runs: wakers are called after it is released. Two rules make the rest follow:
+//! ```text
+//!   first (the receiver's)                tail (the senders')
+//!     │                                     │
+//!     ▼                                     ▼
+//!   ┌──────┐ next ┌──────┐   not yet     ┌──────┐
+//!   │ A    │ ───► │ B    │ ─ ─ ─ ─ ─ ─ ─ │ C    │ ───► null
+//!   └──────┘      └──────┘   linked      └──────┘
+//! ```
 //!
-//! - `queue.len() + reserved <= capacity`, where `reserved` are slots promised to someone;
-//! - whoever frees a slot promises it to the longest waiter in the same critical section, so as long
-//!   as anyone waits no slot is free, and nobody can overtake the line.
+//! A push swaps `tail` and then links its predecessor to itself, as in Dmitry Vyukov's intrusive MPSC queue
+//! (1024cores.net), but an empty list has null pointers instead of a stub. Between the two steps of a push what
+//! comes behind cannot be reached, and a pop finds nothing. So the receiver never trusts an empty look: it
+//! knows from the count of accepted messages whether there are more to come, and looks again.
 
-use super::waiting::Line;
-use super::{Account, Level, MailboxStats, Outcome, Ticket, lock, renew};
-use std::collections::VecDeque;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll, Waker};
+use super::sync::{AtomicPtr, Ordering, relax};
+use std::cell::Cell;
+use std::ptr::{self, NonNull};
 
-/// Why an envelope was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// Every slot is taken, or someone waits for one.
-    Full,
-    /// The mailbox accepts nothing more.
-    Closed,
-}
-
-/// What the receiver has to do next.
+/// The part of a cell that the queue uses. The first field of every cell.
+#[repr(C)]
 #[derive(Debug)]
-pub(crate) enum Next<T> {
-    /// Handle this one. It counts as running until it is settled.
-    Message(T),
-    /// The level is `Stop` or `Kill`.
-    Stop,
-    /// The mailbox is closed and empty.
-    Drained,
+pub(super) struct Header {
+    next: AtomicPtr<Header>,
+    /// What the receiver does with it: a `Kind` of the mailbox it is in. Written before it is pushed.
+    kind: Cell<*const ()>,
 }
 
-/// A bounded queue of envelopes with its control state and its account.
-pub(crate) struct Mailbox<T> {
-    state: Mutex<State<T>>,
-    /// Raised under the lock, read without it: a running handler looks at it at every poll.
-    level: AtomicU8,
-}
-
-struct State<T> {
-    queue: VecDeque<T>,
-    capacity: usize,
-    reserved: usize,
-    line: Line,
-    closed: bool,
-    /// The receiving task; it stays registered while a handler runs, for control alone.
-    receiver: Option<Waker>,
-    /// Whether the receiver waits for a message too.
-    idle: bool,
-    account: Account,
-    high_water: usize,
-}
-
-impl<T> Mailbox<T> {
-    pub(crate) fn new(capacity: usize) -> Self {
+impl Header {
+    pub(super) fn new() -> Self {
         Self {
-            state: Mutex::new(State {
-                queue: VecDeque::new(),
-                capacity,
-                reserved: 0,
-                line: Line::default(),
-                closed: false,
-                receiver: None,
-                idle: false,
-                account: Account::default(),
-                high_water: 0,
-            }),
-            level: AtomicU8::new(Level::Open.as_u8()),
+            next: AtomicPtr::new(ptr::null_mut()),
+            kind: Cell::new(ptr::null()),
+        }
+    }
+}
+
+/// The list. Messages come out in the order in which their pushes swapped `tail`; one push that ended before
+/// another began comes first.
+#[derive(Debug)]
+pub(super) struct Queue {
+    /// The youngest, or null if there is none.
+    tail: AtomicPtr<Header>,
+    /// The oldest, or null if there is none or its push is not done. Written by a push that found the list
+    /// empty, else by the receiver.
+    first: AtomicPtr<Header>,
+}
+
+impl Queue {
+    pub(super) fn new() -> Self {
+        Self {
+            tail: AtomicPtr::new(ptr::null_mut()),
+            first: AtomicPtr::new(ptr::null_mut()),
         }
     }
 
-    /// Changes the capacity. Only before the actor starts, when nobody can be waiting for long.
-    pub(crate) fn set_capacity(&self, capacity: usize) {
-        let mut state = lock(&self.state);
-        state.capacity = capacity;
-        let mut granted = Vec::new();
-        while state.has_slot() && !state.line.is_empty() {
-            granted.extend(state.promise());
-        }
-        drop(state);
-        wake_all(granted);
-    }
-
-    /// Accepts an envelope if a slot is free and nobody waits for one.
-    pub(crate) fn try_push(&self, envelope: T) -> Result<(), (T, Refused)> {
-        let mut state = lock(&self.state);
-        if state.closed {
-            return Err((envelope, Refused::Closed));
-        }
-        if !state.has_room() {
-            return Err((envelope, Refused::Full));
-        }
-        let wake = state.push(envelope);
-        drop(state);
-        wake_all(wake);
-        Ok(())
-    }
-
-    /// Waits in line for a slot, which then belongs to the caller until [`push_reserved`] or
-    /// [`release`]. A caller that gives up while `ticket` is set calls [`leave`].
+    /// Appends.
     ///
-    /// [`push_reserved`]: Self::push_reserved
-    /// [`release`]: Self::release
-    /// [`leave`]: Self::leave
-    pub(crate) fn poll_reserve(
-        &self,
-        ticket: &mut Option<Ticket>,
-        cx: &Context<'_>,
-    ) -> Poll<Result<(), Refused>> {
-        // Declared before the lock is taken, so that it is dropped after.
-        let mut replaced = None;
-        let mut state = lock(&self.state);
-        if state.closed {
-            // Closing dissolved the line and every promise with it.
-            *ticket = None;
-            return Poll::Ready(Err(Refused::Closed));
+    /// # Safety
+    /// `header` is valid and in no queue; it is the queue's until `pop` returns it.
+    #[inline]
+    pub(super) unsafe fn push(&self, header: NonNull<Header>, kind: *const ()) {
+        let new = header.as_ptr();
+        {
+            // SAFETY: valid, and nobody else has it yet. This reference ends before the swap gives it away.
+            let own = unsafe { header.as_ref() };
+            own.kind.set(kind);
+            own.next.store(ptr::null_mut(), Ordering::Relaxed);
         }
-        match *ticket {
-            None if state.has_room() => {
-                state.reserved += 1;
-                Poll::Ready(Ok(()))
-            }
-            None => {
-                *ticket = Some(state.line.join(cx));
-                Poll::Pending
-            }
-            Some(mine) if state.line.still_waits(mine, cx, &mut replaced) => Poll::Pending,
-            Some(_) => {
-                *ticket = None;
-                Poll::Ready(Ok(()))
-            }
-        }
-    }
-
-    /// Fills a slot that was reserved; refused if the mailbox has closed since.
-    pub(crate) fn push_reserved(&self, envelope: T) -> Result<(), T> {
-        let mut state = lock(&self.state);
-        if state.closed {
-            return Err(envelope);
-        }
-        state.reserved -= 1;
-        let wake = state.push(envelope);
-        drop(state);
-        wake_all(wake);
-        Ok(())
-    }
-
-    /// Gives a reserved slot back, to the longest waiter if there is one.
-    pub(crate) fn release(&self) {
-        let mut state = lock(&self.state);
-        if state.closed {
-            return;
-        }
-        state.reserved -= 1;
-        let wake = state.promise();
-        drop(state);
-        wake_all(wake);
-    }
-
-    /// Gives up waiting, whether or not a slot was promised meanwhile.
-    pub(crate) fn leave(&self, ticket: Ticket) {
-        let mut replaced = None;
-        let promised = {
-            let mut state = lock(&self.state);
-            !state.closed && !state.line.leave(ticket, &mut replaced)
-        };
-        if promised {
-            self.release();
-        }
-    }
-
-    /// What to do next: control goes before messages.
-    pub(crate) fn poll_next(&self, cx: &Context<'_>) -> Poll<Next<T>> {
-        let _replaced;
-        let mut state = lock(&self.state);
-        if self.level() >= Level::Stop {
-            return Poll::Ready(Next::Stop);
-        }
-        match state.pop() {
-            Some((envelope, granted)) => {
-                drop(state);
-                wake_all(granted);
-                Poll::Ready(Next::Message(envelope))
-            }
-            None if state.closed => Poll::Ready(Next::Drained),
-            None => {
-                _replaced = renew(&mut state.receiver, cx);
-                state.idle = true;
-                Poll::Pending
-            }
-        }
-    }
-
-    /// Takes the head of the queue if it is of the wanted kind, as part of the batch being formed.
-    pub(crate) fn pop_if(&self, wanted: impl FnOnce(&T) -> bool) -> Option<T> {
-        let mut state = lock(&self.state);
-        if !state.queue.front().is_some_and(wanted) {
-            return None;
-        }
-        let (envelope, granted) = state.pop()?;
-        drop(state);
-        wake_all(granted);
-        Some(envelope)
-    }
-
-    /// Takes the head of the queue whatever the level: for giving back what will not be handled.
-    pub(crate) fn pop(&self) -> Option<T> {
-        self.pop_if(|_| true)
-    }
-
-    /// Has the receiving task woken when the level rises, and returns the level as it is now.
-    pub(crate) fn watch_level(&self, cx: &Context<'_>) -> Level {
-        let _replaced;
-        let mut state = lock(&self.state);
-        _replaced = renew(&mut state.receiver, cx);
-        state.idle = false;
-        self.level()
-    }
-
-    /// The level now.
-    pub(crate) fn level(&self) -> Level {
-        Level::from_u8(self.level.load(Ordering::Acquire))
-    }
-
-    /// Raises the level and closes the mailbox; false if it was there already.
-    pub(crate) fn raise(&self, level: Level) -> bool {
-        let mut state = lock(&self.state);
-        if self.level() >= level {
-            return false;
-        }
-        self.level.store(level.as_u8(), Ordering::Release);
-        let mut wakers = state.close();
-        wakers.extend(state.receiver.clone());
-        state.idle = false;
-        drop(state);
-        wake_all(wakers);
-        true
-    }
-
-    /// Accepts nothing more: waiting sends and unused permits end with `Closed`.
-    pub(crate) fn close(&self) {
-        let mut state = lock(&self.state);
-        let wakers = state.close();
-        drop(state);
-        wake_all(wakers);
-    }
-
-    /// Records how a message that was running ended.
-    pub(crate) fn settle(&self, outcome: Outcome) {
-        lock(&self.state).account.settle(outcome);
-    }
-
-    /// Where every message is, all read at one instant.
-    pub(crate) fn account(&self) -> Account {
-        lock(&self.state).account()
-    }
-
-    /// The mailbox at this instant.
-    pub(crate) fn stats(&self, restarts: u64) -> MailboxStats {
-        let state = lock(&self.state);
-        MailboxStats {
-            capacity: state.capacity,
-            depth: state.queue.len(),
-            high_water: state.high_water,
-            reserved: state.reserved,
-            waiting: state.line.len(),
-            level: self.level(),
-            restarts,
-            account: state.account(),
-        }
-    }
-}
-
-impl<T> State<T> {
-    fn has_slot(&self) -> bool {
-        self.queue.len() + self.reserved < self.capacity
-    }
-
-    fn has_room(&self) -> bool {
-        self.has_slot() && self.line.is_empty()
-    }
-
-    fn push(&mut self, envelope: T) -> Option<Waker> {
-        self.queue.push_back(envelope);
-        self.account.accepted += 1;
-        self.high_water = self.high_water.max(self.queue.len());
-        if std::mem::take(&mut self.idle) {
-            self.receiver.clone()
+        let before = self.tail.swap(new, Ordering::AcqRel);
+        if before.is_null() {
+            // The receiver emptied `first` before it emptied `tail`, so this does not race with it.
+            self.first.store(new, Ordering::Release);
         } else {
-            None
+            // SAFETY: `before` was pushed and is not yet popped: a header with no `next` is popped only by
+            // setting `tail` from it to null, which the swap above has made impossible, and its `next` is set
+            // by this line alone.
+            unsafe { &*before }.next.store(new, Ordering::Release);
         }
     }
 
-    fn pop(&mut self) -> Option<(T, Option<Waker>)> {
-        let envelope = self.queue.pop_front()?;
-        self.account.running += 1;
-        Some((envelope, self.promise()))
+    /// Whether the push of the oldest is done. This touches nothing but the queue itself.
+    #[inline]
+    pub(super) fn has_first(&self) -> bool {
+        !self.first.load(Ordering::Acquire).is_null()
     }
 
-    /// Promises a free slot to the longest waiter, if there is one.
-    fn promise(&mut self) -> Option<Waker> {
-        if !self.has_slot() {
-            return None;
-        }
-        let waker = self.line.grant()?;
-        self.reserved += 1;
-        Some(waker)
-    }
-
-    /// Whoever waits is woken and finds the mailbox closed; promises are void.
-    fn close(&mut self) -> Vec<Waker> {
-        let mut wakers = Vec::new();
-        if !std::mem::replace(&mut self.closed, true) {
-            self.reserved = 0;
-            while let Some(waker) = self.line.grant() {
-                wakers.push(waker);
+    /// The oldest, if its own push and the push behind it are done.
+    ///
+    /// # Safety
+    /// Only one thread at a time calls `pop`, `peek` or `pop_accepted`, each call happening before the next.
+    #[inline]
+    pub(super) unsafe fn pop(&self) -> Option<NonNull<Header>> {
+        let first = NonNull::new(self.first.load(Ordering::Acquire))?;
+        // SAFETY: what `first` leads to was pushed and is not yet popped, and only this caller pops.
+        let next = unsafe { first.as_ref() }.next.load(Ordering::Acquire);
+        // If it is the last, a push that comes after `tail` is emptied writes `first` itself.
+        self.first.store(next, Ordering::Relaxed);
+        if next.is_null() {
+            let last = self.tail.compare_exchange(
+                first.as_ptr(),
+                ptr::null_mut(),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+            if last.is_err() {
+                // The push behind it has not linked it yet, so what follows it is not known.
+                self.first.store(first.as_ptr(), Ordering::Relaxed);
+                return None;
             }
         }
-        wakers
+        Some(first)
     }
 
-    fn account(&self) -> Account {
-        Account {
-            queued: self.queue.len() as u64,
-            ..self.account
+    /// The kind of the oldest, if its push is done.
+    ///
+    /// # Safety
+    /// As for `pop`.
+    pub(super) unsafe fn peek(&self) -> Option<*const ()> {
+        let first = NonNull::new(self.first.load(Ordering::Acquire))?;
+        // SAFETY: as in `pop`.
+        Some(unsafe { first.as_ref() }.kind.get())
+    }
+
+    /// Like `pop`, for a message that is there or was accepted: a sender that stands between the two steps of its
+    /// push, which are a few instructions, is waited for.
+    ///
+    /// # Safety
+    /// As for `pop`, and a message that has been accepted must not have been popped yet.
+    #[inline]
+    pub(super) unsafe fn pop_accepted(&self) -> NonNull<Header> {
+        let mut looks = 0;
+        loop {
+            // SAFETY: as for this function.
+            if let Some(header) = unsafe { self.pop() } {
+                return header;
+            }
+            relax(&mut looks);
         }
     }
 }
 
-fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
-    wakers.into_iter().for_each(Waker::wake);
+/// The kind of a header that was popped.
+///
+/// # Safety
+/// `header` came from `pop`, and has not been given away.
+pub(super) unsafe fn kind_of(header: NonNull<Header>) -> *const () {
+    // SAFETY: the caller has it.
+    unsafe { header.as_ref() }.kind.get()
 }

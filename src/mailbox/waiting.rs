@@ -11,27 +11,32 @@ use std::task::{Context, Waker};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticket(u64);
 
+/// Boxed when somebody waits for the first time: most mailboxes are never full.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct Line(Option<Box<Waiting>>);
+
+#[derive(Debug, Default)]
+struct Waiting {
     /// The wakers are always there; they are optional to be exchanged like others.
-    waiting: VecDeque<(Ticket, Option<Waker>)>,
+    queue: VecDeque<(Ticket, Option<Waker>)>,
     next: u64,
 }
 
 impl Line {
     pub(super) fn len(&self) -> usize {
-        self.waiting.len()
+        self.0.as_ref().map_or(0, |waiting| waiting.queue.len())
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.len() == 0
     }
 
     /// Joins the line at its end.
     pub(super) fn join(&mut self, cx: &Context<'_>) -> Ticket {
-        let ticket = Ticket(self.next);
-        self.next += 1;
-        self.waiting.push_back((ticket, Some(cx.waker().clone())));
+        let waiting = self.0.get_or_insert_default();
+        let ticket = Ticket(waiting.next);
+        waiting.next += 1;
+        waiting.queue.push_back((ticket, Some(cx.waker().clone())));
         ticket
     }
 
@@ -43,29 +48,63 @@ impl Line {
         cx: &Context<'_>,
         replaced: &mut Option<Waker>,
     ) -> bool {
-        let found = self.find(ticket);
-        if let Ok(at) = found {
-            *replaced = renew(&mut self.waiting[at].1, cx);
-        }
-        found.is_ok()
+        let Some((waiting, at)) = self.find(ticket) else {
+            return false;
+        };
+        *replaced = renew(&mut waiting.queue[at].1, cx);
+        true
     }
 
     /// Leaves the line; false if the ticket was not in it. Its waker goes to `replaced`.
     pub(super) fn leave(&mut self, ticket: Ticket, replaced: &mut Option<Waker>) -> bool {
-        let found = self.find(ticket);
-        if let Ok(at) = found {
-            *replaced = self.waiting.remove(at).and_then(|(_, waker)| waker);
-        }
-        found.is_ok()
+        let Some((waiting, at)) = self.find(ticket) else {
+            return false;
+        };
+        *replaced = waiting.queue.remove(at).and_then(|(_, waker)| waker);
+        true
     }
 
     /// The longest waiter, who now has a slot and must be woken.
     pub(super) fn grant(&mut self) -> Option<Waker> {
-        self.waiting.pop_front().and_then(|(_, waker)| waker)
+        let (_, waker) = self.0.as_mut()?.queue.pop_front()?;
+        waker
     }
 
-    fn find(&self, ticket: Ticket) -> Result<usize, usize> {
-        self.waiting
+    /// Everyone, to be woken.
+    pub(super) fn dissolve(&mut self) -> Vec<Waker> {
+        std::iter::from_fn(|| self.grant()).collect()
+    }
+
+    fn find(&mut self, ticket: Ticket) -> Option<(&mut Waiting, usize)> {
+        let waiting = self.0.as_mut()?;
+        let at = waiting
+            .queue
             .binary_search_by_key(&ticket, |(ticket, _)| *ticket)
+            .ok()?;
+        Some((waiting, at))
+    }
+}
+
+/// Wakers to be called once no lock is held; most often there is one, which needs no vector.
+#[derive(Default)]
+pub(super) struct Wakers {
+    first: Option<Waker>,
+    rest: Vec<Waker>,
+}
+
+impl Wakers {
+    pub(super) fn push(&mut self, waker: Waker) {
+        if self.first.is_none() {
+            self.first = Some(waker);
+        } else {
+            self.rest.push(waker);
+        }
+    }
+
+    pub(super) fn wake(self) {
+        self.first
+            .into_iter()
+            .chain(self.rest)
+            .for_each(Waker::wake);
     }
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::actors::{
-    ClaimStepsMessage, EnqueueStepsMessage, FinalizeTaskMessage, InitializeTaskMessage,
-    ProcessStepResultMessage, ProcessTaskRequestMessage, ResultProcessorActor, StepEnqueuerActor,
-    SweepMessage, TaskFinalizerActor, TaskInitializerActor, TaskRequestActor,
+    CleanupMessage, EnqueueStepsMessage, FinalizeTaskMessage, InitializeTaskMessage,
+    ProcessStepResultMessage, ProcessTaskRequestMessage, ProcessTaskRequestsMessage,
+    ResultProcessorActor, RetentionActor, StepEnqueuerActor, SweepMessage, TaskFinalizerActor,
+    TaskInitializerActor, TaskRequestActor,
 };
 use super::context::SystemContext;
 use super::core::CoreError;
@@ -31,7 +32,6 @@ pub(super) async fn start_actors(
             .supervise(move || StepEnqueuerActor::new(Arc::clone(&context)), policy)
             .critical()
             .capacity(capacity)
-            .handles::<ClaimStepsMessage>()
             .handles::<EnqueueStepsMessage>()
             .register()?
     };
@@ -80,7 +80,18 @@ pub(super) async fn start_actors(
             .critical()
             .capacity(capacity)
             .handles::<ProcessTaskRequestMessage>()
+            .handles::<ProcessTaskRequestsMessage>()
             .sends_to(&target)
+            .register()?;
+    }
+    if let Some(older_than) = config.retention {
+        let context = Arc::clone(context);
+        registry
+            .supervise(
+                move || RetentionActor::new(Arc::clone(&context), older_than),
+                policy,
+            )
+            .handles::<CleanupMessage>()
             .register()?;
     }
     let stop_deadline = WorkerActor::stop_deadline(context);

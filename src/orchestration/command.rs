@@ -10,15 +10,14 @@
 //! | command | message | actor | answer |
 //! |---|---|---|---|
 //! | `InitializeTask` | [`ProcessTaskRequestMessage`] | [`TaskRequestActor`], which passes the reply on to the [`TaskInitializerActor`] | [`TaskReceipt`], when the task is stored |
-//! | `EnqueueReadySteps` | [`EnqueueStepsMessage`] | [`StepEnqueuerActor`] | how many steps went to waiting workers |
+//! | `EnqueueReadySteps` | [`EnqueueStepsMessage`] | [`StepEnqueuerActor`] | how many steps were started |
 //! | `ProcessStepResult` | [`ProcessStepResultMessage`] | [`ResultProcessorActor`] | [`CompletionOutcome`], when it is recorded |
 //! | `FinalizeTask` | [`FinalizeTaskMessage`] | [`TaskFinalizerActor`] | [`OperationOutcome`], when it is recorded |
 //! | `GetProcessingStats` | none: reads the mailboxes' counters | | [`ProcessingStats`] |
 //! | `HealthCheck` | none: reads the store and the counters, and never waits behind work | | [`SystemHealth`] |
 //! | `Shutdown` | none: drains the registry | | [`OrchestrationReport`] |
 //!
-//! Between themselves the actors also send [`InitializeTaskMessage`], [`ClaimStepsMessage`] (a worker asks for
-//! steps and is answered when there are some) and [`SweepMessage`].
+//! Between themselves the actors also send [`InitializeTaskMessage`] and [`SweepMessage`].
 //!
 //! # Events
 //!
@@ -43,7 +42,6 @@
 //! [`InitializeTaskMessage`]: super::actors::InitializeTaskMessage
 //! [`EnqueueStepsMessage`]: super::actors::EnqueueStepsMessage
 //! [`StepEnqueuerActor`]: super::actors::StepEnqueuerActor
-//! [`ClaimStepsMessage`]: super::actors::ClaimStepsMessage
 //! [`ProcessStepResultMessage`]: super::actors::ProcessStepResultMessage
 //! [`ResultProcessorActor`]: super::actors::ResultProcessorActor
 //! [`FinalizeTaskMessage`]: super::actors::FinalizeTaskMessage

@@ -44,6 +44,8 @@ pub struct OrchestrationConfig {
     /// Refuse a submission that names a handler which this process does not have. Default: true. Turn it off
     /// in a process that only submits and lets others do the work.
     pub require_known_handlers: bool,
+    /// Tasks that ended this long ago are deleted, in bounded batches, once a minute. Default: none is.
+    pub retention: Option<Duration>,
     /// How often a step's outcome is offered to the store again after a transient failure before the step is
     /// left to its lease. Default: 10, from 10 ms doubling to 1 s.
     pub completion_retries: u32,
@@ -67,6 +69,7 @@ impl Default for OrchestrationConfig {
             max_payload: 1024 * 1024,
             definition_cache: 256,
             require_known_handlers: true,
+            retention: None,
             completion_retries: 10,
         }
     }

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::config::OrchestrationConfig;
 use super::definition::Definitions;
 use super::events::{Announcer, OrchestrationEvent};
-use super::store::{ClaimScope, ProcessRegistration, Store};
-use super::worker::{HandlerTable, ProcessIdentity, RunningSteps};
+use super::store::{ClaimRequest, ClaimScope, ClaimedStep, ProcessRegistration, Store};
+use super::worker::{Dispatcher, HandlerTable, Place, ProcessIdentity, RunningSteps};
 
 /// Which steps this process claims at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,7 @@ pub struct SystemContext {
     definitions: Definitions,
     announcer: Announcer,
     running: RunningSteps,
+    dispatcher: Arc<Dispatcher>,
     claims: watch::Sender<ClaimMode>,
 }
 
@@ -58,6 +59,7 @@ impl SystemContext {
             definitions: Definitions::new(config.definition_cache),
             announcer: Announcer::new(),
             running: RunningSteps::default(),
+            dispatcher: Dispatcher::new(config.concurrency),
             claims: watch::Sender::new(claims),
             store,
             config,
@@ -112,8 +114,38 @@ impl SystemContext {
         &self.running
     }
 
+    pub(crate) fn dispatcher(&self) -> &Arc<Dispatcher> {
+        &self.dispatcher
+    }
+
     pub(crate) fn claims(&self) -> &watch::Sender<ClaimMode> {
         &self.claims
+    }
+
+    /// A claim of so many steps, as the claim mode allows; `None` if nothing is to be claimed.
+    pub(crate) fn claim_request(&self, limit: usize) -> Option<ClaimRequest> {
+        let scope = self.claim_mode().scope()?;
+        (limit > 0).then(|| ClaimRequest {
+            process: self.process(),
+            scope,
+            callables: self.handlers.names(),
+            serves: self.config.serves.clone(),
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
+            lease: self.config.lease,
+        })
+    }
+
+    /// Starts claimed steps. What cannot be started any more, because the worker has closed meanwhile, is given
+    /// back.
+    pub(crate) async fn start_steps(&self, steps: Vec<ClaimedStep>, places: Vec<Place>) {
+        let left = self.dispatcher.start(steps, places);
+        if left.is_empty() {
+            return;
+        }
+        let leases = left.iter().map(ClaimedStep::lease).collect();
+        if let Err(error) = self.store.release(self.process(), leases).await {
+            tracing::warn!(%error, "leases could not be given back; they run out by themselves");
+        }
     }
 
     /// What the others are to know of this process while it claims in this way.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::actors::{
     EnqueueStepsMessage, FinalizeTaskMessage, ProcessStepResultMessage, ProcessTaskRequestMessage,
-    TaskFinalizerActor,
+    ProcessTaskRequestsMessage, TaskFinalizerActor,
 };
 use super::assembly::start_actors;
 use super::command::{
@@ -239,6 +239,43 @@ impl OrchestrationCore {
         Ok(self.handle(receipt.task_uuid, receipt.duplicate))
     }
 
+    /// Stores many tasks, as many in one commit as fit; one answer for each, in order. One that is refused harms
+    /// no other.
+    ///
+    /// # Errors
+    ///
+    /// Each answer has its own [`SubmitError`]; submitting again is always safe.
+    ///
+    /// # Cancel safety
+    ///
+    /// Some of the tasks may be stored although the future is dropped. Submitting again finds them, unless their
+    /// identity is [`IdentityStrategy::Unique`](super::lifecycle::IdentityStrategy).
+    pub async fn submit_many(
+        &self,
+        requests: impl IntoIterator<Item = TaskRequest>,
+    ) -> Vec<Result<TaskHandle, SubmitError>> {
+        /// More would make a transaction that others have to wait for.
+        const AT_ONCE: usize = 256;
+        let mut requests = requests.into_iter();
+        let mut handles = Vec::new();
+        loop {
+            let chunk: Vec<TaskRequest> = requests.by_ref().take(AT_ONCE).collect();
+            let count = chunk.len();
+            if count == 0 {
+                return handles;
+            }
+            let answer = self.registry.ask(ProcessTaskRequestsMessage(chunk)).await;
+            match answer.map_err(SubmitError::from) {
+                Ok(receipts) => handles.extend(receipts.into_iter().map(|receipt| {
+                    receipt.map(|receipt| self.handle(receipt.task_uuid, receipt.duplicate))
+                })),
+                Err(error) => {
+                    handles.extend((0..count).map(|_| Err(error.clone())));
+                }
+            }
+        }
+    }
+
     /// A handle to a task in the store, or `None` if there is no such task.
     ///
     /// # Errors
@@ -334,8 +371,12 @@ impl OrchestrationCore {
                 Ok(OrchestrationResponse::EnqueueReadySteps(handed_out))
             }
             OrchestrationCommand::ProcessStepResult(result) => {
-                let outcome = self.registry.ask(ProcessStepResultMessage(result)).await?;
-                Ok(OrchestrationResponse::ProcessStepResult(outcome))
+                let message = ProcessStepResultMessage {
+                    result,
+                    take_next: false,
+                };
+                let processed = self.registry.ask(message).await?;
+                Ok(OrchestrationResponse::ProcessStepResult(processed.outcome))
             }
             OrchestrationCommand::FinalizeTask { task_uuid, kind } => {
                 let message = FinalizeTaskMessage { task_uuid, kind };

@@ -52,10 +52,12 @@ mod config;
 mod context;
 mod core;
 mod definition;
+pub mod doctor;
 mod events;
 mod handle;
 mod lifecycle;
 mod operator;
+mod retention;
 pub mod state;
 pub mod store;
 pub mod template;
@@ -74,3 +76,4 @@ pub use lifecycle::{
     SubmitError, SubmitOptions, TaskReceipt, TaskRequest,
 };
 pub use operator::{Operator, OperatorIntent, TaskError};
+pub use retention::delete_old_tasks;

@@ -5,7 +5,7 @@ use super::builder::Slot;
 use super::member::Member;
 use super::routes::{Route, Table};
 use crate::actor::{
-    Actor, ActorId, DEFAULT_CAPACITY, Handle, Limits, Message, Mould, Receive, Seat,
+    Actor, ActorId, DEFAULT_CAPACITY, Dispatch, Handle, Limits, Message, Mould, Receive, Seat,
 };
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashSet;
@@ -27,6 +27,7 @@ pub(super) struct Description<A: Actor> {
     slot: Option<Slot<A>>,
     name: Option<Arc<str>>,
     capacity: Option<usize>,
+    dispatch: Dispatch,
     limits: Limits,
     drain: Option<Duration>,
     critical: bool,
@@ -51,6 +52,7 @@ impl<P, A: Actor> Registration<P, A> {
             slot,
             name: None,
             capacity: None,
+            dispatch: Dispatch::default(),
             limits: Limits::default(),
             drain: None,
             critical: false,
@@ -69,6 +71,12 @@ impl<P, A: Actor> Registration<P, A> {
     /// How many messages may wait. Default: 1,024.
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.description.capacity = Some(capacity);
+        self
+    }
+
+    /// Where asked handlers run when the actor is idle. Default: [`Dispatch::Auto`].
+    pub fn dispatch(mut self, dispatch: Dispatch) -> Self {
+        self.description.dispatch = dispatch;
         self
     }
 
@@ -211,10 +219,11 @@ impl<A: Actor> Description<A> {
             routes: self.handles.iter().map(|(message, ..)| *message).collect(),
         };
         let runner = seat.runner(self.mould, self.limits);
+        let dispatch = self.dispatch;
         Admitted {
             handle,
             member,
-            launch: Box::new(move |runtime| drop(runtime.spawn(runner.run()))),
+            launch: Box::new(move |runtime| runner.spawn(dispatch, runtime)),
         }
     }
 }

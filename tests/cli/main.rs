@@ -3,9 +3,11 @@
 
 mod follow;
 mod interrupt;
+mod operators;
 mod place;
 mod resume;
 mod run;
 mod tasks;
 mod templates;
+mod workers;
 mod workflows;

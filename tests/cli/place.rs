@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 
 /// Longer than anything here takes; a test that waits for this long has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -98,6 +100,20 @@ impl Place {
             panic!("not one task: {list}");
         };
         task["task_uuid"].as_str().unwrap().to_owned()
+    }
+
+    /// Changes the database behind the program's back.
+    pub(crate) fn sql(&self, statement: &'static str) {
+        let options = SqliteConnectOptions::new().filename(self.path("postroom.db"));
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let mut by_hand = options.connect().await.unwrap();
+            sqlx::raw_sql(statement)
+                .execute(&mut by_hand)
+                .await
+                .unwrap();
+            by_hand.close().await.unwrap();
+        });
     }
 
     pub(crate) fn files(&self) -> Vec<String> {

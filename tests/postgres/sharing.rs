@@ -262,6 +262,7 @@ async fn o02_the_character_zero_harms_nobody() {
                 kind: "error".into(),
                 message: "a\0b".into(),
                 retryable: false,
+                retry_after: None,
             },
             retry_in: None,
         },

@@ -41,6 +41,29 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
+/// A duration as it is given on the command line: a whole number and `s`, `m`, `h` or `d`.
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+    let wrong =
+        || format!("{text:?} is no duration: write a number and s, m, h or d, such as 90s or 30d");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds: u64 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number = text.strip_suffix(unit).unwrap_or_default();
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let seconds = number.checked_mul(seconds).filter(|it| *it <= LONGEST);
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("{text:?} is longer than a thousand years"))
+}
+
+/// A thousand years, in seconds.
+const LONGEST: u64 = 1_000 * 366 * 86_400;
+
 /// From one moment in milliseconds to another; zero if the clock went back.
 pub(crate) fn between(from: i64, to: i64) -> Duration {
     Duration::from_millis(u64::try_from(to - from).unwrap_or(0))
@@ -65,6 +88,27 @@ mod tests {
         assert_eq!(date(4_107_542_399_999), "2100-02-28 23:59:59 UTC");
         assert_eq!(date(4_107_542_400_000), "2100-03-01 00:00:00 UTC");
         assert_eq!(date(-1), "1969-12-31 23:59:59 UTC");
+    }
+
+    #[test]
+    fn durations_are_read() {
+        assert_eq!(parse("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse("15m"), Ok(Duration::from_mins(15)));
+        assert_eq!(parse("0h"), Ok(Duration::ZERO));
+        assert_eq!(parse("30d"), Ok(Duration::from_hours(720)));
+        for wrong in [
+            "",
+            "s",
+            "10",
+            "-1s",
+            "1.5h",
+            "5 m",
+            "5\u{e4}",
+            "99999999999999999999s",
+            "999999999d",
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

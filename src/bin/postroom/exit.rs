@@ -12,7 +12,7 @@ use crate::output;
 pub(crate) enum Status {
     /// The task is complete, or the question answered.
     Complete = 0,
-    /// The task ended otherwise.
+    /// The task ended otherwise, what was asked cannot be done to it now, or something is wrong in the database.
     Ended = 1,
     /// Bad usage or a bad template.
     Usage = 2,
@@ -47,6 +47,16 @@ impl Failure {
     pub(crate) fn template(problems: impl IntoIterator<Item = impl Display>) -> Self {
         let problems = problems.into_iter().map(|problem| problem.to_string());
         Self::new(Status::Usage, problems.collect())
+    }
+
+    /// What was asked for cannot be done to this task now.
+    pub(crate) fn refused(problem: impl Display) -> Self {
+        Self::new(Status::Ended, vec![problem.to_string()])
+    }
+
+    /// Something inside went wrong that has no error to show.
+    pub(crate) fn internal(problem: impl Into<String>) -> Self {
+        Self::new(Status::Trouble, vec![problem.into()])
     }
 
     pub(crate) fn trouble(error: &(dyn Error + 'static)) -> Self {

@@ -1,17 +1,22 @@
 //! The `postroom` command line.
 
 mod args;
+mod cleanup;
 mod clock;
 mod database;
+mod doctor;
 mod exit;
 mod handlers;
 mod input;
 mod output;
 mod progress;
 mod run;
+mod signals;
+mod submit;
 mod table;
 mod task;
 mod template;
+mod worker;
 
 use std::io;
 use std::process::ExitCode;
@@ -41,6 +46,11 @@ fn main() -> ExitCode {
             Command::Run(args) => run::run(args).await,
             Command::Template(command) => template::template(command),
             Command::Task(command) => task::task(command).await,
+            Command::Submit(args) => submit::submit(args).await,
+            Command::Worker(args) => worker::worker(args).await,
+            Command::Orchestrator(args) => worker::orchestrator(args).await,
+            Command::Doctor { database, json } => doctor::doctor(database, *json).await,
+            Command::Cleanup(args) => cleanup::cleanup(args).await,
         }
     });
     let status = ended.unwrap_or_else(|failure: Failure| failure.report());

@@ -7,14 +7,30 @@ use super::{OrchestrationActor, StepEnqueuerActor};
 use crate::actor::{Actor, Batch, Context, Handle, Message, Receive};
 use crate::orchestration::context::SystemContext;
 use crate::orchestration::lifecycle::{ProcessResultError, ResultProcessor, StepExecutionResult};
-use crate::orchestration::store::CompletionOutcome;
+use crate::orchestration::store::{ClaimedStep, CompletionOutcome};
 
 /// The outcome of one attempt. Answered when it is recorded durably.
 #[derive(Debug)]
-pub struct ProcessStepResultMessage(pub StepExecutionResult);
+pub struct ProcessStepResultMessage {
+    /// The outcome.
+    pub result: StepExecutionResult,
+    /// Whether the sender can go on with another step at once: then one may be claimed for it in the same
+    /// commit, and comes with the answer.
+    pub take_next: bool,
+}
+
+/// The answer to a [`ProcessStepResultMessage`].
+#[derive(Debug, Clone)]
+pub struct ProcessedStepResult {
+    /// What became of the outcome.
+    pub outcome: CompletionOutcome,
+    /// A step claimed for the sender, only if it said that it can take one. It is to be run, or its lease given
+    /// back.
+    pub next: Option<ClaimedStep>,
+}
 
 impl Message for ProcessStepResultMessage {
-    type Response = CompletionOutcome;
+    type Response = ProcessedStepResult;
     type Error = ProcessResultError;
     // A result is worth recording even if the worker has stopped waiting.
     const RUN_IF_ABANDONED: bool = true;
@@ -52,12 +68,28 @@ impl Receive<ProcessStepResultMessage> for ResultProcessorActor {
     const MAX_BATCH: usize = 256;
 
     async fn receive(&mut self, batch: Batch<ProcessStepResultMessage>, _: &Context<Self>) {
-        let (results, replies): (Vec<_>, Vec<_>) =
-            batch.map(|(message, reply)| (message.0, reply)).unzip();
-        let verdict = self.processor.process(results).await;
-        for (reply, answer) in replies.into_iter().zip(verdict.answers) {
+        let mut results = Vec::with_capacity(batch.len());
+        let mut replies = Vec::with_capacity(batch.len());
+        let mut room = 0;
+        for (message, reply) in batch {
+            let take_next = message.take_next && !reply.is_abandoned();
+            room += usize::from(take_next);
+            results.push(message.result);
+            replies.push((reply, take_next));
+        }
+        let verdict = self.processor.process(results, room).await;
+        let mut claimed = verdict.claimed.into_iter();
+        for ((reply, take_next), answer) in replies.into_iter().zip(verdict.answers) {
+            let answer = answer.map(|outcome| ProcessedStepResult {
+                outcome,
+                next: take_next.then(|| claimed.next()).flatten(),
+            });
             reply.send(answer);
         }
+        // Nobody is left to run these.
+        self.context
+            .start_steps(claimed.collect(), Vec::new())
+            .await;
         if verdict.more_to_claim {
             StepEnqueuerActor::nudge(&self.enqueuer);
         }

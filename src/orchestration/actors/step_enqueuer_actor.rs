@@ -1,30 +1,16 @@
-//! Claims steps for workers that wait for them.
+//! Claims steps into the free places of this process.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::OrchestrationActor;
-use crate::actor::{Actor, Batch, Context, Handle, Message, Receive, Reply, SendError};
+use crate::actor::{Actor, Batch, Context, Handle, Message, Receive, SendError};
 use crate::orchestration::context::SystemContext;
 use crate::orchestration::lifecycle::{ClaimError, StepEnqueuer};
-use crate::orchestration::store::ClaimedStep;
 use crate::patterns::timer::{self, Timer};
 
-/// A worker asks for steps to run. Answered when there are some, which may be much later.
-#[derive(Debug)]
-pub struct ClaimStepsMessage {
-    /// At most this many.
-    pub limit: u32,
-}
-
-impl Message for ClaimStepsMessage {
-    type Response = Vec<ClaimedStep>;
-    type Error = ClaimError;
-}
-
-/// Says that there may be steps to claim. Answered with how many were handed to waiting workers.
+/// Says that there may be steps to claim. Answered with how many were started.
 #[derive(Debug)]
 pub struct EnqueueStepsMessage;
 
@@ -33,24 +19,27 @@ impl Message for EnqueueStepsMessage {
     type Error = ClaimError;
 }
 
-/// Owns claiming: one claim at a time, for whichever worker has waited longest.
+/// Owns claiming: one claim at a time, of as many steps as there are free places. What is claimed together with
+/// a submission or an outcome does not come this way; what those leave, and what others submit, does.
 #[derive(Debug)]
 pub struct StepEnqueuerActor {
     context: Arc<SystemContext>,
     enqueuer: StepEnqueuer,
-    // One entry per worker of this process.
-    waiting: VecDeque<(u32, Reply<ClaimStepsMessage>)>,
     poll: Option<Timer>,
+    /// Set after a claim has failed.
+    again: Option<Timer>,
     next_due: Option<Timer>,
 }
 
 impl StepEnqueuerActor {
+    const AGAIN_AFTER: Duration = Duration::from_millis(250);
+
     pub(crate) fn new(context: Arc<SystemContext>) -> Self {
         Self {
             enqueuer: StepEnqueuer::new(Arc::clone(&context)),
             context,
-            waiting: VecDeque::new(),
             poll: None,
+            again: None,
             next_due: None,
         }
     }
@@ -66,32 +55,31 @@ impl StepEnqueuerActor {
         }
     }
 
-    /// Claims for the workers that wait; returns how many steps were handed out.
+    /// Claims while there is room and something to claim; returns how many steps were started.
     async fn dispatch(&mut self, ctx: &Context<Self>) -> Result<u32, ClaimError> {
-        let mut handed_out = 0;
+        let mut started = 0;
         loop {
-            self.waiting.retain(|(_, reply)| !reply.is_abandoned());
-            let Some(&(limit, _)) = self.waiting.front() else {
-                return Ok(handed_out);
-            };
-            let claimed = self.enqueuer.claim(limit).await;
-            let Some((limit, reply)) = self.waiting.pop_front() else {
-                return Ok(handed_out);
-            };
-            match claimed {
+            let places = self.context.dispatcher().places(usize::MAX);
+            if places.is_empty() {
+                return Ok(started);
+            }
+            let room = places.len();
+            let claims = match self.enqueuer.claim(room).await {
+                Ok(claims) => claims,
                 Err(error) => {
-                    reply.err(error.clone());
+                    tracing::warn!(%error, "it is tried again");
+                    self.again = Some(timer::once(ctx.weak(), Self::AGAIN_AFTER, || {
+                        EnqueueStepsMessage
+                    }));
                     return Err(error);
                 }
-                Ok(claims) if claims.steps.is_empty() => {
-                    self.waiting.push_front((limit, reply));
-                    self.wake_when_due(claims.next_due, ctx);
-                    return Ok(handed_out);
-                }
-                Ok(claims) => {
-                    handed_out += u32::try_from(claims.steps.len()).unwrap_or(u32::MAX);
-                    reply.ok(claims.steps);
-                }
+            };
+            let claimed = claims.steps.len();
+            started += u32::try_from(claimed).unwrap_or(u32::MAX);
+            self.context.start_steps(claims.steps, places).await;
+            if claimed < room {
+                self.wake_when_due(claims.next_due, ctx);
+                return Ok(started);
             }
         }
     }
@@ -121,16 +109,6 @@ impl Actor for StepEnqueuerActor {
 impl OrchestrationActor for StepEnqueuerActor {
     fn context(&self) -> &Arc<SystemContext> {
         &self.context
-    }
-}
-
-impl Receive<ClaimStepsMessage> for StepEnqueuerActor {
-    async fn receive(&mut self, batch: Batch<ClaimStepsMessage>, ctx: &Context<Self>) {
-        for (message, reply) in batch {
-            self.waiting.push_back((message.limit, reply));
-        }
-        // A failed claim has been answered to the worker that waited, which tries again.
-        let _ = self.dispatch(ctx).await;
     }
 }
 

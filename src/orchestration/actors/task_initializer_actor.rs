@@ -3,17 +3,48 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::{OrchestrationActor, ProcessTaskRequestMessage, StepEnqueuerActor};
+use super::{
+    OrchestrationActor, ProcessTaskRequestMessage, ProcessTaskRequestsMessage, StepEnqueuerActor,
+};
 use crate::actor::{Actor, Batch, Context, Handle, Message, Receive, Reply};
 use crate::orchestration::context::SystemContext;
-use crate::orchestration::lifecycle::{PreparedTask, TaskInitializer};
+use crate::orchestration::lifecycle::{PreparedTask, SubmitError, TaskInitializer, TaskReceipt};
 
-/// A request found good, with the reply that its submitter waits for. Only the
+/// Requests found good (or not), with the reply that their submitter waits for. Only the
 /// [`TaskRequestActor`](super::TaskRequestActor) makes one.
 #[derive(Debug)]
 pub struct InitializeTaskMessage {
-    pub(crate) prepared: PreparedTask,
-    pub(crate) reply: Reply<ProcessTaskRequestMessage>,
+    pub(crate) prepared: Vec<Result<PreparedTask, SubmitError>>,
+    pub(crate) submitter: Submitter,
+}
+
+/// Who waits for the answer: to one request, or to several at once.
+#[derive(Debug)]
+pub(crate) enum Submitter {
+    One(Reply<ProcessTaskRequestMessage>),
+    Many(Reply<ProcessTaskRequestsMessage>),
+}
+
+impl Submitter {
+    fn answer(self, mut answers: Vec<Result<TaskReceipt, SubmitError>>) {
+        match self {
+            Self::Many(reply) => reply.ok(answers),
+            // Without an answer the token is dropped, and the asker told so.
+            Self::One(reply) => {
+                if let Some(answer) = answers.pop() {
+                    reply.send(answer);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn refuse(self, reason: String) {
+        let error = SubmitError::Unavailable { reason };
+        match self {
+            Self::One(reply) => reply.err(error),
+            Self::Many(reply) => reply.err(error),
+        }
+    }
 }
 
 impl Message for InitializeTaskMessage {
@@ -21,7 +52,8 @@ impl Message for InitializeTaskMessage {
     type Error = Infallible;
 }
 
-/// Inserts task, steps, edges and history in one transaction, then answers the submitters.
+/// Inserts tasks, steps and edges in one transaction, claims in it what there is room for, then answers the
+/// submitters.
 #[derive(Debug)]
 pub struct TaskInitializerActor {
     context: Arc<SystemContext>,
@@ -53,23 +85,31 @@ impl Receive<InitializeTaskMessage> for TaskInitializerActor {
     const MAX_BATCH: usize = 256;
 
     async fn receive(&mut self, batch: Batch<InitializeTaskMessage>, _: &Context<Self>) {
-        let mut prepared = Vec::with_capacity(batch.len());
-        let mut replies = Vec::with_capacity(batch.len());
+        // All in one commit; then each submitter gets what is its own.
+        let mut good = Vec::with_capacity(batch.len());
+        let mut submitters = Vec::with_capacity(batch.len());
         for (message, told) in batch {
-            prepared.push(message.prepared);
-            replies.push(message.reply);
+            let judged: Vec<Result<(), SubmitError>> = message
+                .prepared
+                .into_iter()
+                .map(|prepared| prepared.map(|prepared| good.push(prepared)))
+                .collect();
+            submitters.push((judged, message.submitter));
             told.ok(());
         }
-        let answers = self.initializer.initialize(prepared).await;
-        let created = answers.iter().any(|answer| {
-            answer
-                .as_ref()
-                .is_ok_and(|receipt| receipt.duplicate.is_none())
-        });
-        for (reply, answer) in replies.into_iter().zip(answers) {
-            reply.send(answer);
+        let initialized = self.initializer.initialize(good).await;
+        let mut answers = initialized.answers.into_iter();
+        for (judged, submitter) in submitters {
+            let own = judged
+                .into_iter()
+                .filter_map(|judged| match judged {
+                    Ok(()) => answers.next(),
+                    Err(error) => Some(Err(error)),
+                })
+                .collect();
+            submitter.answer(own);
         }
-        if created {
+        if initialized.more_to_claim {
             StepEnqueuerActor::nudge(&self.enqueuer);
         }
     }

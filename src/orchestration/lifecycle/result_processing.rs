@@ -10,6 +10,7 @@ use crate::orchestration::state::StepState;
 use crate::orchestration::store::{
     ClaimedStep, Completion, CompletionOutcome, StepFailure, StepOutcome, StoreError,
 };
+use crate::orchestration::template::RetryPolicy;
 
 /// What a worker says of one attempt.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub struct ProcessResultError(#[source] pub Arc<StoreError>);
 pub(crate) struct Verdict {
     /// One for each result, in order.
     pub(crate) answers: Vec<Result<CompletionOutcome, ProcessResultError>>,
+    /// Steps claimed with it.
+    pub(crate) claimed: Vec<ClaimedStep>,
     /// Whether there may be something new to claim, now or when a retry falls due.
     pub(crate) more_to_claim: bool,
 }
@@ -47,8 +50,9 @@ impl ResultProcessor {
         Self { context }
     }
 
-    /// Records a batch of results in one commit. A result that cannot be judged harms no other.
-    pub(crate) async fn process(&self, results: Vec<StepExecutionResult>) -> Verdict {
+    /// Records a batch of results in one commit, and claims steps for so many that have room for another one.
+    /// A result that cannot be judged harms no other.
+    pub(crate) async fn process(&self, results: Vec<StepExecutionResult>, room: usize) -> Verdict {
         let mut judged = Vec::with_capacity(results.len());
         let mut completions = Vec::with_capacity(results.len());
         for result in &results {
@@ -63,10 +67,23 @@ impl ResultProcessor {
             });
             judged.push(decision);
         }
-        let mut recorded = match self.context.store().complete(completions).await {
-            Ok(outcomes) => Ok(outcomes.into_iter()),
-            Err(error) => Err(ProcessResultError(Arc::new(error))),
+        let room = room.min(completions.len());
+        let claim = self.context.claim_request(room);
+        let claiming = claim.is_some();
+        let store = self.context.store();
+        let stored = match claim {
+            Some(claim) => store.complete_and_claim(completions, claim).await,
+            None => store
+                .complete(completions)
+                .await
+                .map(|outcomes| (outcomes, Vec::new())),
         };
+        let (mut recorded, claimed) = match stored {
+            Ok((outcomes, claimed)) => (Ok(outcomes.into_iter()), claimed),
+            Err(error) => (Err(ProcessResultError(Arc::new(error))), Vec::new()),
+        };
+        // A claim that brought less than it could leaves nothing behind.
+        let exhausted = claiming && claimed.len() < room;
         let mut more_to_claim = false;
         let answers = results
             .iter()
@@ -79,12 +96,14 @@ impl ResultProcessor {
                         what: "the store answered fewer completions than it was given".into(),
                     }))
                 })?;
-                more_to_claim |= self.tell(result, &outcome, delay);
+                let followed = self.tell(result, &outcome, delay);
+                more_to_claim |= followed.retries || (followed.readies && !exhausted);
                 Ok(outcome)
             })
             .collect();
         Verdict {
             answers,
+            claimed,
             more_to_claim,
         }
     }
@@ -120,22 +139,23 @@ impl ResultProcessor {
                     ),
                 })?
                 .retry();
-            policy
-                .retryable
-                .then(|| policy.delay(step.attempt, fastrand::f64()))
+            policy.retryable.then(|| match failure.retry_after {
+                Some(hint) => hint.min(RetryPolicy::MAX_BACKOFF),
+                None => policy.delay(step.attempt, fastrand::f64()),
+            })
         } else {
             None
         };
         Ok((StepOutcome::Failure { failure, retry_in }, retry_in))
     }
 
-    /// Announces what was recorded; returns whether there may be more to claim by it.
+    /// Announces what was recorded; returns what followed from it.
     fn tell(
         &self,
         result: &StepExecutionResult,
         outcome: &CompletionOutcome,
         delay: Option<Duration>,
-    ) -> bool {
+    ) -> Followed {
         let step = &result.step;
         let task_uuid = step.id.task_uuid;
         let CompletionOutcome::Recorded {
@@ -150,7 +170,7 @@ impl ResultProcessor {
                 correlation_id = %step.correlation_id, %task_uuid, step = step.name, epoch = step.epoch,
                 ?outcome, "a result came too late and was not recorded"
             );
-            return false;
+            return Followed::default();
         };
         let announcer = self.context.announcer();
         let error = || {
@@ -188,6 +208,18 @@ impl ResultProcessor {
             tracing::debug!(correlation_id = %step.correlation_id, %task_uuid, state = %task_state, "task finished");
             announcer.task_finished(task_uuid, task_state);
         }
-        newly_ready > 0 || step_state == StepState::RetryWait
+        Followed {
+            readies: newly_ready > 0,
+            retries: step_state == StepState::RetryWait,
+        }
     }
+}
+
+/// What followed from one outcome.
+#[derive(Debug, Default)]
+struct Followed {
+    /// Other steps became ready.
+    readies: bool,
+    /// The step is tried again later.
+    retries: bool,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::orchestration::context::SystemContext;
-use crate::orchestration::store::{ClaimRequest, Claims, StoreError};
+use crate::orchestration::store::{Claims, StoreError};
 
 /// A claim failed; nothing was claimed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -22,20 +22,13 @@ impl StepEnqueuer {
     }
 
     /// Claims at most `limit` steps that this process can run, as its claim mode allows.
-    pub(crate) async fn claim(&self, limit: u32) -> Result<Claims, ClaimError> {
-        let Some(scope) = self.context.claim_mode().scope() else {
+    pub(crate) async fn claim(&self, limit: usize) -> Result<Claims, ClaimError> {
+        let Some(request) = self.context.claim_request(limit) else {
             return Ok(Claims::default());
         };
         self.context
             .store()
-            .claim(ClaimRequest {
-                process: self.context.process(),
-                scope,
-                callables: self.context.handlers().names(),
-                serves: self.context.config().serves.clone(),
-                limit,
-                lease: self.context.config().lease,
-            })
+            .claim(request)
             .await
             .map_err(|error| ClaimError(Arc::new(error)))
     }

@@ -46,6 +46,8 @@ pub struct StepFailure {
     pub message: String,
     /// Whether the handler allows another attempt.
     pub retryable: bool,
+    /// When the handler would like to be tried again: this long from now.
+    pub retry_after: Option<Duration>,
 }
 
 /// The answer to a [`Completion`].

@@ -109,6 +109,41 @@ pub trait Store: Send + Sync + 'static {
         completions: Vec<Completion>,
     ) -> Result<Vec<CompletionOutcome>, StoreError>;
 
+    /// [`submit`](Self::submit), then [`claim`](Self::claim), in one commit where the store can: a process with
+    /// room for the first steps of what it submits starts them a commit earlier. The claim goes by the order of
+    /// all claims, so it may bring steps of other tasks.
+    ///
+    /// By itself this is two commits; a claim that fails after the submission is logged and brings no steps.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](Self::submit); then nothing was claimed.
+    async fn submit_and_claim(
+        &self,
+        tasks: Vec<NewTask>,
+        claim: ClaimRequest,
+    ) -> Result<(Vec<Result<Submission, StoreError>>, Vec<ClaimedStep>), StoreError> {
+        let answers = self.submit(tasks).await?;
+        Ok((answers, claim_after(self, claim).await))
+    }
+
+    /// [`complete`](Self::complete), then [`claim`](Self::claim), in one commit where the store can: the places
+    /// that the completed steps leave are filled without another commit.
+    ///
+    /// By itself this is two commits; a claim that fails after the completions is logged and brings no steps.
+    ///
+    /// # Errors
+    ///
+    /// As [`complete`](Self::complete); then nothing was claimed.
+    async fn complete_and_claim(
+        &self,
+        completions: Vec<Completion>,
+        claim: ClaimRequest,
+    ) -> Result<(Vec<CompletionOutcome>, Vec<ClaimedStep>), StoreError> {
+        let outcomes = self.complete(completions).await?;
+        Ok((outcomes, claim_after(self, claim).await))
+    }
+
     /// Renews the registration of a process and every lease it holds, and says which those are.
     ///
     /// # Errors
@@ -234,4 +269,15 @@ pub trait Store: Send + Sync + 'static {
     /// Finishes what was accepted, closes the connections, and returns how the store's own actors ended.
     /// Later calls of other methods answer [`StoreError::Closed`]; closing again is harmless.
     async fn close(&self) -> Vec<Arc<Exit>>;
+}
+
+/// A claim that must not undo what was acknowledged before it.
+async fn claim_after<S: Store + ?Sized>(store: &S, claim: ClaimRequest) -> Vec<ClaimedStep> {
+    match store.claim(claim).await {
+        Ok(claims) => claims.steps,
+        Err(error) => {
+            tracing::warn!(%error, "claiming steps failed; what is ready is found at the next look");
+            Vec::new()
+        }
+    }
 }

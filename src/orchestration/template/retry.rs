@@ -81,6 +81,9 @@ impl RetryPolicy {
     /// The longest wait a policy may ask for, in milliseconds: 30 days.
     pub const MAX_BACKOFF_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
+    /// [`MAX_BACKOFF_MS`](Self::MAX_BACKOFF_MS) as a duration.
+    pub(crate) const MAX_BACKOFF: Duration = Duration::from_millis(Self::MAX_BACKOFF_MS);
+
     /// What a step that says nothing about retries gets: side effects of shell commands are not repeated
     /// unless somebody has said that they may be.
     pub(super) fn default_for(callable: &str) -> Self {

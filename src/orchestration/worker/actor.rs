@@ -1,21 +1,20 @@
-//! The actor that runs steps: asks for as many as it has room for, runs them, hands in what became of them,
-//! and keeps their leases alive meanwhile.
+//! The actor that runs steps: opens places for them, runs them, hands in what became of them, and keeps their
+//! leases alive meanwhile.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use super::dispatcher::Place;
 use super::executor::{StepJob, StepReport, execute};
-use crate::actor::{Actor, AskError, Context, Handle, Handler, Message, StopReason};
+use crate::actor::{Actor, Context, Handle, Handler, Message, StopReason};
 use crate::orchestration::actors::{
-    ClaimStepsMessage, OrchestrationActor, ProcessStepResultMessage, ResultProcessorActor,
-    StepEnqueuerActor,
+    OrchestrationActor, ProcessStepResultMessage, ResultProcessorActor, StepEnqueuerActor,
 };
 use crate::orchestration::context::SystemContext;
 use crate::orchestration::events::OrchestrationEvent;
@@ -50,7 +49,7 @@ pub struct WorkerActor {
     steps: TaskTracker,
     // No new steps once this is cancelled.
     closing: CancellationToken,
-    background: Vec<AbortOnDropHandle<()>>,
+    heartbeat: Option<AbortOnDropHandle<()>>,
 }
 
 impl WorkerActor {
@@ -69,7 +68,7 @@ impl WorkerActor {
             results,
             steps: TaskTracker::new(),
             closing: CancellationToken::new(),
-            background: Vec::new(),
+            heartbeat: None,
         }
     }
 
@@ -83,24 +82,25 @@ impl Actor for WorkerActor {
     type Error = Infallible;
 
     async fn started(&mut self, _: &Context<Self>) -> Result<(), Infallible> {
-        let pump = Pump {
-            context: Arc::clone(&self.context),
-            enqueuer: self.enqueuer.clone(),
-            results: self.results.clone(),
-            steps: self.steps.clone(),
-            closing: self.closing.clone(),
-            slots: Arc::new(Semaphore::new(self.context.config().concurrency)),
-        };
         let heartbeat = heartbeat(Arc::clone(&self.context));
-        self.background = vec![
-            AbortOnDropHandle::new(tokio::spawn(pump.run())),
-            AbortOnDropHandle::new(tokio::spawn(heartbeat)),
-        ];
+        self.heartbeat = Some(AbortOnDropHandle::new(tokio::spawn(heartbeat)));
+        let runner = StepRunner {
+            context: Arc::clone(&self.context),
+            results: self.results.clone(),
+            closing: self.closing.clone(),
+        };
+        let steps = self.steps.clone();
+        let start = move |step, place| {
+            steps.spawn(runner.clone().run(step, place));
+        };
+        self.context.dispatcher().open(self.enqueuer.clone(), start);
+        StepEnqueuerActor::nudge(&self.enqueuer);
         Ok(())
     }
 
     async fn stopped(&mut self, _: &StopReason) -> Result<(), Infallible> {
         self.closing.cancel();
+        self.context.dispatcher().close();
         self.steps.close();
         if timeout(self.context.config().drain, self.steps.wait())
             .await
@@ -151,103 +151,80 @@ impl Handler<WorkerStatusMessage> for WorkerActor {
     }
 }
 
-/// Brings steps in while there is room for them.
-struct Pump {
+/// What a step's run needs, and what the next one in the same place takes over.
+#[derive(Clone)]
+struct StepRunner {
     context: Arc<SystemContext>,
-    enqueuer: Handle<StepEnqueuerActor>,
     results: Handle<ResultProcessorActor>,
-    steps: TaskTracker,
+    // No new steps once this is cancelled.
     closing: CancellationToken,
-    slots: Arc<Semaphore>,
 }
 
-impl Pump {
-    const RETRY_CLAIM_AFTER: Duration = Duration::from_millis(250);
-
-    async fn run(self) {
-        // Owned, because `run_until_cancelled` borrows the token while the loop below uses the rest.
-        let closing = self.closing.clone();
-        closing.run_until_cancelled(self.bring_in()).await;
-    }
-
-    async fn bring_in(&self) {
-        loop {
-            // The semaphore is never closed.
-            let Ok(first) = Arc::clone(&self.slots).acquire_owned().await else {
+impl StepRunner {
+    /// Runs a step, and then whatever came with the answer to its outcome: one step after another in one place.
+    async fn run(self, step: ClaimedStep, place: Place) {
+        let place = Arc::new(place);
+        let mut next = Some(step);
+        while let Some(step) = next {
+            let lease = step.lease();
+            if self.closing.is_cancelled() {
+                self.give_back(&step).await;
                 return;
+            }
+            let run = StepRun {
+                cancellation: self.context.running().begin(lease),
+                runner: &self,
+                step: Arc::new(step),
+                place: Arc::clone(&place),
             };
-            let mut slots = vec![first];
-            while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
-                slots.push(slot);
+            let recorded = run.attempt().await;
+            if recorded.is_none() {
+                // No outcome could be recorded: the step is given back and runs again.
+                self.give_back(&run.step).await;
             }
-            let limit = u32::try_from(slots.len()).unwrap_or(u32::MAX);
-            match self.enqueuer.ask(ClaimStepsMessage { limit }).await {
-                Ok(steps) => {
-                    for (step, slot) in steps.into_iter().zip(slots) {
-                        self.start(step, slot);
-                    }
-                }
-                Err(AskError::Closed(_) | AskError::Stopped(_)) => return,
-                Err(error) => {
-                    tracing::warn!(error = %error.without_message(), "claiming steps failed; it is tried again");
-                    sleep(Self::RETRY_CLAIM_AFTER).await;
-                }
-            }
-        }
-    }
-
-    fn start(&self, step: ClaimedStep, slot: OwnedSemaphorePermit) {
-        let run = StepRun {
-            cancellation: self.context.running().begin(step.lease()),
-            context: Arc::clone(&self.context),
-            results: self.results.clone(),
-            step: Arc::new(step),
-            slot: Arc::new(slot),
-        };
-        self.steps.spawn(run.run());
-    }
-}
-
-/// One claimed step, from claim to recorded outcome.
-struct StepRun {
-    context: Arc<SystemContext>,
-    results: Handle<ResultProcessorActor>,
-    cancellation: CancellationToken,
-    step: Arc<ClaimedStep>,
-    // Free only when the outcome is recorded: a slow database slows claiming.
-    slot: Arc<OwnedSemaphorePermit>,
-}
-
-impl StepRun {
-    async fn run(self) {
-        let lease = self.step.lease();
-        if self.attempt().await {
+            next = recorded.and_then(|recorded| recorded.next);
             self.context.running().end(lease);
-            return;
         }
-        // No outcome could be recorded: the step is given back and runs again.
+    }
+
+    async fn give_back(&self, step: &ClaimedStep) {
         let released = self
             .context
             .store()
-            .release(self.context.process(), vec![lease])
+            .release(self.context.process(), vec![step.lease()])
             .await;
-        self.context.running().end(lease);
         if let Err(error) = released {
             tracing::warn!(
-                correlation_id = %self.step.correlation_id, task_uuid = %lease.id.task_uuid, step = self.step.name,
+                correlation_id = %step.correlation_id, task_uuid = %step.id.task_uuid, step = step.name,
                 %error, "a lease could not be given back; it runs out by itself"
             );
         }
     }
+}
 
-    /// Runs the handler and hands in the outcome; `false` if there is none to record.
-    async fn attempt(&self) -> bool {
+/// An outcome has been recorded, or was found stale.
+struct Recorded {
+    /// A step that was claimed with it.
+    next: Option<ClaimedStep>,
+}
+
+/// One claimed step, from claim to recorded outcome.
+struct StepRun<'a> {
+    runner: &'a StepRunner,
+    cancellation: CancellationToken,
+    step: Arc<ClaimedStep>,
+    place: Arc<Place>,
+}
+
+impl StepRun<'_> {
+    /// Runs the handler and hands in the outcome; `None` if there is none to record.
+    async fn attempt(&self) -> Option<Recorded> {
+        let context = &self.runner.context;
         let step = &self.step;
         let task_uuid = step.id.task_uuid;
-        let definition = match self
-            .context
+        let definition = match context
             .definitions()
-            .get(task_uuid, &**self.context.store())
+            .get(task_uuid, &**context.store())
             .await
         {
             Ok(definition) => definition,
@@ -256,7 +233,7 @@ impl StepRun {
                     correlation_id = %step.correlation_id, %task_uuid, step = step.name, %error,
                     "a claimed step cannot be run"
                 );
-                return false;
+                return None;
             }
         };
         let position = step.id.index as usize;
@@ -265,9 +242,9 @@ impl StepRun {
             definition.configs.get(position),
         ) else {
             tracing::error!(%task_uuid, position, "a claimed step is not in its task's template");
-            return false;
+            return None;
         };
-        self.context
+        context
             .announcer()
             .announce(|| OrchestrationEvent::StepStarted {
                 task_uuid,
@@ -281,32 +258,39 @@ impl StepRun {
             config: Arc::clone(config),
             timeout: declared.timeout(),
             cancellation: self.cancellation.clone(),
-            slot: Arc::clone(&self.slot),
-            max_result: self.context.config().max_payload,
+            slot: Arc::<Place>::clone(&self.place),
+            max_result: context.config().max_payload,
         };
-        let report = execute(job, self.context.handlers()).await;
+        let report = execute(job, context.handlers()).await;
         if report.interrupted {
             // Shutting down, cancelled, or the lease is lost. What is still ours is given back; the rest is not.
-            return false;
+            return None;
         }
         self.hand_in(report).await
     }
 
     /// Offers the outcome until it is recorded, found stale, or the store has failed too often.
-    async fn hand_in(&self, report: StepReport) -> bool {
+    async fn hand_in(&self, report: StepReport) -> Option<Recorded> {
+        let StepRunner {
+            context, results, ..
+        } = self.runner;
         let result = StepExecutionResult {
             step: Arc::clone(&self.step),
             outcome: report.outcome.map_err(StepFailure::from),
             elapsed: report.elapsed,
         };
         let mut wait = Duration::from_millis(10);
-        for _ in 0..=self.context.config().completion_retries {
-            match self
-                .results
-                .ask(ProcessStepResultMessage(result.clone()))
-                .await
-            {
-                Ok(_recorded_or_stale) => return true,
+        for _ in 0..=context.config().completion_retries {
+            let message = ProcessStepResultMessage {
+                result: result.clone(),
+                take_next: self.has_room(),
+            };
+            match results.ask(message).await {
+                Ok(processed) => {
+                    return Some(Recorded {
+                        next: processed.next,
+                    });
+                }
                 Err(error) => {
                     tracing::warn!(
                         correlation_id = %self.step.correlation_id, task_uuid = %self.step.id.task_uuid,
@@ -318,7 +302,12 @@ impl StepRun {
             sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(1));
         }
-        false
+        None
+    }
+
+    /// Whether another step can run here: the worker goes on, and no thread of this one still does.
+    fn has_room(&self) -> bool {
+        !self.runner.closing.is_cancelled() && Arc::strong_count(&self.place) == 2
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use crate::orchestration::store::StepFailure;
 
@@ -28,6 +29,7 @@ pub struct StepError {
     kind: String,
     message: String,
     retryable: bool,
+    retry_after: Option<Duration>,
 }
 
 impl StepError {
@@ -39,6 +41,7 @@ impl StepError {
             kind: "error".to_owned(),
             message: format!("{message:#}"),
             retryable: true,
+            retry_after: None,
         }
     }
 
@@ -58,6 +61,24 @@ impl StepError {
         self
     }
 
+    /// The same failure, to be tried again after this long, as a `Retry-After` header asks for: instead of the
+    /// template's backoff, and not before. The template's attempts still count, and a permanent failure stays
+    /// permanent. More than [`RetryPolicy::MAX_BACKOFF_MS`] counts as that.
+    ///
+    /// ```
+    /// # use postroom::orchestration::worker::StepError;
+    /// # use std::time::Duration;
+    /// let busy = StepError::retryable("429 too many requests").with_retry_after(Duration::from_secs(120));
+    /// assert_eq!(busy.retry_after(), Some(Duration::from_secs(120)));
+    /// ```
+    ///
+    /// [`RetryPolicy::MAX_BACKOFF_MS`]: crate::orchestration::template::RetryPolicy::MAX_BACKOFF_MS
+    #[must_use]
+    pub fn with_retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
     /// The same failure, not to be tried again.
     #[must_use]
     pub fn into_permanent(mut self) -> Self {
@@ -73,6 +94,11 @@ impl StepError {
     /// What happened, for people.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// When the handler would like to be tried again, if it said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// Whether another attempt makes sense.
@@ -121,6 +147,7 @@ impl From<StepError> for StepFailure {
             kind: error.kind,
             message: error.message,
             retryable: error.retryable,
+            retry_after: error.retry_after,
         }
     }
 }
@@ -163,6 +190,7 @@ mod tests {
                 kind: "not_found".to_owned(),
                 message: "no such order".to_owned(),
                 retryable: false,
+                retry_after: None,
             }
         );
         assert!(!StepError::from(Network).into_permanent().is_retryable());

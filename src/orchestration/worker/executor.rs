@@ -14,7 +14,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -33,8 +32,9 @@ pub(crate) struct StepJob {
     pub(crate) timeout: Option<Duration>,
     /// Cancelled from outside to interrupt the step.
     pub(crate) cancellation: CancellationToken,
-    /// One of the places for steps that run at a time; a thread that cannot be stopped keeps it.
-    pub(crate) slot: Arc<OwnedSemaphorePermit>,
+    /// Whatever stands for one of the places for steps that run at a time; a thread that cannot be stopped
+    /// keeps it.
+    pub(crate) slot: Arc<dyn Any + Send + Sync>,
     pub(crate) max_result: usize,
 }
 
@@ -136,7 +136,7 @@ async fn expired(after: Option<Duration>) -> Duration {
 
 async fn on_thread(
     function: Box<dyn FnOnce() -> Outcome + Send>,
-    slot: Arc<OwnedSemaphorePermit>,
+    slot: Arc<dyn Any + Send + Sync>,
     span: tracing::Span,
 ) -> Outcome {
     let thread = tokio::task::spawn_blocking(move || {

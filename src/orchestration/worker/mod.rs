@@ -12,6 +12,7 @@ mod actor;
 pub mod builtin;
 mod context;
 mod decode;
+mod dispatcher;
 mod erased;
 mod error;
 mod executor;
@@ -22,6 +23,7 @@ mod table;
 
 pub use actor::{WorkerActor, WorkerStatus, WorkerStatusMessage};
 pub use context::StepContext;
+pub(crate) use dispatcher::{Dispatcher, Place};
 pub use error::StepError;
 pub use handler::{StepHandler, StepHandlers};
 pub use process::{Liveness, ProcessIdentity, end_orphans};

@@ -1,13 +1,13 @@
 //! postroom: always queued, as shipped, and called directly.
 //!
-//! All that depends on postroom is in this file. While an actor has no setting for its dispatch:
-//! - [`Queued`] and [`Shipped`] are the same plain actor. They differ in [`Dispatching::set`] alone, which is
-//!   where `Queued` sets its dispatch to always queue. Registered and routed actors are as shipped in both.
+//! All that depends on postroom is in this file:
+//! - [`Queued`] and [`Shipped`] are the same actor. They differ in [`Dispatching::set`] alone. Registered and
+//!   routed actors are as shipped in both.
 //! - [`Behind`] stands for the direct dispatcher: the work behind a mutex, without the handler's trait.
 
 use crate::library::{Fleet, Library, MixedSubject, Named, Route, Subject, TypeMap};
 use crate::work::{Add, Balance, CAPACITY, Counter, Deposit, Entries, Ledger, Plain, Touch, Work};
-use postroom::actor::{Actor, Builder, Context, Handle, Handler, Message};
+use postroom::actor::{Actor, Builder, Context, Dispatch, Handle, Handler, Message};
 use postroom::registry::{ActorRegistry, Routes};
 use std::convert::Infallible;
 use std::marker::PhantomData;
@@ -27,6 +27,10 @@ pub struct Queued;
 
 impl Dispatching for Queued {
     const NAME: &'static str = "postroom always-queued";
+
+    fn set<A: Actor>(builder: Builder<A>) -> Builder<A> {
+        builder.dispatch(Dispatch::Queue)
+    }
 }
 
 pub struct Shipped;

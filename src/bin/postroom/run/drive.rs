@@ -11,10 +11,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::ending::Ending;
 use super::runner;
-use super::signals::Signals;
 use crate::exit::Failure;
 use crate::output;
 use crate::progress::Progress;
+use crate::signals::Signals;
 
 /// How often it is looked at what other processes do.
 const LOOK: Duration = Duration::from_millis(250);

@@ -4,7 +4,6 @@ mod choice;
 mod drive;
 mod ending;
 mod runner;
-mod signals;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -13,10 +12,10 @@ use std::time::Instant;
 use postroom::orchestration::state::TaskState;
 use postroom::orchestration::store::{Store, TaskFilter, TaskRecord};
 use postroom::orchestration::template::{TaskTemplate, content_hash};
-use postroom::orchestration::worker::{ProcessIdentity, end_orphans};
+use postroom::orchestration::worker::ProcessIdentity;
 use postroom::orchestration::{
-    ClaimMode, CoreError, IdentityStrategy, OrchestrationConfig, OrchestrationCore, SubmitError,
-    SubmitOptions, TaskError, TaskHandle,
+    ClaimMode, IdentityStrategy, OrchestrationConfig, OrchestrationCore, SubmitOptions, TaskError,
+    TaskHandle,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -24,9 +23,10 @@ use uuid::Uuid;
 use self::choice::{Choice, Wish};
 use self::drive::Drive;
 use self::ending::Ending;
-use self::signals::Signals;
 use crate::args::RunArgs;
 use crate::exit::{Failure, Status};
+use crate::signals::Signals;
+use crate::worker::leave_no_child;
 use crate::{clock, database, handlers, input, output, template};
 
 pub(crate) async fn run(args: &RunArgs) -> Result<Status, Failure> {
@@ -52,8 +52,7 @@ pub(crate) async fn run(args: &RunArgs) -> Result<Status, Failure> {
         .identity(identity)
         .claims(ClaimMode::Paused)
         .start()
-        .await
-        .map_err(|error| not_started(&error))?;
+        .await?;
     let run = Run {
         args,
         template,
@@ -69,12 +68,6 @@ pub(crate) async fn run(args: &RunArgs) -> Result<Status, Failure> {
         leave_no_child(process).await;
     }
     ended
-}
-
-/// Steps that were let go have ended with their process groups; what left its group is told by its mark.
-async fn leave_no_child(process: Uuid) {
-    // It reads files, and fails only by a panic.
-    let _ = tokio::task::spawn_blocking(move || end_orphans(process)).await;
 }
 
 struct Run<'a> {
@@ -151,12 +144,7 @@ impl Run<'_> {
             .core
             .submit_with(&self.template, &self.input, options)
             .await;
-        let task = submitted.map_err(|error| match &error {
-            SubmitError::Template(problems) => Failure::template(problems.as_slice()),
-            SubmitError::Input(_) | SubmitError::InputTooLarge { .. } => Failure::usage(&error),
-            SubmitError::Store(store) => Failure::from(&**store),
-            _ => Failure::trouble(&error),
-        })?;
+        let task = submitted?;
         if task.uuid() != task_uuid {
             // Somebody else submitted the same a moment before.
             self.core.set_claims(ClaimMode::Paused).await?;
@@ -262,22 +250,6 @@ async fn look(
     })?;
     let steps = store.steps(task.uuid()).await?;
     Ok((record, steps))
-}
-
-fn not_started(error: &CoreError) -> Failure {
-    match error {
-        CoreError::Register(store) => Failure::from(store),
-        _ => Failure::trouble(error),
-    }
-}
-
-impl From<TaskError> for Failure {
-    fn from(error: TaskError) -> Self {
-        match &error {
-            TaskError::Store(store) => Self::from(&**store),
-            _ => Self::trouble(&error),
-        }
-    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,5 +1,7 @@
-//! `postroom task`: looking at what is in the database.
+//! `postroom task`: looking at what is in the database, and operating on it.
 
+mod dead_letters;
+mod operate;
 mod outlook;
 mod show;
 
@@ -34,6 +36,18 @@ pub(crate) async fn task(command: &TaskCommand) -> Result<Status, Failure> {
             store.close().await;
             shown
         }
+        TaskCommand::DeadLetters {
+            database,
+            namespace,
+            limit,
+            json,
+        } => {
+            let store = database::open_existing(database).await?;
+            let listed = dead_letters::list(&*store, namespace.clone(), *limit, *json).await;
+            store.close().await;
+            listed
+        }
+        TaskCommand::Operate(command) => operate::operate(command).await,
     }
 }
 

@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use super::subject::{DIAMOND, LONG, Subject, WORK, task};
 use crate::orchestration::state::{StepState, TaskState};
-use crate::orchestration::store::{ClaimScope, ParentResult, StepId};
+use crate::orchestration::store::{
+    ClaimScope, CompletionOutcome, ParentResult, StepId, Submission,
+};
 
 /// What the holder is told is what is stored.
 pub async fn a_claim_brings_a_lease_an_epoch_and_an_attempt(subject: Subject) {
@@ -209,4 +211,89 @@ pub async fn many_handlers_keep_the_order_of_turns(subject: Subject) {
         .flat_map(|(_, uuid)| [(*uuid, 0), (*uuid, 1)])
         .collect();
     assert_eq!(claimed, expected);
+}
+
+/// What is submitted can be claimed with it, and no more than may be.
+pub async fn a_submission_brings_its_first_steps(subject: Subject) {
+    let wide = task(&[("a", &[]), ("b", &[]), ("c", &[]), ("join", &[0, 1, 2])]);
+    let uuid = wide.task_uuid;
+    let twin = wide.clone();
+    let (answers, steps) = subject
+        .store
+        .submit_and_claim(vec![wide, twin], subject.request(2))
+        .await
+        .unwrap();
+    assert!(
+        matches!(
+            answers[..],
+            [
+                Ok(Submission::Created { .. }),
+                Ok(Submission::Duplicate { .. })
+            ]
+        ),
+        "{answers:?}"
+    );
+    let names: Vec<_> = steps.iter().map(|step| step.name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(subject.task(uuid).await.state, TaskState::Running);
+    assert_eq!(subject.states_passed(uuid).await, ["running"]);
+    assert_eq!(subject.claim(10).await.len(), 1);
+}
+
+/// The place that a step leaves is filled by the rules of every claim: here by its child before a younger
+/// task's step, and by a more important one before both.
+pub async fn a_completion_brings_the_next_steps(subject: Subject) {
+    let older = subject.submit(DIAMOND).await;
+    let top = subject.claim_one().await;
+    let younger = subject.submit(DIAMOND).await;
+    let mut important = task(DIAMOND);
+    important.priority = 1;
+    let important = subject.submit_task(important).await;
+    let (outcomes, steps) = subject
+        .store
+        .complete_and_claim(vec![subject.success(&top)], subject.request(3))
+        .await
+        .unwrap();
+    assert!(
+        matches!(
+            outcomes[..],
+            [CompletionOutcome::Recorded { newly_ready: 2, .. }]
+        ),
+        "{outcomes:?}"
+    );
+    let places: Vec<_> = steps
+        .iter()
+        .map(|step| (step.id.task_uuid, step.id.index))
+        .collect();
+    assert_eq!(places, [(important, 0), (older, 1), (older, 2)]);
+    assert_eq!(
+        steps[1].parents,
+        [ParentResult {
+            name: "top".into(),
+            result_json: "\"top\"".into()
+        }]
+    );
+    assert_eq!((steps[1].epoch, steps[1].attempt), (1, 1));
+    assert_eq!(subject.step(older, 1).await.state, StepState::Running);
+    assert_eq!(subject.claim_one().await.id.task_uuid, younger);
+}
+
+/// A completion that is refused brings steps all the same: the place is free.
+pub async fn a_stale_completion_brings_the_next_steps(subject: Subject) {
+    subject.submit(DIAMOND).await;
+    let top = subject.claim_one().await;
+    let next = subject.submit(DIAMOND).await;
+    subject.succeed(&top).await;
+    assert_eq!(subject.claim(2).await.len(), 2);
+    let (outcomes, steps) = subject
+        .store
+        .complete_and_claim(vec![subject.success(&top)], subject.request(1))
+        .await
+        .unwrap();
+    assert!(
+        matches!(outcomes[..], [CompletionOutcome::Stale { .. }]),
+        "{outcomes:?}"
+    );
+    assert_eq!(steps.len(), 1);
+    assert_eq!(steps[0].id.task_uuid, next);
 }

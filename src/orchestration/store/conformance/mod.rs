@@ -122,6 +122,9 @@ macro_rules! store_conformance {
                 results_of_parents_come_in_template_order,
                 a_join_of_many_gets_all_their_results,
                 many_handlers_keep_the_order_of_turns,
+                a_submission_brings_its_first_steps,
+                a_completion_brings_the_next_steps,
+                a_stale_completion_brings_the_next_steps,
             }
             completions {
                 a_success_readies_the_children,

@@ -80,6 +80,7 @@ pub(super) fn failure(message: &str) -> StepFailure {
         kind: "error".into(),
         message: message.into(),
         retryable: true,
+        retry_after: None,
     }
 }
 

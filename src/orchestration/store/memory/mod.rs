@@ -21,10 +21,10 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{
-    ClaimRequest, Claims, CleanupReport, CleanupRequest, Completion, CompletionOutcome, DeadLetter,
-    DeadLetterFilter, Heartbeat, HistoryRecord, Lease, NewTask, Operation, OperationOutcome,
-    ProcessRecord, ProcessRegistration, StepRecord, Store, StoreError, Submission, SweepReport,
-    SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
+    ClaimRequest, ClaimedStep, Claims, CleanupReport, CleanupRequest, Completion,
+    CompletionOutcome, DeadLetter, DeadLetterFilter, Heartbeat, HistoryRecord, Lease, NewTask,
+    Operation, OperationOutcome, ProcessRecord, ProcessRegistration, StepRecord, Store, StoreError,
+    Submission, SweepReport, SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
 };
 use crate::actor::Exit;
 use state::State;
@@ -108,6 +108,31 @@ impl Store for MemoryStore {
                 .into_iter()
                 .map(|completion| state.complete(completion))
                 .collect()
+        })
+    }
+
+    async fn submit_and_claim(
+        &self,
+        tasks: Vec<NewTask>,
+        claim: ClaimRequest,
+    ) -> Result<(Vec<Result<Submission, StoreError>>, Vec<ClaimedStep>), StoreError> {
+        self.with(|state| {
+            let answers = tasks.into_iter().map(|task| state.submit(task)).collect();
+            (answers, state.claim(&claim).steps)
+        })
+    }
+
+    async fn complete_and_claim(
+        &self,
+        completions: Vec<Completion>,
+        claim: ClaimRequest,
+    ) -> Result<(Vec<CompletionOutcome>, Vec<ClaimedStep>), StoreError> {
+        self.with(|state| {
+            let outcomes = completions
+                .into_iter()
+                .map(|completion| state.complete(completion))
+                .collect();
+            (outcomes, state.claim(&claim).steps)
         })
     }
 

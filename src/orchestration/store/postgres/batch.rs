@@ -32,6 +32,7 @@ pub(super) async fn carry_out(
     for place in rest {
         answers[place] = carry_out_one(unit, writes[place]).await?;
     }
+    claim_all(unit, writes, &mut answers).await?;
     answers
         .into_iter()
         .map(|answer| {
@@ -43,7 +44,7 @@ pub(super) async fn carry_out(
 /// The order of those that are not carried out as a set.
 fn turn(write: &Write) -> Option<u8> {
     match write {
-        Write::Submit(_) | Write::Complete(_) => None,
+        Write::Submit(..) | Write::Complete(..) | Write::Claim(_) => None,
         Write::Register(_) => Some(0),
         Write::Release(..) => Some(1),
         Write::Operate(_) => Some(2),
@@ -51,7 +52,6 @@ fn turn(write: &Write) -> Option<u8> {
         Write::Heartbeat(..) => Some(4),
         Write::Sweep(_) => Some(5),
         Write::Cleanup(_) => Some(6),
-        Write::Claim(_) => Some(7),
     }
 }
 
@@ -61,7 +61,7 @@ async fn lock(unit: &mut Unit<'_>, writes: &[&Write]) -> Result<(), Fault> {
     let mut hold = Hold::Shared;
     for write in writes {
         match write {
-            Write::Complete(completions) => {
+            Write::Complete(completions, _) => {
                 tasks.extend(completions.iter().map(|one| one.lease.id.task_uuid));
             }
             Write::Release(_, leases) => {
@@ -82,7 +82,7 @@ async fn lock(unit: &mut Unit<'_>, writes: &[&Write]) -> Result<(), Fault> {
                 hold = Hold::Alone;
                 tasks.extend(cleanup::tasks_of(unit, request).await?);
             }
-            Write::Submit(_) | Write::Claim(_) | Write::Heartbeat(..) | Write::Register(_) => {}
+            Write::Submit(..) | Write::Claim(_) | Write::Heartbeat(..) | Write::Register(_) => {}
         }
     }
     let tasks: Vec<Uuid> = tasks.into_iter().collect();
@@ -96,7 +96,7 @@ async fn submit_all(
 ) -> Result<(), Fault> {
     let mut sets = Vec::new();
     for (place, write) in writes.iter().enumerate() {
-        if let Write::Submit(tasks) = write {
+        if let Write::Submit(tasks, _) = write {
             sets.push((place, tasks));
         }
     }
@@ -104,7 +104,7 @@ async fn submit_all(
     let mut all = submit::submit(unit, &tasks).await?.into_iter();
     for (place, tasks) in sets {
         let own: Vec<Result<_, StoreError>> = all.by_ref().take(tasks.len()).collect();
-        answers[place] = Some(Answer::Submit(own));
+        answers[place] = Some(Answer::Submit(own, Vec::new()));
     }
     Ok(())
 }
@@ -116,7 +116,7 @@ async fn complete_all(
 ) -> Result<(), Fault> {
     let mut sets = Vec::new();
     for (place, write) in writes.iter().enumerate() {
-        if let Write::Complete(completions) = write {
+        if let Write::Complete(completions, _) = write {
             sets.push((place, completions));
         }
     }
@@ -124,20 +124,38 @@ async fn complete_all(
     let mut all = complete::complete(unit, &completions).await?.into_iter();
     for (place, completions) in sets {
         let own = all.by_ref().take(completions.len()).collect();
-        answers[place] = Some(Answer::Complete(own));
+        answers[place] = Some(Answer::Complete(own, Vec::new()));
     }
     Ok(())
 }
 
-/// `None` for what is carried out as a set.
+/// The claims, also those that came with another intent: they see what has been done.
+async fn claim_all(
+    unit: &mut Unit<'_>,
+    writes: &[&Write],
+    answers: &mut [Option<Answer>],
+) -> Result<(), Fault> {
+    for (write, answer) in writes.iter().zip(answers) {
+        let (Write::Claim(request)
+        | Write::Submit(_, Some(request))
+        | Write::Complete(_, Some(request))) = write
+        else {
+            continue;
+        };
+        unit.flush().await?;
+        let claims = claim::claim(unit, request).await?;
+        match answer {
+            Some(Answer::Submit(_, steps) | Answer::Complete(_, steps)) => *steps = claims.steps,
+            answer => *answer = Some(Answer::Claim(claims)),
+        }
+    }
+    Ok(())
+}
+
+/// `None` for what is carried out elsewhere.
 async fn carry_out_one(unit: &mut Unit<'_>, write: &Write) -> Result<Option<Answer>, Fault> {
     Ok(Some(match write {
-        Write::Submit(_) | Write::Complete(_) => return Ok(None),
-        Write::Claim(request) => {
-            // What the others have made ready is to be seen.
-            unit.flush().await?;
-            Answer::Claim(claim::claim(unit, request).await?)
-        }
+        Write::Submit(..) | Write::Complete(..) | Write::Claim(_) => return Ok(None),
         Write::Heartbeat(process, lease) => {
             Answer::Heartbeat(lease::heartbeat(unit, *process, *lease).await?)
         }

@@ -49,10 +49,10 @@ use uuid::Uuid;
 
 use super::sql::intent::{Answer, Write};
 use super::{
-    ClaimRequest, Claims, CleanupReport, CleanupRequest, Completion, CompletionOutcome, DeadLetter,
-    DeadLetterFilter, Heartbeat, HistoryRecord, Lease, NewTask, Operation, OperationOutcome,
-    ProcessRecord, ProcessRegistration, StepRecord, Store, StoreError, Submission, SweepReport,
-    SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
+    ClaimRequest, ClaimedStep, Claims, CleanupReport, CleanupRequest, Completion,
+    CompletionOutcome, DeadLetter, DeadLetterFilter, Heartbeat, HistoryRecord, Lease, NewTask,
+    Operation, OperationOutcome, ProcessRecord, ProcessRegistration, StepRecord, Store, StoreError,
+    Submission, SweepReport, SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
 };
 use crate::actor::{AskFailure, Builder, Exit, Handle};
 use crate::supervision::RestartPolicy;
@@ -205,7 +205,8 @@ impl Store for PostgresStore {
         &self,
         tasks: Vec<NewTask>,
     ) -> Result<Vec<Result<Submission, StoreError>>, StoreError> {
-        expect!(self.write(Write::Submit(tasks)).await?, Answer::Submit(answers) => answers)
+        let write = Write::Submit(tasks, None);
+        expect!(self.write(write).await?, Answer::Submit(answers, _) => answers)
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Claims, StoreError> {
@@ -216,8 +217,26 @@ impl Store for PostgresStore {
         &self,
         completions: Vec<Completion>,
     ) -> Result<Vec<CompletionOutcome>, StoreError> {
-        let write = Write::Complete(completions);
-        expect!(self.write(write).await?, Answer::Complete(outcomes) => outcomes)
+        let write = Write::Complete(completions, None);
+        expect!(self.write(write).await?, Answer::Complete(outcomes, _) => outcomes)
+    }
+
+    async fn submit_and_claim(
+        &self,
+        tasks: Vec<NewTask>,
+        claim: ClaimRequest,
+    ) -> Result<(Vec<Result<Submission, StoreError>>, Vec<ClaimedStep>), StoreError> {
+        let write = Write::Submit(tasks, Some(claim));
+        expect!(self.write(write).await?, Answer::Submit(answers, steps) => (answers, steps))
+    }
+
+    async fn complete_and_claim(
+        &self,
+        completions: Vec<Completion>,
+        claim: ClaimRequest,
+    ) -> Result<(Vec<CompletionOutcome>, Vec<ClaimedStep>), StoreError> {
+        let write = Write::Complete(completions, Some(claim));
+        expect!(self.write(write).await?, Answer::Complete(outcomes, steps) => (outcomes, steps))
     }
 
     async fn heartbeat(&self, process: Uuid, lease: Duration) -> Result<Heartbeat, StoreError> {

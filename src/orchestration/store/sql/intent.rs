@@ -6,17 +6,17 @@ use uuid::Uuid;
 
 use crate::actor::Message;
 use crate::orchestration::store::{
-    ClaimRequest, Claims, CleanupReport, CleanupRequest, Completion, CompletionOutcome, Heartbeat,
-    Lease, NewTask, Operation, OperationOutcome, ProcessRegistration, StoreError, Submission,
-    SweepReport, SweepRequest,
+    ClaimRequest, ClaimedStep, Claims, CleanupReport, CleanupRequest, Completion,
+    CompletionOutcome, Heartbeat, Lease, NewTask, Operation, OperationOutcome, ProcessRegistration,
+    StoreError, Submission, SweepReport, SweepRequest,
 };
 
 /// One intent of one caller.
 #[derive(Debug)]
 pub(crate) enum Write {
-    Submit(Vec<NewTask>),
+    Submit(Vec<NewTask>, Option<ClaimRequest>),
     Claim(ClaimRequest),
-    Complete(Vec<Completion>),
+    Complete(Vec<Completion>, Option<ClaimRequest>),
     Heartbeat(Uuid, Duration),
     Release(Uuid, Vec<Lease>),
     Sweep(SweepRequest),
@@ -30,9 +30,9 @@ impl Write {
     /// Completes the sentence "the database failed while it should ...".
     pub(crate) const fn name(&self) -> &'static str {
         match self {
-            Self::Submit(_) => "store new tasks",
+            Self::Submit(..) => "store new tasks",
             Self::Claim(_) => "claim steps",
-            Self::Complete(_) => "record results",
+            Self::Complete(..) => "record results",
             Self::Heartbeat(..) => "renew leases",
             Self::Release(..) => "release leases",
             Self::Sweep(_) => "sweep",
@@ -47,9 +47,9 @@ impl Write {
 /// The answer to an intent, of the same name.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    Submit(Vec<Result<Submission, StoreError>>),
+    Submit(Vec<Result<Submission, StoreError>>, Vec<ClaimedStep>),
     Claim(Claims),
-    Complete(Vec<CompletionOutcome>),
+    Complete(Vec<CompletionOutcome>, Vec<ClaimedStep>),
     Heartbeat(Heartbeat),
     Release(u32),
     Sweep(SweepReport),

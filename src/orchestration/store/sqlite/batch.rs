@@ -3,6 +3,7 @@
 use super::unit::Unit;
 use super::{claim, cleanup, complete, fault::Fault, lease, operate, process, submit, sweep};
 use crate::orchestration::store::sql::intent::{Answer, Write};
+use crate::orchestration::store::{ClaimRequest, ClaimedStep, Claims};
 
 /// One answer for each intent, in order.
 pub(super) async fn carry_out(
@@ -16,32 +17,42 @@ pub(super) async fn carry_out(
         // What the neighbour before has changed is to be seen.
         unit.flush().await?;
         match first {
-            Write::Submit(tasks) => {
-                let mut sets = vec![tasks];
-                while let [Write::Submit(tasks), after @ ..] = rest {
-                    sets.push(tasks);
+            Write::Submit(tasks, claim) => {
+                let mut sets = vec![(tasks, claim)];
+                while let [Write::Submit(tasks, claim), after @ ..] = rest {
+                    sets.push((tasks, claim));
                     rest = after;
                 }
-                let tasks: Vec<_> = sets.iter().copied().flatten().collect();
+                let tasks: Vec<_> = sets.iter().flat_map(|(tasks, _)| *tasks).collect();
                 let mut all = submit::submit(unit, &tasks).await?.into_iter();
-                for set in sets {
-                    answers.push(Answer::Submit(all.by_ref().take(set.len()).collect()));
+                for (set, claim) in sets {
+                    let submitted = all.by_ref().take(set.len()).collect();
+                    answers.push(Answer::Submit(
+                        submitted,
+                        then_claim(unit, claim.as_ref()).await?,
+                    ));
                 }
             }
-            Write::Complete(completions) => {
-                let mut sets = vec![completions];
-                while let [Write::Complete(completions), after @ ..] = rest {
-                    sets.push(completions);
+            Write::Complete(completions, claim) => {
+                let mut sets = vec![(completions, claim)];
+                while let [Write::Complete(completions, claim), after @ ..] = rest {
+                    sets.push((completions, claim));
                     rest = after;
                 }
-                let completions: Vec<_> = sets.iter().copied().flatten().collect();
+                let completions: Vec<_> = sets.iter().flat_map(|(set, _)| *set).collect();
                 let mut all = complete::complete(unit, &completions).await?.into_iter();
-                for set in sets {
-                    answers.push(Answer::Complete(all.by_ref().take(set.len()).collect()));
+                for (set, claim) in sets {
+                    let outcomes = all.by_ref().take(set.len()).collect();
+                    answers.push(Answer::Complete(
+                        outcomes,
+                        then_claim(unit, claim.as_ref()).await?,
+                    ));
                 }
             }
             Write::Claim(request) => {
-                answers.push(Answer::Claim(claim::claim(unit, request).await?));
+                let steps = claim::claim(unit, request).await?;
+                let next_due = claim::next_due(unit, request).await?;
+                answers.push(Answer::Claim(Claims { steps, next_due }));
             }
             Write::Heartbeat(process, lease) => {
                 let held = lease::heartbeat(unit, *process, *lease).await?;
@@ -77,4 +88,18 @@ pub(super) async fn carry_out(
         }
     }
     Ok(answers)
+}
+
+/// The claim that came with another intent, which sees what that has done.
+async fn then_claim(
+    unit: &mut Unit<'_>,
+    claim: Option<&ClaimRequest>,
+) -> Result<Vec<ClaimedStep>, Fault> {
+    match claim {
+        Some(request) => {
+            unit.flush().await?;
+            claim::claim(unit, request).await
+        }
+        None => Ok(Vec::new()),
+    }
 }

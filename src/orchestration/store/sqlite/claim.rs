@@ -9,7 +9,7 @@ use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::sql::number;
 use crate::orchestration::store::sql::task_row::Tasks;
 use crate::orchestration::store::{
-    ClaimRequest, ClaimScope, ClaimedStep, Claims, ParentResult, StepId, settle,
+    ClaimRequest, ClaimScope, ClaimedStep, ParentResult, StepId, settle,
 };
 
 /// Whether the process serves the task `t`: it says so of every task, or of its template.
@@ -81,52 +81,56 @@ pub(super) const NEXT_DUE: &str = concat!(
     FROM json_each(?1) c"
 );
 
-pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result<Claims, Fault> {
-    let callables: BTreeSet<&str> = request.callables.iter().map(String::as_str).collect();
-    let callables = json(&callables)?;
-    let serves = json(&request.serves)?;
-    let runnable = find(unit, request, &callables, &serves).await?;
-    let steps = if runnable.is_empty() {
-        Vec::new()
-    } else {
-        take(unit, request, &runnable).await?
-    };
+pub(super) async fn claim(
+    unit: &mut Unit<'_>,
+    request: &ClaimRequest,
+) -> Result<Vec<ClaimedStep>, Fault> {
+    let runnable = find(unit, request).await?;
+    if runnable.is_empty() {
+        return Ok(Vec::new());
+    }
+    take(unit, request, &runnable).await
+}
+
+/// Time until the next retry that the claim could bring falls due.
+pub(super) async fn next_due(
+    unit: &mut Unit<'_>,
+    request: &ClaimRequest,
+) -> Result<Option<Duration>, Fault> {
     let task = match request.scope {
         ClaimScope::Any => None,
         ClaimScope::Task(task) => Some(task.as_bytes().to_vec()),
     };
     let (next_due,): (Option<i64>,) = sqlx::query_as(NEXT_DUE)
-        .bind(callables)
+        .bind(callables(request)?)
         .bind(task)
-        .bind(serves)
+        .bind(json(&request.serves)?)
         .fetch_one(&mut *unit.conn)
         .await?;
     let left = |due: i64| Duration::from_millis(u64::try_from(due - unit.now()).unwrap_or(0));
-    Ok(Claims {
-        steps,
-        next_due: next_due.map(left),
-    })
+    Ok(next_due.map(left))
+}
+
+/// The handlers that are asked for, each once.
+fn callables(request: &ClaimRequest) -> Result<String, Fault> {
+    let callables: BTreeSet<&str> = request.callables.iter().map(String::as_str).collect();
+    json(&callables)
 }
 
 /// A step that can be claimed: its place, and the state it is in.
 type Runnable = (i64, i64, String);
 
-async fn find(
-    unit: &mut Unit<'_>,
-    request: &ClaimRequest,
-    callables: &str,
-    serves: &str,
-) -> Result<Vec<Runnable>, Fault> {
+async fn find(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result<Vec<Runnable>, Fault> {
     let (statement, task) = match request.scope {
         ClaimScope::Any => (RUNNABLE, None),
         ClaimScope::Task(task) => (RUNNABLE_OF_TASK, Some(task.as_bytes().to_vec())),
     };
     let found: Vec<(i64, i64, i64, String)> = sqlx::query_as(statement)
-        .bind(callables)
+        .bind(callables(request)?)
         .bind(i64::from(request.limit))
         .bind(unit.now())
         .bind(task)
-        .bind(serves)
+        .bind(json(&request.serves)?)
         .fetch_all(&mut *unit.conn)
         .await?;
     Ok(found

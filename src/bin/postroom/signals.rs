@@ -14,7 +14,7 @@ use crate::output;
 
 /// Listens for `SIGINT`, `SIGTERM` and `SIGHUP`, which mean the same here.
 #[derive(Debug)]
-pub(super) struct Signals {
+pub(crate) struct Signals {
     first: CancellationToken,
     _listening: AbortOnDropHandle<()>,
 }
@@ -22,7 +22,7 @@ pub(super) struct Signals {
 impl Signals {
     /// From here on the first signal is reported by [`first`](Self::first) and the second ends the process at
     /// once, and before that every child process; `process` is the mark they carry.
-    pub(super) fn listen(process: Uuid, groups: ProcessGroups) -> io::Result<Self> {
+    pub(crate) fn listen(process: Uuid, groups: ProcessGroups) -> io::Result<Self> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
@@ -52,7 +52,7 @@ impl Signals {
     }
 
     /// Waits for the first signal; returns at once if it was there.
-    pub(super) async fn first(&self) {
+    pub(crate) async fn first(&self) {
         self.first.cancelled().await;
     }
 }

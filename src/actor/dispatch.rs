@@ -1,0 +1,72 @@
+//! Where an asked handler runs: in the actor's task, or in its asker's.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+/// Where the handler of an ask runs when the actor is idle and nothing waits.
+///
+/// Running it in the asker's own task spares two task switches, which is most of what an ask costs. The
+/// actor is the same either way: one handler at a time, in the order of the messages, with its own identity,
+/// panics, deadlines and counts. If the handler has to wait for something, the actor's task goes on with it.
+///
+/// What differs is parallelism. An asker that runs a handler does nothing else meanwhile: a task that asks
+/// many actors at once runs one after the other what the actors' own tasks would run on all threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dispatch {
+    /// Always in the actor's task.
+    Queue,
+    /// In the asker's task whenever that is possible.
+    InPlace,
+    /// In the asker's task as long as this actor's handlers are short: those that are measured, one in 16, take
+    /// less than 2 us and do not wait for anything.
+    #[default]
+    Auto,
+}
+
+/// How long a handler may take to be run in its asker's task: about what two task switches cost.
+const SHORT: Duration = Duration::from_micros(2);
+/// One handler in this many is measured.
+const SAMPLE: u8 = 16;
+
+/// What is known of how long an actor's handlers take. Written by whoever has the turn.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge {
+    /// How many more to let pass unmeasured.
+    skip: AtomicU8,
+    long: AtomicBool,
+}
+
+impl Gauge {
+    /// Whether asks are to be queued.
+    #[inline]
+    pub(crate) fn is_long(&self) -> bool {
+        self.long.load(Ordering::Relaxed)
+    }
+
+    /// The time, if the handler that starts now is to be measured.
+    #[inline]
+    pub(crate) fn begin(&self) -> Option<Instant> {
+        let skip = self.skip.load(Ordering::Relaxed);
+        if skip > 0 {
+            self.skip.store(skip - 1, Ordering::Relaxed);
+            return None;
+        }
+        self.skip.store(SAMPLE - 1, Ordering::Relaxed);
+        Some(Instant::now())
+    }
+
+    /// A handler was done at its first poll.
+    #[inline]
+    pub(crate) fn done(&self, begun: Option<Instant>) {
+        if let Some(begun) = begun {
+            self.long.store(begun.elapsed() >= SHORT, Ordering::Relaxed);
+        }
+    }
+
+    /// A handler had to wait for something.
+    #[inline]
+    pub(crate) fn waits(&self) {
+        self.long.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,136 @@
+//! A message in a queue, with its type erased, and what can be done with it.
+
+use super::cell::Letter;
+use super::mailbox::{Hold, Mailbox};
+use super::queue::{Header, kind_of};
+use std::any::TypeId;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+
+/// What an actor's state does with messages of type `M`.
+pub(crate) trait Takes<M: Send + 'static>: Sized + Send + 'static {
+    /// What travels back.
+    type Answer: Send + 'static;
+
+    /// Begins to handle a message that has just left the queue: claims it, and starts its handler in the seat.
+    fn open(letter: Letter<M, Self::Answer>, hold: &mut Hold<'_, Self>);
+
+    /// The message will not be handled: its asker gets it back, a told one is dropped, and it is counted. False
+    /// if it had been revoked before.
+    fn give_back(letter: Letter<M, Self::Answer>, why: Return, mailbox: &Mailbox<Self>) -> bool;
+}
+
+/// Why a message is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Return {
+    /// The actor has ended.
+    Stopped,
+    /// A later message has pushed it out of a full mailbox.
+    #[expect(dead_code)] // comes with the overflow policies
+    Evicted,
+}
+
+/// What a queue's owner does with the messages of one type.
+pub(super) struct Kind<S: 'static> {
+    message: fn() -> TypeId,
+    name: fn() -> &'static str,
+    open: unsafe fn(NonNull<Header>, &mut Hold<'_, S>),
+    give_back: unsafe fn(NonNull<Header>, Return, &Mailbox<S>) -> bool,
+    discard: unsafe fn(NonNull<Header>),
+}
+
+struct KindOf<S, M>(PhantomData<fn(S, M)>);
+
+impl<S: Takes<M>, M: Send + 'static> KindOf<S, M> {
+    const KIND: &'static Kind<S> = &Kind {
+        message: TypeId::of::<M>,
+        name: std::any::type_name::<M>,
+        open: |header, hold| {
+            // SAFETY: a kind is attached to a header only by `Mailbox::push`, which takes a letter of this type; and
+            // who calls this uses the header up.
+            S::open(unsafe { Letter::from_header(header) }, hold);
+        },
+        give_back: |header, why, mailbox| {
+            // SAFETY: as in `open`.
+            S::give_back(unsafe { Letter::from_header(header) }, why, mailbox)
+        },
+        discard: |header| {
+            // SAFETY: as in `open`.
+            drop(unsafe { Letter::<M, S::Answer>::from_header(header) });
+        },
+    };
+}
+
+/// The kind of messages of type `M`, for the queue.
+pub(super) fn kind<S: Takes<M>, M: Send + 'static>() -> *const () {
+    std::ptr::from_ref(KindOf::<S, M>::KIND).cast()
+}
+
+/// Whether a kind from the queue of a mailbox of `S` is that of messages of type `M`.
+///
+/// # Safety
+/// `kind` came from such a queue.
+pub(super) unsafe fn is_kind<S: 'static, M: 'static>(kind: *const ()) -> bool {
+    // SAFETY: only kinds of `S`, which are static, get into its queue.
+    let kind = unsafe { &*kind.cast::<Kind<S>>() };
+    (kind.message)() == TypeId::of::<M>()
+}
+
+/// A message that has left the queue. Dropped, it drops the message.
+pub(crate) struct Envelope<S: 'static> {
+    header: NonNull<Header>,
+    state: PhantomData<fn(S)>,
+}
+
+// SAFETY: it is a letter whose type is erased, and letters are `Send` if their message and answer are, which
+// `Takes` demands.
+unsafe impl<S: 'static> Send for Envelope<S> {}
+
+impl<S: 'static> Envelope<S> {
+    /// # Safety
+    /// `header` was popped from the queue of a mailbox of `S`, and is used up by this.
+    pub(super) unsafe fn new(header: NonNull<Header>) -> Self {
+        Self {
+            header,
+            state: PhantomData,
+        }
+    }
+
+    fn kind(&self) -> &'static Kind<S> {
+        // SAFETY: the header is this envelope's, and in a queue of `S` there are only kinds of `S`.
+        unsafe { &*kind_of(self.header).cast() }
+    }
+
+    /// The message's type.
+    pub(crate) fn message(&self) -> &'static str {
+        (self.kind().name)()
+    }
+
+    /// Begins to handle the message.
+    #[inline]
+    pub(crate) fn open(self, hold: &mut Hold<'_, S>) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: the header has its own kind, and is used up: `this` is not dropped.
+        unsafe { (this.kind().open)(this.header, hold) }
+    }
+
+    /// For a letter of the right type.
+    pub(super) fn into_header(self) -> NonNull<Header> {
+        ManuallyDrop::new(self).header
+    }
+
+    /// Gives the message back to its asker.
+    pub(crate) fn give_back(self, why: Return, mailbox: &Mailbox<S>) -> bool {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: as in `open`.
+        unsafe { (this.kind().give_back)(this.header, why, mailbox) }
+    }
+}
+
+impl<S: 'static> Drop for Envelope<S> {
+    fn drop(&mut self) {
+        // SAFETY: the header has its own kind, and is used up.
+        unsafe { (self.kind().discard)(self.header) }
+    }
+}

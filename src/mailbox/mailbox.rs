@@ -1,0 +1,507 @@
+//! The parts put together: what senders, askers and the actor's task do with a mailbox.
+
+use super::account::{Counters, Outcome};
+use super::cell::Letter;
+use super::envelope::{Envelope, Takes, is_kind, kind};
+use super::queue::Queue;
+use super::seat::Seat;
+use super::slots::Slots;
+use super::sync::{AtomicBool, AtomicU8, Ordering, UnsafeCell, fence, relax};
+use super::turn::{Returned, Turn};
+use super::{Account, Level, MailboxStats, Refused, Ticket};
+use std::fmt;
+use std::task::{Context, Poll, Waker};
+
+/// A bounded queue of messages, the seat of the state that handles them, and whose turn it is.
+pub(crate) struct Mailbox<S: 'static> {
+    id: u64,
+    slots: Slots,
+    queue: Queue,
+    turn: Turn,
+    level: AtomicU8,
+    let_out: AtomicBool,
+    counters: Counters,
+    seat: UnsafeCell<Seat<S>>,
+}
+
+// SAFETY: the seat is reached only through a `Hold`, and there is one at a time: the task's, of which the one
+// `Tenancy` is proof, while the turn is held, or an asker's while it is lent. The rest is `Sync` of itself.
+unsafe impl<S: Send + 'static> Sync for Mailbox<S> {}
+
+/// The right to be the task of one mailbox. There is one for each.
+#[derive(Debug)]
+pub(crate) struct Tenancy(u64);
+
+impl<S: Send + 'static> Mailbox<S> {
+    /// An empty mailbox, and the right to be its task.
+    pub(crate) fn new(capacity: usize) -> (Self, Tenancy) {
+        // Not loom's: it only tells mailboxes apart.
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+        let id = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let mailbox = Self {
+            id,
+            slots: Slots::new(capacity),
+            queue: Queue::new(),
+            turn: Turn::new(),
+            level: AtomicU8::new(Level::Open.as_u8()),
+            let_out: AtomicBool::new(false),
+            counters: Counters::default(),
+            seat: UnsafeCell::new(Seat::new()),
+        };
+        (mailbox, Tenancy(id))
+    }
+
+    /// Its number, unique in the process.
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    // ---- senders ----
+
+    /// Changes the capacity. Only before the actor starts.
+    pub(crate) fn set_capacity(&self, capacity: usize) {
+        self.slots.set_capacity(capacity);
+    }
+
+    /// Accepts a message if a slot is free and nobody waits for one.
+    #[inline]
+    pub(crate) fn try_push<M: Send + 'static>(
+        &self,
+        letter: Letter<M, S::Answer>,
+    ) -> Result<(), (Letter<M, S::Answer>, Refused)>
+    where
+        S: Takes<M>,
+    {
+        match self.slots.accept() {
+            Ok(()) => {
+                self.push(letter);
+                Ok(())
+            }
+            Err(refused) => Err((letter, refused)),
+        }
+    }
+
+    /// Waits in line for a slot, which then belongs to the caller until [`push_reserved`] or
+    /// [`release`]. A caller that gives up while `ticket` is set calls [`leave`].
+    ///
+    /// [`push_reserved`]: Self::push_reserved
+    /// [`release`]: Self::release
+    /// [`leave`]: Self::leave
+    pub(crate) fn poll_reserve(
+        &self,
+        ticket: &mut Option<Ticket>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(), Refused>> {
+        self.slots.poll_reserve(ticket, cx)
+    }
+
+    /// Fills a slot that was reserved; refused if the mailbox has closed since.
+    pub(crate) fn push_reserved<M: Send + 'static>(
+        &self,
+        letter: Letter<M, S::Answer>,
+    ) -> Result<(), Letter<M, S::Answer>>
+    where
+        S: Takes<M>,
+    {
+        if !self.slots.accept_reserved() {
+            return Err(letter);
+        }
+        self.push(letter);
+        Ok(())
+    }
+
+    /// The message was accepted, so it is pushed, and the holder of the turn will see it.
+    #[inline]
+    fn push<M: Send + 'static>(&self, letter: Letter<M, S::Answer>)
+    where
+        S: Takes<M>,
+    {
+        // SAFETY: the letter is in no queue, being owned; the header is valid until it is popped and used up.
+        unsafe { self.queue.push(letter.into_header(), kind::<S, M>()) };
+        self.turn.notify();
+    }
+
+    /// Gives a reserved slot back, to the longest waiter if there is one.
+    pub(crate) fn release(&self) {
+        self.slots.release();
+    }
+
+    /// Gives up waiting, whether or not a slot was promised meanwhile.
+    pub(crate) fn leave(&self, ticket: Ticket) {
+        self.slots.leave(ticket);
+    }
+
+    // ---- askers ----
+
+    /// Lends the turn to an asker, if the actor is idle. Whatever comes from then on is seen when the turn is
+    /// returned; whether anything has come before is for the asker to see ([`Loan::is_quiet`]).
+    #[inline]
+    pub(crate) fn borrow(&self) -> Option<Loan<'_, S>> {
+        // SAFETY: the turn is lent to this caller.
+        self.turn.borrow().then(|| Loan(unsafe { self.hold() }))
+    }
+
+    /// # Safety
+    /// The caller has the turn, and makes no other hold while this one lives.
+    #[inline]
+    unsafe fn hold(&self) -> Hold<'_, S> {
+        Hold {
+            mailbox: self,
+            // SAFETY: by the contract nobody else reaches the seat.
+            seat: unsafe { &mut *self.seat.with_mut(|seat| seat) },
+        }
+    }
+
+    /// Whether there is nothing to do: only the holder of the turn can rely on it, until it lets go.
+    #[inline]
+    fn is_quiet(&self) -> bool {
+        let popped = self.counters.popped();
+        let look = self.slots.look();
+        look.accepted(popped) == popped
+            && !look.is_closed()
+            && !self.is_let_out()
+            && self.level() == Level::Open
+    }
+
+    // ---- control ----
+
+    /// The level now.
+    #[inline]
+    pub(crate) fn level(&self) -> Level {
+        Level::from_u8(self.level.load(Ordering::SeqCst))
+    }
+
+    /// Raises the level and closes the mailbox; false if it was there already.
+    pub(crate) fn raise(&self, level: Level) -> bool {
+        if self.level.fetch_max(level.as_u8(), Ordering::SeqCst) >= level.as_u8() {
+            return false;
+        }
+        let wakers = self.slots.close();
+        self.turn.interrupt();
+        wakers.into_iter().for_each(Waker::wake);
+        true
+    }
+
+    /// Accepts nothing more: waiting sends and unused permits end with `Closed`.
+    pub(crate) fn close(&self) {
+        let wakers = self.slots.close();
+        self.turn.notify();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// A message ended well. Only what runs says so, for it alone runs.
+    #[inline]
+    pub(crate) fn settle_ok(&self) {
+        self.counters.ok();
+    }
+
+    /// What runs wants its incarnation to end: the task is to go on, and not an asker.
+    pub(crate) fn let_out(&self) {
+        self.let_out.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the incarnation is to end; from now on no more.
+    pub(crate) fn take_let_out(&self) -> bool {
+        self.is_let_out() && {
+            self.let_out.store(false, Ordering::Relaxed);
+            true
+        }
+    }
+
+    /// Whether the incarnation is to end. Set by what runs, and so seen by the next holder of the turn.
+    #[inline]
+    pub(crate) fn is_let_out(&self) -> bool {
+        self.let_out.load(Ordering::Relaxed)
+    }
+
+    // ---- counting ----
+
+    /// Records how a message that was running ended.
+    pub(crate) fn settle(&self, outcome: Outcome) {
+        self.counters.settle(outcome);
+    }
+
+    /// Where every message is.
+    pub(crate) fn account(&self) -> Account {
+        self.counters.account(|| self.slots.look()).0
+    }
+
+    /// Whether messages are queued, or about to be.
+    pub(crate) fn has_queued(&self) -> bool {
+        let popped = self.counters.popped();
+        self.slots.look().accepted(popped) != popped
+    }
+
+    /// The mailbox as it is now.
+    pub(crate) fn stats(&self, restarts: u64) -> MailboxStats {
+        let (account, look) = self.counters.account(|| self.slots.look());
+        // A send that was just accepted may not have said so yet.
+        self.slots.note(account.queued);
+        let reserved = if look.is_closed() {
+            0
+        } else {
+            look.taken().saturating_sub(account.queued)
+        };
+        MailboxStats {
+            capacity: self.slots.capacity(),
+            depth: usize::try_from(account.queued).unwrap_or(usize::MAX),
+            high_water: self.slots.high_water(),
+            reserved: usize::try_from(reserved).unwrap_or(usize::MAX),
+            waiting: self.slots.waiting(),
+            level: self.level(),
+            restarts,
+            account,
+        }
+    }
+
+    // ---- the task ----
+
+    /// Tells the mailbox which task to wake: the same at every call.
+    ///
+    /// # Panics
+    /// If the tenancy is another mailbox's.
+    #[inline]
+    pub(crate) fn introduce(&self, tenancy: &mut Tenancy, waker: &Waker) {
+        assert_eq!(self.id, tenancy.0, "a tenancy is for its own mailbox");
+        // SAFETY: there is one tenancy, and it is borrowed mutably.
+        unsafe { self.turn.introduce(waker) };
+    }
+
+    /// The task's turn, if no asker has it, who would wake the task when it is done. The task keeps it when the
+    /// hold is dropped, until [`Hold::rest`].
+    ///
+    /// # Panics
+    /// If the tenancy is another mailbox's.
+    #[inline]
+    pub(crate) fn enter<'a>(&'a self, tenancy: &'a mut Tenancy) -> Option<Hold<'a, S>> {
+        assert_eq!(self.id, tenancy.0, "a tenancy is for its own mailbox");
+        // SAFETY: the turn is the task's, and the tenancy stays borrowed as long as the hold lives.
+        self.turn.take().then(|| unsafe { self.hold() })
+    }
+
+    /// Takes the oldest message out of the queue, unless the queue was seized.
+    ///
+    /// # Safety
+    /// The caller has the turn, and a message was accepted that has not left the queue.
+    #[inline]
+    unsafe fn take_first(&self) -> Option<Envelope<S>> {
+        // Announced before the word is changed; `seize` changes the same word, and looks for an announcement
+        // after. So either this sees that the queue was seized, or the thief waits for this to be done.
+        self.counters.pop();
+        if self.slots.release().is_seized() {
+            self.counters.undo_pop();
+            return None;
+        }
+        // SAFETY: this is the one receiver, and by the contract there is something to come.
+        let header = unsafe { self.queue.pop_accepted() };
+        self.counters.popped_one();
+        // SAFETY: popped from this mailbox's queue.
+        Some(unsafe { Envelope::new(header) })
+    }
+
+    /// Takes the receiving end away from an actor whose handler never yields, so that somebody can give back what
+    /// is queued. Once, after the mailbox was closed; whoever has the turn finds the queue empty from then on.
+    pub(crate) fn seize(&self) -> Option<Seizure<'_, S>> {
+        if !self.slots.look().is_closed() || !self.slots.seize() {
+            return None;
+        }
+        fence(Ordering::SeqCst);
+        let mut looks = 0;
+        // The receiver may be in the middle of taking a message, which is a few instructions.
+        while self.counters.is_reaching_in() {
+            relax(&mut looks);
+        }
+        Some(Seizure(self))
+    }
+
+    /// The task goes away for good. Its hold is for ending the actor; `None` if an asker has the turn, who will
+    /// find that it is to end the actor.
+    ///
+    /// # Panics
+    /// As [`enter`](Self::enter).
+    #[expect(clippy::needless_pass_by_value)] // used up: nobody is the task afterwards
+    pub(crate) fn resign(&self, tenancy: Tenancy) -> Option<Hold<'_, S>> {
+        assert_eq!(self.id, tenancy.0, "a tenancy is for its own mailbox");
+        // SAFETY: the turn is the task's, and nobody will ever take it again: the tenancy is used up.
+        self.turn.resign().then(|| unsafe { self.hold() })
+    }
+}
+
+impl<S: 'static> fmt::Debug for Mailbox<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: 'static> Drop for Mailbox<S> {
+    fn drop(&mut self) {
+        // Whoever ended the actor has given everything back; this is for a mailbox that never had one.
+        // SAFETY: nobody else has the mailbox any more.
+        while let Some(header) = unsafe { self.queue.pop() } {
+            // SAFETY: popped from this mailbox's queue.
+            drop(unsafe { Envelope::<S>::new(header) });
+        }
+    }
+}
+
+/// The turn: whoever has it reaches the seat and the receiving end of the queue.
+pub(crate) struct Hold<'a, S: 'static> {
+    mailbox: &'a Mailbox<S>,
+    seat: &'a mut Seat<S>,
+}
+
+impl<'a, S: Send + 'static> Hold<'a, S> {
+    /// The mailbox.
+    #[inline]
+    pub(crate) const fn mailbox(&self) -> &'a Mailbox<S> {
+        self.mailbox
+    }
+
+    /// The seat.
+    #[inline]
+    pub(crate) const fn seat(&mut self) -> &mut Seat<S> {
+        self.seat
+    }
+
+    /// Takes the oldest message, which frees its slot. It counts as running until it is settled. `None` if
+    /// there is none, or its sender is still on the way in ([`Mailbox::has_queued`] tells which), or the queue
+    /// was seized.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<Envelope<S>> {
+        if !self.mailbox.queue.has_first() {
+            return None;
+        }
+        // SAFETY: a message is there.
+        unsafe { self.mailbox.take_first() }
+    }
+
+    /// Takes the oldest message if it is of this type.
+    pub(crate) fn pop_same<M: Send + 'static>(&mut self) -> Option<Letter<M, S::Answer>>
+    where
+        S: Takes<M>,
+    {
+        let Mailbox {
+            queue,
+            slots,
+            counters,
+            ..
+        } = self.mailbox;
+        counters.peek(true);
+        // Before looking whether the queue was seized, as `seize` looks for the announcement after seizing.
+        fence(Ordering::SeqCst);
+        let same = !slots.look().is_seized() && {
+            // SAFETY: the holder of the turn is the one receiver, nobody has seized the queue, and whoever does
+            // now waits until this is done; kinds in this queue are kinds of `S`.
+            unsafe { queue.peek().is_some_and(|kind| is_kind::<S, M>(kind)) }
+        };
+        counters.peek(false);
+        if !same {
+            return None;
+        }
+        // SAFETY: a message is there.
+        let envelope = unsafe { self.mailbox.take_first() }?;
+        // SAFETY: it is of the kind for messages of type `M`, which only letters of this type get.
+        Some(unsafe { Letter::from_header(envelope.into_header()) })
+    }
+
+    /// Takes the oldest message for giving it back, waiting for a sender that is on the way in. Only after the
+    /// mailbox was closed, or there might always be another.
+    pub(crate) fn pop_last(&mut self) -> Option<Envelope<S>> {
+        if !self.mailbox.has_queued() {
+            return None;
+        }
+        // SAFETY: a message was accepted that has not left the queue.
+        unsafe { self.mailbox.take_first() }
+    }
+
+    /// Whether the mailbox is closed and nothing is queued.
+    #[inline]
+    pub(crate) fn is_drained(&self) -> bool {
+        let popped = self.mailbox.counters.popped();
+        let look = self.mailbox.slots.look();
+        look.is_closed() && look.accepted(popped) == popped
+    }
+
+    /// For the task: lets go of the turn until there is something to do, of which the task will be woken. If
+    /// there is something to do already, the hold comes back.
+    #[inline]
+    pub(crate) fn rest(self) -> Result<(), Self> {
+        let mailbox = self.mailbox;
+        mailbox.turn.free();
+        // After this either is true, or another has the turn, and will see to it that the task is woken.
+        if mailbox.is_quiet() || !mailbox.turn.take() {
+            return Ok(());
+        }
+        Err(self)
+    }
+}
+
+/// The receiving end of a queue that was taken away from its actor.
+pub(crate) struct Seizure<'a, S: 'static>(&'a Mailbox<S>);
+
+impl<S: Send + 'static> Seizure<'_, S> {
+    /// The oldest message.
+    pub(crate) fn pop(&mut self) -> Option<Envelope<S>> {
+        let mailbox = self.0;
+        if !mailbox.has_queued() {
+            return None;
+        }
+        // SAFETY: whoever has the turn sees that the queue is seized before it reaches into it, so this is the one
+        // receiver; and a message was accepted that has not left the queue.
+        let header = unsafe { mailbox.queue.pop_accepted() };
+        mailbox.counters.pop();
+        mailbox.counters.popped_one();
+        // SAFETY: popped from this mailbox's queue.
+        Some(unsafe { Envelope::new(header) })
+    }
+}
+
+/// The turn, lent to an asker, who returns it by one of its methods.
+#[must_use = "the actor does nothing more until the turn is returned"]
+pub(crate) struct Loan<'a, S: 'static>(Hold<'a, S>);
+
+impl<'a, S: Send + 'static> Loan<'a, S> {
+    /// The seat.
+    #[inline]
+    pub(crate) const fn seat(&mut self) -> &mut Seat<S> {
+        self.0.seat()
+    }
+
+    /// Whether nothing is queued, or in the middle of being sent, and nothing is asked of the actor.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.0.mailbox.is_quiet()
+    }
+
+    /// A message is handled that never was queued. It counts as running until it is settled.
+    #[inline]
+    pub(crate) fn begin(&self) {
+        self.0.mailbox.counters.begin_in_place();
+    }
+
+    /// The actor is idle again. `Some` if its task has gone meanwhile: the caller then ends the actor.
+    #[inline]
+    pub(crate) fn hand_back(self) -> Option<Hold<'a, S>> {
+        if self.0.mailbox.is_let_out() {
+            return self.hand_over();
+        }
+        let returned = self.0.mailbox.turn.hand_back();
+        self.returned(returned)
+    }
+
+    /// The task is to go on. `Some` if it has gone meanwhile: the caller then ends the actor.
+    pub(crate) fn hand_over(self) -> Option<Hold<'a, S>> {
+        let returned = self.0.mailbox.turn.hand_over();
+        self.returned(returned)
+    }
+
+    #[inline]
+    fn returned(self, returned: Returned) -> Option<Hold<'a, S>> {
+        match returned {
+            Returned::Back => None,
+            Returned::Orphaned => Some(self.0),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Whose turn it is: the right to touch the actor's state, as one word.
+//!
+//! ```text
+//!            a send or a raised level          ┌───────────────┐
+//!      ┌─────────────────────────────────────► │ HELD          │ the actor's task runs, or will
+//!      │            (and wakes the task)       └─▲───▲───┬─────┘
+//!      │                                         │   │   │ the task has nothing to do
+//!  ┌───┴──┐ ◄────────────────────────────────────┼───┼───┘
+//!  │ FREE │                                      │   │ the task's next poll, while FREE
+//!  └───┬──┘ ◄──────────────┐                     └───┼──────────────── FREE
+//!      │ an asker          │ the asker is done       │
+//!      └───────────► ┌─────┴──┐ ─────────────────────┘
+//!                    │ LENT   │   the handler waits, panicked, or there is work (and wakes the task)
+//!                    └─┬────┬─┘
+//!       a send, a level│    │the task is dropped
+//!                ┌─────▼─┐ ┌▼─────────┐
+//!                │ NOTED │ │ ORPHANED │   the asker, when it is done, wakes the task / ends the actor
+//!                └───────┘ └──────────┘
+//! ```
+//!
+//! A sender that finds the turn held or lent leaves the rest to the holder, and a holder that lets go looks once
+//! more after it has let go: sends count themselves as accepted before they look at the turn, holders let go of
+//! the turn before they look at the count, all sequentially consistent, so one of the two sees the other.
+
+use super::sync::{AtomicBool, AtomicU8, Ordering, UnsafeCell};
+use std::task::Waker;
+
+const FREE: u8 = 0;
+const HELD: u8 = 1;
+const LENT: u8 = 2;
+const NOTED: u8 = 3;
+const ORPHANED: u8 = 4;
+
+/// What an asker finds when it returns the turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Returned {
+    /// The actor's task has it, or nobody.
+    Back,
+    /// The task is gone: the asker has the turn, for good.
+    Orphaned,
+}
+
+#[derive(Debug)]
+pub(super) struct Turn {
+    state: AtomicU8,
+    known: AtomicBool,
+    /// The task's waker, written once, before `known` is set.
+    waker: UnsafeCell<Option<Waker>>,
+}
+
+// SAFETY: `waker` is written once, by the one task, before `known` is set, and only read after.
+unsafe impl Sync for Turn {}
+
+impl Turn {
+    /// Held by the task that is to come.
+    pub(super) fn new() -> Self {
+        Self {
+            state: AtomicU8::new(HELD),
+            known: AtomicBool::new(false),
+            waker: UnsafeCell::new(None),
+        }
+    }
+
+    /// Tells the turn which task it is about.
+    ///
+    /// # Safety
+    /// Only one task calls this, and not two calls at once.
+    #[inline]
+    pub(super) unsafe fn introduce(&self, waker: &Waker) {
+        if !self.known.load(Ordering::Relaxed) {
+            // SAFETY: not known yet, so nobody reads it, and by the contract nobody else writes it.
+            self.waker
+                .with_mut(|own| unsafe { *own = Some(waker.clone()) });
+            // SeqCst: what was asked for before this is seen by the task afterwards, see `interrupt`.
+            self.known.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Wakes the task. One that was never polled will look at everything when it is.
+    fn wake(&self) {
+        if self.known.load(Ordering::SeqCst) {
+            // SAFETY: written before `known` was set, and never again.
+            self.waker.with(|waker| unsafe {
+                if let Some(waker) = &*waker {
+                    waker.wake_by_ref();
+                }
+            });
+        }
+    }
+
+    /// There is something to do for the holder. Called after it was made visible.
+    #[inline]
+    pub(super) fn notify(&self) {
+        let mut state = self.state.load(Ordering::SeqCst);
+        loop {
+            let next = match state {
+                FREE => HELD,
+                LENT => NOTED,
+                _ => return,
+            };
+            match self
+                .state
+                .compare_exchange_weak(state, next, Ordering::SeqCst, Ordering::SeqCst)
+            {
+                Ok(FREE) => return self.wake(),
+                Ok(_) => return,
+                Err(seen) => state = seen,
+            }
+        }
+    }
+
+    /// There is something to do even for a task that holds the turn and waits for its handler.
+    pub(super) fn interrupt(&self) {
+        self.notify();
+        self.wake();
+    }
+
+    /// The task wants the turn; false if an asker has it, who will wake the task when it is done.
+    #[inline]
+    pub(super) fn take(&self) -> bool {
+        let mut state = self.state.load(Ordering::Acquire);
+        loop {
+            let next = match state {
+                HELD => return true,
+                FREE => HELD,
+                LENT => NOTED,
+                _ => return false,
+            };
+            match self
+                .state
+                .compare_exchange_weak(state, next, Ordering::SeqCst, Ordering::Acquire)
+            {
+                Ok(found) => return found == FREE,
+                Err(seen) => state = seen,
+            }
+        }
+    }
+
+    /// The task, which holds the turn, lets go of it. It then looks once more for something to do, and if there
+    /// is calls `take` again.
+    #[inline]
+    pub(super) fn free(&self) {
+        self.state.store(FREE, Ordering::SeqCst);
+    }
+
+    /// An asker wants the turn.
+    #[inline]
+    pub(super) fn borrow(&self) -> bool {
+        self.state
+            .compare_exchange(FREE, LENT, Ordering::SeqCst, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// The asker is done, and saw nothing else to do.
+    #[inline]
+    pub(super) fn hand_back(&self) -> Returned {
+        match self
+            .state
+            .compare_exchange(LENT, FREE, Ordering::SeqCst, Ordering::Acquire)
+        {
+            Ok(_) => Returned::Back,
+            Err(_) => self.hand_over(),
+        }
+    }
+
+    /// The asker leaves the rest to the task.
+    pub(super) fn hand_over(&self) -> Returned {
+        if self.state.swap(HELD, Ordering::SeqCst) == ORPHANED {
+            return Returned::Orphaned;
+        }
+        self.wake();
+        Returned::Back
+    }
+
+    /// The task goes away for good. True if it has the turn now, and nobody will ever take it again; false if
+    /// an asker has it, who will be told.
+    pub(super) fn resign(&self) -> bool {
+        let mut state = self.state.load(Ordering::Acquire);
+        loop {
+            let next = match state {
+                HELD => return true,
+                FREE => HELD,
+                _ => ORPHANED,
+            };
+            match self
+                .state
+                .compare_exchange_weak(state, next, Ordering::SeqCst, Ordering::Acquire)
+            {
+                Ok(found) => return found == FREE,
+                Err(seen) => state = seen,
+            }
+        }
+    }
+}
