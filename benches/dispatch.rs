@@ -1,20 +1,18 @@
 //! What does a mailbox cost?
 //!
 //! The same counter is reached in four ways: through a mailbox handle, through a registry's route,
-//! directly behind a mutex, and through a hand-written `mpsc` and `oneshot` actor. Every round measures
+//! directly in place, and through a hand-written `mpsc` and `oneshot` actor. Every round measures
 //! all four one after another, so that drift of the machine touches all alike; the table shows medians
 //! and ratios to the hand-written actor.
 //!
 //! `cargo bench --bench dispatch`
 
-use postroom::actor::{Actor, Builder, Context, Handle, Handler, Message};
+use postroom::actor::{Actor, Builder, Context, Direct, Handle, Handler, Message};
 use postroom::registry::{ActorRegistry, Routes};
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 const ROUNDS: usize = 7;
 const CAPACITY: usize = 1024;
@@ -79,33 +77,13 @@ impl Subject for Routes {
 
 // ---- directly ----
 
-type Boxed<'a> = Pin<Box<dyn Future<Output = Result<u64, Infallible>> + Send + 'a>>;
-
-/// The handler as a trait object with boxed futures, its state behind an async mutex.
-trait DirectHandler: Send + Sync {
-    fn handle(&self, n: u64) -> Boxed<'_>;
-}
-
-struct Behind(Mutex<Counter>);
-
-impl DirectHandler for Behind {
-    fn handle(&self, n: u64) -> Boxed<'_> {
-        Box::pin(async move { Ok(self.0.lock().await.add(n)) })
-    }
-}
-
-#[derive(Clone)]
-struct Direct(Arc<dyn DirectHandler>);
-
-impl Subject for Direct {
+impl Subject for Direct<Counter> {
     async fn ask(&self, n: u64) -> u64 {
-        match self.0.handle(n).await {
-            Ok(sum) => sum,
-        }
+        Direct::ask(self, Add(n)).await.expect("the actor runs")
     }
 
     async fn tell(&self, n: u64) {
-        self.ask(n).await;
+        Direct::tell(self, Add(n)).await.expect("the actor runs");
     }
 }
 
@@ -232,7 +210,9 @@ async fn compare() {
         .expect("one actor, one route");
     let registry = builder.start().await.expect("the counter starts");
     let route = registry.routes();
-    let direct = Direct(Arc::new(Behind(Mutex::new(Counter::default()))));
+    let direct = Builder::new(Counter::default())
+        .direct()
+        .expect("inside a runtime");
     let by_hand = ByHand::spawn();
 
     println!("ns per operation, medians of {ROUNDS} interleaved rounds (ratio to `by hand`)\n");

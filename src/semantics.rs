@@ -13,23 +13,23 @@
 //! | R4 | in part | `tell` waits for room; `try_tell` and a timed tell give the message back; `reserve` gives a permit. Not yet: owned permits, dropping the newest, evicting the oldest. |
 //! | R5 | in part | Stop levels are state and no queue: they need no room and go before messages. Not yet: health and death notices, the bound of 16 control items. |
 //! | R6 | in part | Errors say whether the handler ran, and give the message back if not. Not yet: `Evicted`. |
-//! | R7 | in part | A queued message whose asker is gone is skipped and counted, unless its type opts out. Timeouts cover room, queue and handling, and revoke what is queued. A running handler is never cancelled by its asker. A clock is touched only when a timeout is set. Not yet: inheriting the deadline of the running handler. |
-//! | R8 | in part | Waiting for oneself returns `WouldDeadlock`, through handles, recipients, routes and permits. Not yet: naming longer circles in debug builds. |
-//! | R9 | yes | The general form of a handler gets a reply token, which may move into a task or another message. A dropped token answers `NoReply`. |
+//! | R7 | yes | A plain ask has the deadline of the handler that makes it, or none. A queued message whose asker is gone is skipped and counted, unless its type opts out. Timeouts cover room, queue and handling, and revoke what is queued. A running handler is never cancelled by its asker. A clock is touched only when a timeout is set. |
+//! | R8 | yes | Waiting for oneself returns `WouldDeadlock`, through handles, recipients, routes, permits and pending replies. With debug assertions a circle of asks, waits for room and direct calls is logged by name, once. |
+//! | R9 | yes | The general form of a handler gets a reply token, which may move into a task or another message, and knows its asker's deadline and whether the asker has gone. A dropped token answers `NoReply`. An ask can be enqueued now and its answer awaited later and elsewhere. |
 //! | R10 | yes | A batch is the run of consecutive messages of one type at the head, at most `MAX_BATCH`; each is answered separately; a panic answers every unanswered one. |
 //! | R11 | yes | `started` and `stopped` have deadlines. `stopped` runs once for every `started` that returned `Ok`, also after a panic or a kill, and the next incarnation starts only after it. |
 //! | R12 | yes | A handler's error is the asker's answer and stops nothing. A panic ends no other actor; a panic in a hook, a drop or a payload is reported and hangs nothing. (A build with `panic = "abort"` has no isolation.) |
-//! | R13 | in part | Permanent and transient actors come from a factory, temporary ones are plain values. Intensity in a sliding window, backoff with full jitter; an outside stop is final. A critical actor that fails for good shuts its registry down. Not yet: one-for-all and rest-for-one. |
-//! | R14 | in part | The mailbox, its messages, its waiting senders and all handles survive a restart; the message that panicked is consumed. Not yet: redelivery, reports of repeated panics. |
+//! | R13 | yes | Permanent and transient actors come from a factory, temporary ones are plain values. Intensity in a sliding window, backoff with full jitter; an outside stop is final. A critical actor that fails for good shuts its registry down. Groups restart together, one-for-all or rest-for-one: siblings finish their handler within their stop deadline, end in reverse order and start in order. |
+//! | R14 | yes | The mailbox, its messages, its waiting senders and all handles survive a restart; the message that panicked is consumed. A type may have its messages handled again, at most n times, before all others; then they are set aside and reported. Repeated panics of one type are reported. |
 //! | R15 | yes | All mailboxes exist before the first start; actors start in order, each ready before the next; a failed start rolls back in reverse. Names, routes and declared sends are checked. A dropped registry stops its actors and warns. Actors are added and removed while the registry runs, without trace. |
 //! | R16 | yes | `drain`, `stop` and `kill`; levels only rise. A shutdown closes the routes at once and each mailbox in its turn, in reverse order, under deadlines, in a task of its own. Every accepted message is accounted for. |
 //! | R17 | yes | An actor that no registry holds drains when its last handle, recipient, permit and pending send are gone. `closed` is repeatable and carries the account. Handles have a name, an id, `Eq`, `Hash` and `Debug`. |
-//! | R18 | in part | Both kinds of runtime; a flooded mailbox starves neither timers nor stop nor other tasks. Not yet: blocking variants for threads. |
+//! | R18 | yes | Both kinds of runtime; a flooded mailbox starves neither timers nor stop nor other tasks. Threads send with blocking variants, which are an error inside a runtime. |
 //! | R19 | in part | Depth, high-water mark, every term of the account and restarts are readable at any time, exactly. Not yet: the age of the running handler. |
 //! | R20 | not yet | Spans that link sender and handler. |
 //! | R21 | not yet | The test kit. |
-//! | R22 | not yet | Two dispatchers for one trait. (`benches/dispatch.rs` compares with a direct call already.) |
-//! | R23 | not yet | Running an idle actor's handler in the asker's task. |
+//! | R22 | yes | Two dispatchers for one trait: behind a mailbox, or called in place behind a fair asynchronous mutex, with the same hooks, errors, restarts and counts. (`benches/dispatch.rs` measures the price of the mailbox.) |
+//! | R23 | in part | An ask of an idle actor can run its handler in the asker's task; if the handler has to wait, the actor's task goes on with it. Proved: exclusion, order and conservation against the queue, kills, stops, restarts and a runtime that goes away (and by the model checks of `tests/loom.sh`). |
 //!
 //! # Tests
 //!
@@ -52,6 +52,7 @@
 //! | R3 | `r03_a_freed_slot_goes_to_the_longest_waiter` | `tests/backpressure.rs` |
 //! | R3 | `r03_try_tell_is_full_while_someone_waits` | `tests/backpressure.rs` |
 //! | R3 | `r03_any_schedule_keeps_capacity_order_and_conservation` | `tests/backpressure_model.rs` |
+//! | R3 | `r03_a_waker_that_panics_harms_neither_the_actor_nor_who_waits_behind` | `tests/endings.rs` |
 //! | R4 | `r04_try_tell_and_try_ask_give_the_message_back_when_full` | `tests/backpressure.rs` |
 //! | R4 | `r04_tell_waits_for_room` | `tests/backpressure.rs` |
 //! | R4 | `r04_a_timed_tell_gives_the_message_back` | `tests/backpressure.rs` |
@@ -73,15 +74,33 @@
 //! | R7 | `r07_a_wait_that_panics_leaves_no_place_in_the_line` | `tests/endings.rs` |
 //! | R7 | `r07_an_ask_that_is_polled_again_panics_and_does_not_hang` | `tests/endings.rs` |
 //! | R7 | `r07_a_waker_may_use_the_actor_when_it_is_dropped` | `tests/endings.rs` |
+//! | R7 | `r07_a_nested_ask_of_a_queued_handler_inherits_its_deadline` | `tests/deadlines.rs` |
+//! | R7 | `r07_a_nested_ask_of_a_handler_in_place_inherits_its_deadline` | `tests/deadlines.rs` |
+//! | R7 | `r07_a_handler_that_was_suspended_still_has_its_deadline` | `tests/deadlines.rs` |
+//! | R7 | `r07_a_limit_of_ones_own_goes_before_the_inherited_one` | `tests/deadlines.rs` |
+//! | R7 | `r07_the_last_limit_that_was_set_counts` | `tests/deadlines.rs` |
+//! | R7 | `r07_a_deadline_goes_through_every_actor_on_the_way` | `tests/deadlines.rs` |
+//! | R7 | `r07_a_handler_without_a_deadline_hands_none_on` | `tests/deadlines.rs` |
 //! | R8 | `r08_waiting_for_oneself_is_an_error` | `tests/asks.rs` |
 //! | R8 | `r08_asking_another_actor_is_no_deadlock` | `tests/asks.rs` |
 //! | R8 | `r08_asking_oneself_through_a_route_is_an_error` | `tests/registry/routes.rs` |
+//! | R8 | `r08_awaiting_ones_own_pending_reply_is_an_error` | `tests/enqueue.rs` |
+//! | R8 | `r08_a_circle_of_asks_is_logged_by_name_once` | `tests/circles.rs` |
+//! | R8 | `r08_a_circle_through_a_route_is_logged` | `tests/circles.rs` |
+//! | R8 | `r08_a_circle_of_waits_for_room_is_logged` | `tests/circles.rs` |
+//! | R8 | `r08_a_circle_of_direct_calls_is_logged` | `tests/circles.rs` |
+//! | R8 | `r08_who_asks_back_after_the_answer_is_in_no_circle` | `tests/circles.rs` |
 //! | R9 | `r09_a_token_answers` | `tests/replies.rs` |
 //! | R9 | `r09_a_dropped_token_answers_no_reply` | `tests/replies.rs` |
 //! | R9 | `r09_a_token_may_move_into_a_task` | `tests/replies.rs` |
 //! | R9 | `r09_a_token_may_move_into_another_message` | `tests/replies.rs` |
 //! | R9 | `r09_a_token_dropped_by_a_panic_answers_panicked` | `tests/replies.rs` |
 //! | R9 | `r09_a_token_that_outlives_its_actor_answers_no_reply_when_dropped` | `tests/replies.rs` |
+//! | R9 | `r09_an_enqueued_ask_is_accepted_now_and_answered_later` | `tests/enqueue.rs` |
+//! | R9 | `r09_an_enqueued_ask_waits_for_room_under_its_limit_and_keeps_it` | `tests/enqueue.rs` |
+//! | R9 | `r09_a_pending_reply_that_is_dropped_abandons_what_is_queued` | `tests/enqueue.rs` |
+//! | R9 | `r09_an_enqueued_ask_of_an_idle_actor_runs_in_the_actors_task` | `tests/enqueue.rs` |
+//! | R9 | `r09_a_token_knows_its_deadline_and_whether_its_asker_has_gone` | `tests/replies.rs` |
 //! | R10 | `r10_a_batch_takes_what_is_there_up_to_its_limit` | `tests/replies.rs` |
 //! | R10 | `r10_a_batch_ends_where_another_type_begins` | `tests/replies.rs` |
 //! | R10 | `r10_each_member_is_answered_separately` | `tests/replies.rs` |
@@ -97,6 +116,7 @@
 //! | R11 | `r11_incarnations_never_overlap` | `tests/restarts.rs` |
 //! | R12 | `r12_a_panic_while_dropping_the_state_is_reported` | `tests/life.rs` |
 //! | R12 | `r12_a_panic_while_dropping_a_queued_message_loses_no_other` | `tests/life.rs` |
+//! | R12 | `r12_a_panic_while_dropping_an_unwanted_answer_is_counted_once` | `tests/endings.rs` |
 //! | R12 | `r12_a_report_that_cannot_be_logged_is_published_all_the_same` | `tests/endings.rs` |
 //! | R12 | `r12_a_told_messages_error_is_counted_and_logged_once` | `tests/logs.rs` |
 //! | R12 | `r12_a_handlers_error_stops_nothing` | `tests/messages.rs` |
@@ -121,12 +141,39 @@
 //! | R13 | `r13_a_factory_that_panics_is_tried_again` | `tests/restarts.rs` |
 //! | R13 | `r13_the_first_start_that_fails_is_final` | `tests/restarts.rs` |
 //! | R13 | `r13_a_kill_mid_way_is_final_and_cancels` | `tests/restarts.rs` |
+//! | R13 | `r13_one_for_all_ends_all_in_reverse_and_starts_them_in_order` | `tests/registry/groups.rs` |
+//! | R13 | `r13_rest_for_one_leaves_those_before_alone` | `tests/registry/groups.rs` |
+//! | R13 | `r13_one_for_one_leaves_all_others_alone` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_sibling_finishes_its_handler_and_keeps_its_messages` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_siblings_handler_is_dropped_when_its_stop_deadline_has_passed` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_group_restart_counts_against_no_sibling` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_member_that_fails_for_good_takes_those_along_that_depend_on_it` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_member_that_was_stopped_from_outside_is_not_started_again` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_shutdown_in_the_middle_of_a_group_restart_ends_it` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_start_that_fails_in_a_group_restart_begins_it_again` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_group_under_fire_loses_no_message_and_comes_back` | `tests/registry/groups.rs` |
+//! | R13 | `r13_a_critical_member_that_fails_for_good_is_the_cause` | `tests/registry/groups.rs` |
+//! | R13 | `r13_all_end_in_reverse_and_start_in_order` | `src/supervision/group.rs` |
+//! | R13 | `r13_those_before_the_failed_one_go_on_in_rest_for_one` | `src/supervision/group.rs` |
+//! | R13 | `r13_a_failure_during_a_restart_begins_it_again` | `src/supervision/group.rs` |
+//! | R13 | `r13_one_that_is_starting_ends_when_it_is_up` | `src/supervision/group.rs` |
+//! | R13 | `r13_one_that_is_gone_is_not_waited_for` | `src/supervision/group.rs` |
+//! | R13 | `r13_a_failure_for_good_stops_those_that_share_its_fate` | `src/supervision/group.rs` |
 //! | R14 | `r14_what_is_queued_behind_a_panic_of_a_temporary_actor_is_given_back` | `tests/messages.rs` |
 //! | R14 | `r14_a_drain_ends_the_backoff_of_an_actor_with_nothing_left` | `tests/endings.rs` |
 //! | R14 | `r14_mailbox_messages_and_handles_survive_a_restart` | `tests/restarts.rs` |
 //! | R14 | `r14_senders_that_wait_for_room_survive_a_restart` | `tests/restarts.rs` |
 //! | R14 | `r14_a_drain_goes_on_across_restarts` | `tests/restarts.rs` |
 //! | R14 | `r14_a_drain_with_nothing_left_restarts_nothing` | `tests/restarts.rs` |
+//! | R14 | `r14_a_message_may_be_handled_again_before_all_others` | `tests/redelivery.rs` |
+//! | R14 | `r14_a_message_that_panics_too_often_is_set_aside_and_reported` | `tests/redelivery.rs` |
+//! | R14 | `r14_a_drain_handles_again_what_panicked` | `tests/redelivery.rs` |
+//! | R14 | `r14_without_a_next_incarnation_a_message_is_set_aside` | `tests/redelivery.rs` |
+//! | R14 | `r14_a_message_whose_asker_has_gone_is_not_handled_again` | `tests/redelivery.rs` |
+//! | R14 | `r14_a_clone_that_panics_is_a_panic_of_the_handler` | `tests/redelivery.rs` |
+//! | R14 | `r14_a_kill_cancels_a_message_that_is_handled_again` | `tests/redelivery.rs` |
+//! | R14 | `r14_repeated_panics_of_one_type_are_in_the_report` | `tests/redelivery.rs` |
+//! | R14 | `r14_messages_that_are_handled_again_are_all_accounted_for` | `tests/redelivery.rs` |
 //! | R15 | `r15_sends_to_earlier_actors_are_in_order` | `src/registry/order.rs` |
 //! | R15 | `r15_a_send_to_a_later_actor_is_refused` | `src/registry/order.rs` |
 //! | R15 | `r15_a_circle_of_sends_is_named` | `src/registry/order.rs` |
@@ -156,12 +203,14 @@
 //! | R15 | `r15_a_removal_that_a_shutdown_overtakes_is_in_both_reports` | `tests/registry/change.rs` |
 //! | R15 | `r15_a_critical_actor_added_at_run_time_shuts_the_registry_down` | `tests/registry/change.rs` |
 //! | R15 | `r15_a_registry_whose_runtime_is_gone_says_so` | `tests/registry/change.rs` |
-//! | R15 | `r15_a_hundred_thousand_actors_come_and_go_without_trace` | `tests/registry/scale.rs` |
+//! | R15 | `r15_actors_come_and_go_without_trace` | `tests/registry/scale.rs` |
 //! | R16 | `r16_an_orchestration_shut_down_under_load_accounts_for_every_message` | `tests/orchestration.rs` |
 //! | R16 | `r16_a_kill_goes_before_a_handler_that_could_go_on` | `tests/asks.rs` |
 //! | R16 | `r16_drain_handles_what_was_accepted_and_closes_to_the_rest` | `tests/backpressure.rs` |
 //! | R16 | `r16_stop_gives_back_what_is_queued` | `tests/backpressure.rs` |
 //! | R16 | `r16_an_actor_that_failed_for_good_accepts_nothing_while_it_stops` | `tests/endings.rs` |
+//! | R16 | `r16_a_context_ends_its_actor_from_outside_while_it_is_idle` | `tests/endings.rs` |
+//! | R16 | `r16_any_schedule_of_senders_and_ends_conserves_every_message` | `tests/schedules.rs` |
 //! | R16 | `r16_messages_behind_a_handler_that_never_yields_are_given_back` | `tests/endings.rs` |
 //! | R16 | `r16_the_report_says_who_had_to_be_stopped` | `tests/endings.rs` |
 //! | R16 | `r16_tasks_of_an_actor_end_after_it_has_failed` | `tests/endings.rs` |
@@ -190,7 +239,25 @@
 //! | R18 | `r18_a_flood_starves_nothing_on_a_current_thread_runtime` | `tests/fairness.rs` |
 //! | R18 | `r18_a_flood_starves_nothing_on_a_multi_thread_runtime` | `tests/fairness.rs` |
 //! | R18 | `r18_a_sender_in_a_loop_gives_way` | `tests/fairness.rs` |
+//! | R18 | `r18_threads_can_tell_and_ask` | `tests/blocking.rs` |
+//! | R18 | `r18_a_blocked_thread_is_told_what_became_of_its_ask` | `tests/blocking.rs` |
+//! | R18 | `r18_a_blocking_send_inside_a_runtime_is_an_error_and_gives_the_message_back` | `tests/blocking.rs` |
 //! | R19 | `r19_counts_are_exact_at_every_instant` | `tests/messages.rs` |
+//! | R22 | `r22_the_same_handlers_answer_in_place_and_hooks_run` | `tests/direct.rs` |
+//! | R22 | `r22_started_runs_with_the_first_call` | `tests/direct.rs` |
+//! | R22 | `r22_callers_take_turns_in_the_order_in_which_they_came` | `tests/direct.rs` |
+//! | R22 | `r22_a_handler_whose_caller_has_gone_runs_on` | `tests/direct.rs` |
+//! | R22 | `r22_a_timeout_takes_back_what_waits_and_lets_run_what_runs` | `tests/direct.rs` |
+//! | R22 | `r22_a_kill_reaches_a_handler_that_waits` | `tests/direct.rs` |
+//! | R22 | `r22_a_panic_is_the_askers_answer_and_ends_a_plain_actor` | `tests/direct.rs` |
+//! | R22 | `r22_a_supervised_actor_comes_back` | `tests/direct.rs` |
+//! | R22 | `r22_an_actor_ends_with_its_last_owner` | `tests/direct.rs` |
+//! | R22 | `r22_an_actor_whose_start_fails_handles_nothing` | `tests/direct.rs` |
+//! | R22 | `r22_actors_that_call_each_other_compile_and_one_that_calls_itself_is_told` | `tests/direct.rs` |
+//! | R22 | `r22_tokens_may_answer_later` | `tests/direct.rs` |
+//! | R22 | `r22_any_schedule_of_calls_drops_and_ends_keeps_the_account` | `tests/direct.rs` |
+//! | R22 | `r22_a_runtime_that_goes_away_ends_the_actor` | `tests/direct.rs` |
+//! | R23 | `r23_asks_in_place_survive_every_end` | `tests/schedules.rs` |
 //!
 //! # The orchestration
 //!
@@ -203,7 +270,7 @@
 //! | O3 | yes | A claimed step carries a lease and an epoch that rises at every claim and is given to the handler. Heartbeats renew; only the store's clock decides. A stale completion is answered as stale and leaves one history row. Lost leases count apart from attempts. |
 //! | O4 | yes | A task is finalised once per run, by compare-and-swap, however many processes see the last step finish. Proved by the conformance suite. |
 //! | O5 | yes | No unfinished task is without an owner: `Store::audit` checks it, `postroom doctor` proves it on a live database, and tests end with it. |
-//! | O6 | yes | One intent records result, attempt, the children's counters and readiness, and finalises when nothing remains. Proved by the conformance suite with joins of 1,100. |
+//! | O6 | yes | One intent records result, attempt, the children's counters and readiness, and finalises when nothing remains. Proved by the conformance suite, and with joins of 1,100 and races of two parents over two connections and two processes. |
 //! | O7 | yes | Retries, backoff, permanent errors and timeouts as declared; a handler's hint (`Retry-After`) replaces the backoff; what is not known is refused at load. What failed for good is listed as a dead letter, with its reason. |
 //! | O8 | yes | Under `failure_policy: continue` independent branches go on, and a failed task names its first failed step in template order. Under `fail_fast` nothing new starts, steps that run are told to stop, and the rest is cancelled. Operators retry, resolve, complete by hand, cancel, pause, resume, and rerun from a step; the task is evaluated anew in the same commit. |
 //! | O9 | not yet | Steps that are decided at run time. |
@@ -223,6 +290,9 @@
 //! | O1 | `o01_a_diamond_runs_each_step_once_parents_before_children` | `tests/orchestration.rs` |
 //! | O1 | `o01_lost_answers_of_the_store_lose_no_task_and_record_no_result_twice` | `tests/orchestration_faults.rs` |
 //! | O1 | `o01_a_killed_process_loses_nothing_that_was_acknowledged` | `tests/sqlite/crash.rs` |
+//! | O1 | `o01_killed_and_stopped_processes_on_one_file_lose_nothing_and_record_nothing_twice` | `tests/crash.rs` |
+//! | O1 | `o01_an_acknowledged_task_that_was_not_stored_is_found` | `src/orchestration/simulation/tests.rs` |
+//! | O2 | `o02_a_step_handed_out_twice_is_found` | `src/orchestration/simulation/tests.rs` |
 //! | O2 | `refusals_do_not_harm_their_neighbours` | `src/orchestration/store/conformance/completions.rs` |
 //! | O2 | `operations_on_the_same_task_in_one_batch_see_each_other` | `src/orchestration/store/conformance/operations.rs` |
 //! | O2 | `concurrent_claims_never_share_a_step` | `src/orchestration/store/conformance/races.rs` |
@@ -240,15 +310,23 @@
 //! | O3 | `o03_two_processes_on_one_store_run_each_step_once` | `tests/orchestration.rs` |
 //! | O3 | `o03_the_steps_of_a_process_that_is_gone_are_taken_over_and_its_late_result_is_stale` | `tests/orchestration_faults.rs` |
 //! | O3 | `o03_two_processes_share_the_work_and_never_a_step` | `tests/sqlite/sharing.rs` |
+//! | O3 | `o03_a_broken_epoch_check_is_found` | `src/orchestration/simulation/tests.rs` |
+//! | O3 | `o03_leases_that_are_never_taken_back_are_found` | `src/orchestration/simulation/tests.rs` |
 //! | O4 | `there_is_nothing_to_finalise_twice` | `src/orchestration/store/conformance/operations.rs` |
 //! | O4 | `a_task_ends_once_however_it_is_ended` | `src/orchestration/store/conformance/races.rs` |
 //! | O4 | `many_workers_run_every_step_once` | `src/orchestration/store/conformance/races.rs` |
 //! | O5 | `a_process_that_leaves_gives_everything_back` | `src/orchestration/store/conformance/leases.rs` |
 //! | O5 | `too_many_lost_leases_fail_the_step` | `src/orchestration/store/conformance/sweeps.rs` |
+//! | O5 | `o05_a_thousand_simulated_storms_lose_nothing_and_record_nothing_twice` | `src/orchestration/simulation/tests.rs` |
 //! | O5 | `o05_the_doctor_proves_a_sound_database_and_names_what_is_wrong` | `tests/cli/operators.rs` |
 //! | O5 | `o05_the_audit_finds_damage_and_the_finaliser_mends_it` | `tests/sqlite/commits.rs` |
 //! | O6 | `a_join_of_many_gets_all_their_results` | `src/orchestration/store/conformance/claims.rs` |
 //! | O6 | `parents_completing_at_once_ready_their_join_once` | `src/orchestration/store/conformance/races.rs` |
+//! | O6 | `o06_ten_thousand_diamonds_over_two_connections_in_memory` | `tests/joins.rs` |
+//! | O6 | `o06_ten_thousand_diamonds_over_two_connections_to_a_file` | `tests/joins.rs` |
+//! | O6 | `o06_eleven_hundred_parents_ready_their_join_once_in_memory` | `tests/joins.rs` |
+//! | O6 | `o06_eleven_hundred_parents_ready_their_join_once_in_a_file` | `tests/joins.rs` |
+//! | O6 | `o06_two_hundred_diamonds_over_two_processes` | `tests/joins.rs` |
 //! | O7 | `o07_unknown_keys_are_refused` | `src/orchestration/worker/builtin/noop.rs` |
 //! | O7 | `o07_failures_say_why` | `src/orchestration/worker/builtin/shell/tests.rs` |
 //! | O7 | `o07_a_timeout_ends_the_whole_group` | `src/orchestration/worker/builtin/shell/tests.rs` |
@@ -300,6 +378,7 @@
 //! | O12 | `large_results_are_kept` | `src/orchestration/store/conformance/completions.rs` |
 //! | O12 | `odd_text_comes_back_unchanged` | `src/orchestration/store/conformance/submission.rs` |
 //! | O12 | `o12_a_hundred_completions_at_once_share_their_commits` | `tests/sqlite/commits.rs` |
+//! | O12 | `o12_a_workflow_costs_a_commit_for_each_step_and_one` | `tests/sqlite/costs.rs` |
 //! | O12 | `o12_intents_of_all_kinds_share_a_commit` | `tests/sqlite/commits.rs` |
 //! | O12 | `o12_a_newer_schema_is_refused_and_left_alone` | `tests/sqlite/opening.rs` |
 //! | O12 | `o12_a_lock_held_too_long_is_a_typed_error_and_readers_go_on` | `tests/sqlite/sharing.rs` |

@@ -10,6 +10,7 @@ use postroom::registry::ActorRegistry;
 use postroom::supervision::{Backoff, RestartPolicy};
 use std::convert::Infallible;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -383,4 +384,117 @@ fn r17_a_runtime_that_goes_away_survives_a_state_that_panics() {
         assert!(matches!(exit.reason, StopReason::RuntimeGone));
         assert!(exit.is_balanced());
     });
+}
+
+/// A message whose response panics when it is dropped.
+struct Fragile(Gate);
+
+struct Shard(bool);
+
+impl Drop for Shard {
+    fn drop(&mut self) {
+        assert!(!self.0, "a shard was dropped");
+    }
+}
+
+impl Message for Fragile {
+    type Response = Shard;
+    type Error = Infallible;
+}
+
+struct Glazier;
+
+impl Actor for Glazier {
+    type Error = Infallible;
+}
+
+impl Handler<Fragile> for Glazier {
+    async fn handle(&mut self, work: Fragile, _: &Context<Self>) -> Result<Shard, Infallible> {
+        work.0.pass().await;
+        Ok(Shard(true))
+    }
+}
+
+#[tokio::test]
+async fn r12_a_panic_while_dropping_an_unwanted_answer_is_counted_once() {
+    for asked in [false, true] {
+        let gate = Gate::default();
+        let glazier = Builder::new(Glazier).spawn().unwrap();
+        if asked {
+            let mut ask = glazier.ask(Fragile(gate.clone()));
+            assert!(poll_once(&mut ask).await.is_pending());
+            gate.wait_entered().await;
+            drop(ask);
+        } else {
+            glazier.tell(Fragile(gate.clone())).await.unwrap();
+        }
+        gate.open();
+        let exit = glazier.closed().await;
+        assert!(exit.is_balanced(), "{exit}");
+        assert_eq!((exit.account.ok, exit.account.panicked), (1, 0), "{exit}");
+        assert!(matches!(exit.reason, StopReason::Panicked { .. }), "{exit}");
+    }
+}
+
+/// Leaves its context with somebody else.
+struct Generous(Option<tokio::sync::oneshot::Sender<Context<Self>>>);
+
+impl Actor for Generous {
+    type Error = Infallible;
+
+    async fn started(&mut self, ctx: &Context<Self>) -> Result<(), Infallible> {
+        if let Some(to) = self.0.take() {
+            drop(to.send(ctx.clone()));
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn r16_a_context_ends_its_actor_from_outside_while_it_is_idle() {
+    let (give, take) = tokio::sync::oneshot::channel();
+    let generous = Generous(Some(give)).spawn();
+    generous.ready().await.unwrap();
+    let ctx = take.await.unwrap();
+    // The actor has nothing to do and rests.
+    tokio::task::yield_now().await;
+    ctx.stop();
+    let exit = generous.closed().await;
+    assert!(matches!(exit.reason, StopReason::Stopped), "{exit}");
+}
+
+/// A waker that panics whenever it is called.
+struct Broken;
+
+impl std::task::Wake for Broken {
+    fn wake(self: Arc<Self>) {
+        panic!("a broken waker");
+    }
+}
+
+#[tokio::test]
+async fn r03_a_waker_that_panics_harms_neither_the_actor_nor_who_waits_behind() {
+    let (log, gate) = (Log::default(), Gate::default());
+    let probe = Builder::new(Probe::new(&log, &gate))
+        .capacity(1)
+        .spawn()
+        .unwrap();
+    occupy(&probe, &gate).await;
+    probe.try_tell(Held(1)).unwrap();
+    let waker = std::task::Waker::from(Arc::new(Broken));
+    let mut cx = std::task::Context::from_waker(&waker);
+    let mut broken = Box::pin(probe.tell(Note(2)));
+    assert!(broken.as_mut().poll(&mut cx).is_pending());
+    let mut behind = probe.tell(Note(3));
+    assert!(poll_once(&mut behind).await.is_pending());
+    gate.open_for_good();
+    // The slot was promised to the broken one, which goes away.
+    gate.wait_entered().await;
+    drop(broken);
+    behind.await.unwrap();
+    probe.drain();
+    let exit = probe.closed().await;
+    assert!(exit.is_balanced(), "{exit}");
+    assert_eq!((exit.account.accepted, exit.account.ok), (3, 3), "{exit}");
+    assert!(matches!(exit.reason, StopReason::Drained), "{exit}");
 }

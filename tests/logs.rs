@@ -2,45 +2,9 @@
 
 mod common;
 
-use common::{Fail, Gate, Log, Note, Probe};
+use common::{Fail, Gate, Lines, Log, Note, Probe};
 use postroom::actor::Actor;
 use postroom::registry::ActorRegistry;
-use std::fmt::{Debug, Write};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
-
-/// Keeps warnings and errors, a line each.
-struct Lines(Log);
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        write!(self.0, " {field}={value:?}").unwrap();
-    }
-}
-
-impl Subscriber for Lines {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::WARN
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut line = Line(event.metadata().level().to_string());
-        event.record(&mut line);
-        self.0.add(line.0);
-    }
-}
 
 #[tokio::test]
 async fn r12_a_told_messages_error_is_counted_and_logged_once() {

@@ -340,3 +340,42 @@ async fn r10_a_kill_cancels_every_unanswered_member() {
     assert!(matches!(second.await, Err(AskError::Cancelled { .. })));
     assert_eq!(table.closed().await.account.cancelled, 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn r09_a_token_knows_its_deadline_and_whether_its_asker_has_gone() {
+    let (give, take) = std::sync::mpsc::channel();
+    let desk = Spy(give).spawn();
+    let now = tokio::time::Instant::now();
+    let second = std::time::Duration::from_secs(1);
+    let mut timed = desk.ask(Query(1)).timeout(second);
+    assert!(poll_once(&mut timed).await.is_pending());
+    let mut plain = desk.ask(Query(2));
+    assert!(poll_once(&mut plain).await.is_pending());
+    desk.tell(Query(3)).await.unwrap();
+    desk.drain();
+    desk.closed().await;
+    let tokens: Vec<_> = take.try_iter().collect();
+    let deadlines: Vec<_> = tokens.iter().map(Reply::deadline).collect();
+    assert_eq!(deadlines, [Some(now + second), None, None]);
+    let gone = || tokens.iter().map(Reply::is_abandoned).collect::<Vec<_>>();
+    assert_eq!(gone(), [false, false, false]);
+    assert!(matches!(timed.await, Err(AskError::TimedOut { .. })));
+    assert_eq!(gone(), [true, false, false], "its time is up");
+    drop(plain);
+    assert_eq!(gone(), [true, true, false]);
+}
+
+/// Hands its tokens to the test.
+struct Spy(std::sync::mpsc::Sender<Reply<Query>>);
+
+impl Actor for Spy {
+    type Error = Infallible;
+}
+
+impl Receive<Query> for Spy {
+    async fn receive(&mut self, batch: Batch<Query>, _: &Context<Self>) {
+        for (_, reply) in batch {
+            self.0.send(reply).unwrap();
+        }
+    }
+}

@@ -3,6 +3,7 @@
 
 mod sqlite {
     pub(crate) mod commits;
+    pub(crate) mod costs;
     pub(crate) mod crash;
     pub(crate) mod kit;
     pub(crate) mod opening;

@@ -1,9 +1,10 @@
 //! The future of an ask.
 
-use super::delivery::{Accepted, Delivery, Destination, Limit};
+use super::delivery::{Accepted, Delivery, Destination, Limit, Mode};
+use super::pending::Enqueue;
 use super::reply::Answer;
-use super::target::ReceiptOf;
-use super::{AskError, Message};
+use super::target::{ReceiptOf, Target};
+use super::{AskError, Message, SendError};
 use crate::mailbox::Expiry;
 use std::any::type_name;
 use std::future::Future;
@@ -27,13 +28,20 @@ pub struct Ask<'a, M: Message> {
     delivery: Delivery<'a, M>,
     /// Set once the message is accepted.
     accepted: Option<ReceiptOf<M>>,
+    #[cfg(debug_assertions)]
+    wait: super::circle::Wait,
 }
+
+/// Where the answer will be, and how long it may take.
+type Queued<M> = (ReceiptOf<M>, Limit);
 
 impl<'a, M: Message> Ask<'a, M> {
     pub(crate) fn new(to: Destination<'a, M>, message: M, patient: bool) -> Self {
         Self {
-            delivery: Delivery::new(to, message, true, patient),
+            delivery: Delivery::new(to, message, Mode::Ask, patient),
             accepted: None,
+            #[cfg(debug_assertions)]
+            wait: super::circle::Wait::default(),
         }
     }
 
@@ -51,27 +59,57 @@ impl<'a, M: Message> Ask<'a, M> {
         self
     }
 
-    fn conclude(&self, answer: Answer<M>) -> Result<M::Response, AskError<M>> {
-        let message = type_name::<M>();
-        match answer {
-            Answer::Replied(Ok(response)) => Ok(response),
-            Answer::Replied(Err(error)) => Err(AskError::Handler(error)),
-            Answer::Panicked(text) => Err(AskError::Panicked {
-                actor: self.actor(),
-                message,
-                text,
-            }),
-            Answer::Cancelled => Err(AskError::Cancelled {
-                actor: self.actor(),
-                message,
-            }),
-            Answer::NoReply => Err(AskError::NoReply {
-                actor: self.actor(),
-                message,
-            }),
-            Answer::Stopped(message) => Err(AskError::Stopped(message)),
-            Answer::Evicted(message) => Err(AskError::Evicted(message)),
+    /// Only waits until the message is accepted, and gives a future of the answer that borrows nothing: for sending
+    /// several asks before the first answer is awaited, or for awaiting it elsewhere. The handler runs in the
+    /// actor's task even if the actor is idle.
+    ///
+    /// ```
+    /// # use postroom::actor::{Actor, Context, Handler, Message};
+    /// # use std::convert::Infallible;
+    /// # struct Counter(u64);
+    /// # impl Actor for Counter { type Error = Infallible; }
+    /// # struct Add(u64);
+    /// # impl Message for Add { type Response = u64; type Error = Infallible; }
+    /// # impl Handler<Add> for Counter {
+    /// #     async fn handle(&mut self, Add(n): Add, _: &Context<Self>) -> Result<u64, Infallible> {
+    /// #         self.0 += n;
+    /// #         Ok(self.0)
+    /// #     }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let counter = Counter(0).spawn();
+    /// let first = counter.ask(Add(40)).enqueue().await?;
+    /// let second = counter.ask(Add(2)).enqueue().await?;
+    /// assert_eq!((first.await?, second.await?), (40, 42));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn enqueue(mut self) -> Enqueue<'a, M> {
+        self.delivery.mode = Mode::Enqueue;
+        Enqueue(self)
+    }
+
+    /// The next step of an enqueueing.
+    pub(super) fn poll_accepted(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Queued<M>, SendError<M>>> {
+        match ready!(self.delivery.poll(cx))? {
+            Accepted::Asked(receipt) => {
+                let limit = std::mem::replace(&mut self.delivery.limit, Limit::None);
+                Poll::Ready(Ok((receipt, limit)))
+            }
+            Accepted::Told | Accepted::Answered(_) => unreachable!("it is queued, to be answered"),
         }
+    }
+
+    pub(super) fn target(&self) -> Option<&dyn Target<M>> {
+        self.delivery.to.target()
+    }
+
+    fn conclude(&self, answer: Answer<M>) -> Result<M::Response, AskError<M>> {
+        answer.into_result(|| self.actor())
     }
 
     fn actor(&self) -> Arc<str> {
@@ -100,7 +138,15 @@ impl<M: Message> Future for Ask<'_, M> {
         };
         if let Poll::Ready(answer) = receipt.poll_answer(cx) {
             this.accepted = None;
+            #[cfg(debug_assertions)]
+            this.wait.end();
             return Poll::Ready(this.conclude(answer));
+        }
+        #[cfg(debug_assertions)]
+        if let Some(target) = this.delivery.to.target() {
+            this.wait.begin(target.id().number(), target.name(), || {
+                Box::new(receipt.watch())
+            });
         }
         ready!(this.delivery.limit.poll_passed(cx));
         let result = match this.accepted.take().map(ReceiptOf::<M>::expire) {

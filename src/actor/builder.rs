@@ -2,11 +2,11 @@
 
 use super::run::Runner;
 use super::shared::{Anchor, Life, Shared};
-use super::{Actor, ActorId, Context, Dispatch, Exit, Handle, Level};
+use super::{Actor, ActorId, Context, Direct, Dispatch, Exit, Handle, Level};
 use crate::mailbox::MailboxStats;
-use crate::supervision::RestartPolicy;
+use crate::supervision::{Group, RestartPolicy};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// How many messages may wait in a mailbox unless said otherwise.
@@ -86,12 +86,17 @@ impl<A: Actor> Seat<A> {
     }
 
     /// The actor's task, ready to be spawned. Dropped instead, it ends the actor as never started.
-    pub(crate) fn runner(self, mould: Mould<A>, limits: Limits) -> Runner<A> {
+    pub(crate) fn runner(
+        self,
+        mould: Mould<A>,
+        limits: Limits,
+        group: Option<&Arc<Group>>,
+    ) -> Runner<A> {
         let ctx = Context {
             shared: Arc::clone(&self.anchor.shared),
             anchor: Arc::downgrade(&self.anchor),
         };
-        self.vacant.occupied(mould, limits, ctx)
+        self.vacant.occupied(mould, limits, group, ctx)
     }
 }
 
@@ -234,9 +239,32 @@ impl<A: Actor> Builder<A> {
         };
         let seat = Seat::new(name, self.capacity);
         let handle = seat.handle();
-        seat.runner(self.mould, self.limits)
+        seat.runner(self.mould, self.limits, None)
             .spawn(self.dispatch, &runtime);
         Ok(handle)
+    }
+}
+
+impl<A: Actor> Builder<A> {
+    /// The actor without a mailbox and without a task: its handlers run in its callers' tasks. The capacity
+    /// and [`Dispatch`] mean nothing to it.
+    ///
+    /// # Errors
+    /// [`SpawnError::NoRuntime`] outside a tokio runtime, on which it ends what its callers leave half-done.
+    pub fn direct(self) -> Result<Direct<A>, SpawnError> {
+        let name = self.name.unwrap_or_else(|| self.mould.name());
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return Err(SpawnError::NoRuntime { actor: name });
+        };
+        let (shared, tenancy) = Shared::new(name, 1);
+        let shared = Arc::new(shared);
+        let ctx = Context {
+            shared: Arc::clone(&shared),
+            anchor: Weak::new(),
+        };
+        let runner = Runner::vacant(Arc::clone(&shared), tenancy);
+        let runner = runner.occupied(self.mould, self.limits, None, ctx);
+        Ok(Direct::new(shared, runner, runtime))
     }
 }
 

@@ -60,7 +60,7 @@ pub(crate) enum Limit {
 
 impl Limit {
     /// A relative limit counts from the first poll.
-    fn start(&mut self) {
+    pub(super) fn start(&mut self) {
         if let Self::After(after) = *self {
             // A limit beyond what the clock can hold is none.
             *self = Instant::now()
@@ -71,7 +71,7 @@ impl Limit {
 
     /// An ask without a limit has that of the handler which makes it.
     #[inline]
-    fn inherit(&mut self) {
+    pub(super) fn inherit(&mut self) {
         if let (Self::None, Some(at)) = (&*self, current_deadline()) {
             *self = Self::At(at);
         }
@@ -79,7 +79,7 @@ impl Limit {
 
     /// When it ends.
     #[inline]
-    fn at(&self) -> Option<Instant> {
+    pub(super) fn at(&self) -> Option<Instant> {
         match self {
             Self::None | Self::After(_) => None,
             Self::At(at) => Some(*at),
@@ -106,7 +106,18 @@ pub(crate) struct Delivery<'a, M: Message> {
     pub(super) limit: Limit,
     /// Whether it waits for room.
     patient: bool,
-    asks: bool,
+    pub(super) mode: Mode,
+    #[cfg(debug_assertions)]
+    wait: super::circle::Wait,
+}
+
+/// What the sender wants.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Tell,
+    Ask,
+    /// To ask, but not to handle the message itself.
+    Enqueue,
 }
 
 enum Stage<M: Message> {
@@ -135,13 +146,15 @@ pub(super) enum Accepted<M: Message> {
 type Step<M> = Option<Result<Accepted<M>, SendError<M>>>;
 
 impl<'a, M: Message> Delivery<'a, M> {
-    pub(super) fn new(to: Destination<'a, M>, message: M, asks: bool, patient: bool) -> Self {
+    pub(super) fn new(to: Destination<'a, M>, message: M, mode: Mode, patient: bool) -> Self {
         Self {
             to,
             stage: Stage::New(message),
             limit: Limit::None,
             patient,
-            asks,
+            mode,
+            #[cfg(debug_assertions)]
+            wait: super::circle::Wait::default(),
         }
     }
 
@@ -168,8 +181,10 @@ impl<'a, M: Message> Delivery<'a, M> {
             return Some(Err(self.to.no_target(message)));
         };
         self.limit.start();
-        if self.asks {
+        if self.mode != Mode::Tell {
             self.limit.inherit();
+        }
+        if self.mode == Mode::Ask {
             return match target.ask(message, self.limit.at(), cx) {
                 Begun::Answered(answer) => Some(Ok(Accepted::Answered(answer))),
                 Begun::Accepted(receipt) => Some(Ok(Accepted::Asked(receipt))),
@@ -186,15 +201,21 @@ impl<'a, M: Message> Delivery<'a, M> {
                 }
             };
         }
-        match target.try_push(Letter::tell(message)) {
-            Ok(()) => Some(Ok(Accepted::Told)),
+        let (letter, receipt) = if self.mode == Mode::Enqueue {
+            let (letter, receipt) = Letter::ask(message, self.limit.at());
+            (letter, Some(receipt))
+        } else {
+            (Letter::tell(message), None)
+        };
+        match target.try_push(letter) {
+            Ok(()) => Some(Ok(receipt.map_or(Accepted::Told, Accepted::Asked))),
             Err((letter, Refused::Full)) if self.patient => {
                 if target.id().is_current() {
-                    return Some(Err(SendError::WouldDeadlock(letter.take_back(None))));
+                    return Some(Err(SendError::WouldDeadlock(letter.take_back(receipt))));
                 }
-                self.wait(letter, None, None, cx)
+                self.wait(letter, receipt, None, cx)
             }
-            Err((letter, refused)) => Some(Err(refuse(letter, None, refused))),
+            Err((letter, refused)) => Some(Err(refuse(letter, receipt, refused))),
         }
     }
 
@@ -207,7 +228,15 @@ impl<'a, M: Message> Delivery<'a, M> {
         cx: &mut Context<'_>,
     ) -> Step<M> {
         let target = self.to.target()?;
-        match target.poll_reserve(&mut ticket, cx) {
+        let reserved = target.poll_reserve(&mut ticket, cx);
+        #[cfg(debug_assertions)]
+        match ticket {
+            Some(ticket) => self.wait.begin(target.id().number(), target.name(), || {
+                target.watch_line(ticket)
+            }),
+            None => self.wait.end(),
+        }
+        match reserved {
             Poll::Ready(Ok(())) => Some(match target.push_reserved(letter) {
                 Ok(()) => Ok(receipt.map_or(Accepted::Told, Accepted::Asked)),
                 Err(letter) => Err(refuse(letter, receipt, Refused::Closed)),

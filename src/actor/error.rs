@@ -21,6 +21,8 @@ pub enum SendError<M> {
     WouldDeadlock(M),
     /// No actor of the registry handles this message.
     Unrouted(M),
+    /// A blocking send inside a runtime, which it would hold up.
+    InRuntime(M),
 }
 
 impl<M> SendError<M> {
@@ -31,7 +33,8 @@ impl<M> SendError<M> {
             | Self::Closed(message)
             | Self::Expired(message)
             | Self::WouldDeadlock(message)
-            | Self::Unrouted(message) => message,
+            | Self::Unrouted(message)
+            | Self::InRuntime(message) => message,
         }
     }
 
@@ -48,6 +51,7 @@ impl<M> SendError<M> {
             Self::Expired(message) => SendError::Expired(f(message)),
             Self::WouldDeadlock(message) => SendError::WouldDeadlock(f(message)),
             Self::Unrouted(message) => SendError::Unrouted(f(message)),
+            Self::InRuntime(message) => SendError::InRuntime(f(message)),
         }
     }
 
@@ -61,9 +65,12 @@ impl<M> SendError<M> {
             ),
             Self::WouldDeadlock(_) => ("WouldDeadlock", "the actor would wait for itself"),
             Self::Unrouted(_) => ("Unrouted", "no actor of the registry handles this message"),
+            Self::InRuntime(_) => ("InRuntime", IN_RUNTIME),
         }
     }
 }
+
+const IN_RUNTIME: &str = "a blocking send would hold the runtime up: await the other one";
 
 impl<M> fmt::Debug for SendError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,6 +122,8 @@ pub enum AskError<M: Message> {
     WouldDeadlock(M),
     /// Not sent: no actor of the registry handles this message.
     Unrouted(M),
+    /// Not sent: a blocking ask inside a runtime, which it would hold up.
+    InRuntime(M),
     /// The handler answered with an error.
     Handler(M::Error),
     /// The handler panicked before it answered.
@@ -174,6 +183,9 @@ pub enum AskFailure<E> {
     /// See [`AskError::Unrouted`].
     #[error("no actor of the registry handles this message")]
     Unrouted,
+    /// See [`AskError::InRuntime`].
+    #[error("{IN_RUNTIME}")]
+    InRuntime,
     /// See [`AskError::Handler`].
     #[error(transparent)]
     Handler(E),
@@ -223,7 +235,8 @@ impl<M: Message> AskError<M> {
             | Self::Stopped(_)
             | Self::Evicted(_)
             | Self::WouldDeadlock(_)
-            | Self::Unrouted(_) => Executed::No,
+            | Self::Unrouted(_)
+            | Self::InRuntime(_) => Executed::No,
             Self::Handler(_)
             | Self::Panicked { .. }
             | Self::Cancelled { .. }
@@ -251,6 +264,7 @@ impl<M: Message> AskError<M> {
             Self::Evicted(message) => (Some(message), AskFailure::Evicted),
             Self::WouldDeadlock(message) => (Some(message), AskFailure::WouldDeadlock),
             Self::Unrouted(message) => (Some(message), AskFailure::Unrouted),
+            Self::InRuntime(message) => (Some(message), AskFailure::InRuntime),
             Self::Handler(error) => (None, AskFailure::Handler(error)),
             Self::Panicked {
                 actor,
@@ -279,6 +293,7 @@ impl<M: Message> From<SendError<M>> for AskError<M> {
             SendError::Expired(message) => Self::Expired(message),
             SendError::WouldDeadlock(message) => Self::WouldDeadlock(message),
             SendError::Unrouted(message) => Self::Unrouted(message),
+            SendError::InRuntime(message) => Self::InRuntime(message),
         }
     }
 }
@@ -299,6 +314,7 @@ impl<M: Message<Error: fmt::Debug>> fmt::Debug for AskError<M> {
             Self::Evicted(_) => "Evicted",
             Self::WouldDeadlock(_) => "WouldDeadlock",
             Self::Unrouted(_) => "Unrouted",
+            Self::InRuntime(_) => "InRuntime",
             Self::Handler(error) => return f.debug_tuple("Handler").field(error).finish(),
             Self::Panicked {
                 actor,
@@ -332,6 +348,7 @@ impl<M: Message<Error: fmt::Display>> fmt::Display for AskError<M> {
             Self::Evicted(_) => not_sent::<M>(f, "a later message pushed it out of the mailbox"),
             Self::WouldDeadlock(_) => not_sent::<M>(f, "the actor would wait for itself"),
             Self::Unrouted(_) => not_sent::<M>(f, "no actor of the registry handles this message"),
+            Self::InRuntime(_) => not_sent::<M>(f, IN_RUNTIME),
             Self::Handler(error) => error.fmt(f),
             Self::Panicked {
                 actor,

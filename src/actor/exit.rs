@@ -36,6 +36,11 @@ pub enum StopReason {
         /// The failure that was one too many.
         last: Box<StopReason>,
     },
+    /// It was restarted together with another one of its group, which failed.
+    GroupRestart {
+        /// The name of the one that failed.
+        failed: Arc<str>,
+    },
     /// Its runtime was shut down under it.
     RuntimeGone,
     /// It was registered, and its registry never started.
@@ -73,6 +78,9 @@ impl fmt::Display for StopReason {
                     f,
                     "failed more than {limit} times in {window:?}; at last it {last}"
                 )
+            }
+            Self::GroupRestart { failed } => {
+                write!(f, "restarted with its group, because `{failed}` failed")
             }
             Self::RuntimeGone => f.write_str("ended because its runtime was shut down"),
             Self::NeverStarted => f.write_str("was never started"),
@@ -162,6 +170,11 @@ pub struct Exit {
     /// The messages that were accepted and not handled, by type: tells were dropped, asks went back
     /// to their askers. The counts add up to [`Account::undelivered`].
     pub undelivered: Vec<(&'static str, u64)>,
+    /// The messages, by type, whose handlers panicked, and how often.
+    pub panics: Vec<(&'static str, u64)>,
+    /// The messages, by type, that were to be handled again after a panic and were given up; they count as
+    /// [panicked](Account::panicked).
+    pub set_aside: Vec<(&'static str, u64)>,
     /// What went wrong in hooks, oldest first. After 16 the rest are only counted.
     pub problems: Vec<HookProblem>,
     /// Problems beyond those in the list.

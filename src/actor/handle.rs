@@ -3,7 +3,9 @@
 use super::delivery::Destination;
 use super::permit::{Permit, reserve};
 use super::shared::Anchor;
-use super::{Actor, ActorId, Ask, Exit, Level, Message, Receive, Recipient, SendError, Tell};
+use super::{
+    Actor, ActorId, Ask, AskError, Exit, Level, Message, Receive, Recipient, SendError, Tell, wait,
+};
 use crate::mailbox::MailboxStats;
 use std::fmt;
 use std::future::Future;
@@ -53,7 +55,7 @@ impl<A: Actor> Handle<A> {
     /// Sends a message, waiting for room, and waits for its answer.
     ///
     /// # Errors
-    /// [`AskError`](super::AskError) says whether the handler ran, and gives the message back if not.
+    /// [`AskError`] says whether the handler ran, and gives the message back if not.
     ///
     /// # Cancel safety
     /// See [`Ask`].
@@ -64,12 +66,39 @@ impl<A: Actor> Handle<A> {
         Ask::new(self.to(), message, true)
     }
 
-    /// Asks, but does not wait for room: [`AskError::Full`](super::AskError::Full) instead.
+    /// Asks, but does not wait for room: [`AskError::Full`] instead.
     pub fn try_ask<M: Message>(&self, message: M) -> Ask<'_, M>
     where
         A: Receive<M>,
     {
         Ask::new(self.to(), message, false)
+    }
+
+    /// Tells from a thread, which waits for room.
+    ///
+    /// It has no timeout, which would need a runtime's clock: a thread that has a runtime's handle and wants one
+    /// blocks that on [`tell`](Self::tell).
+    ///
+    /// # Errors
+    /// As for [`tell`](Self::tell), and [`SendError::InRuntime`] inside a runtime (also on its threads for blocking
+    /// work), where `tell` can be awaited, or blocked on with [`tokio::runtime::Handle::block_on`].
+    pub fn blocking_tell<M: Message>(&self, message: M) -> Result<(), SendError<M>>
+    where
+        A: Receive<M>,
+    {
+        wait(message, |message| self.tell(message))
+            .unwrap_or_else(|it| Err(SendError::InRuntime(it)))
+    }
+
+    /// Asks from a thread, which waits for the answer. See [`blocking_tell`](Self::blocking_tell).
+    ///
+    /// # Errors
+    /// As for [`ask`](Self::ask), and [`AskError::InRuntime`] inside a runtime.
+    pub fn blocking_ask<M: Message>(&self, message: M) -> Result<M::Response, AskError<M>>
+    where
+        A: Receive<M>,
+    {
+        wait(message, |message| self.ask(message)).unwrap_or_else(|it| Err(AskError::InRuntime(it)))
     }
 
     /// Waits for a slot and keeps it for a message to come.
@@ -84,7 +113,7 @@ impl<A: Actor> Handle<A> {
     }
 
     /// Has the actor finish the handler that is running and give back what is queued: queued asks get
-    /// [`AskError::Stopped`](super::AskError::Stopped), told messages are reported.
+    /// [`AskError::Stopped`], told messages are reported.
     ///
     /// Returns at once and needs no room. Asking for less than was asked before does nothing.
     pub fn stop(&self) {

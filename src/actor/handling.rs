@@ -25,6 +25,8 @@ pub(crate) enum To<M: Message> {
     Asker(Duty<M, Answer<M>>),
     /// The asker polls the handler itself; here the answer waits for it.
     Here(Option<Result<M::Response, M::Error>>),
+    /// It is counted and answered, whatever else goes wrong.
+    Settled,
 }
 
 /// Begins to handle one message.
@@ -52,25 +54,50 @@ impl<A: Receive<M>, M: Message> StartInPlace<Resident<A>> for BeginOne<M> {
     ) -> impl RunInPlace<Answer = Self::Answer, Receipt = Self::Receipt> {
         let Resident { actor, ctx, .. } = state;
         let (ctx, message) = (&*ctx, self.message);
-        One {
-            stage: Stage::Fresh {
-                begin: move || actor.receive_one(message, ctx),
-            },
+        One::new(
+            move || actor.receive_one(message, ctx),
             ctx,
-            to: self.to,
-            deadline: self.deadline,
-        }
+            self.to,
+            self.deadline,
+        )
     }
 }
 
 pin_project! {
     /// One message being handled.
-    struct One<'a, A: Actor, M: Message, B, F> {
+    pub(super) struct One<'a, A: Actor, M: Message, B, F> {
         #[pin]
         stage: Stage<B, F>,
         ctx: &'a Context<A>,
         to: To<M>,
         deadline: Option<Instant>,
+    }
+}
+
+impl<'a, A: Actor, M: Message, B, F> One<'a, A, M, B, F> {
+    pub(super) const fn new(
+        begin: B,
+        ctx: &'a Context<A>,
+        to: To<M>,
+        deadline: Option<Instant>,
+    ) -> Self {
+        Self {
+            stage: Stage::Fresh { begin },
+            ctx,
+            to,
+            deadline,
+        }
+    }
+
+    /// Drops the handler, and neither counts nor answers the message.
+    pub(super) fn break_off(self: Pin<&mut Self>) -> (To<M>, Option<Instant>, Option<Arc<str>>) {
+        let this = self.project();
+        let problem = this.stage.clear();
+        (
+            std::mem::replace(this.to, To::Nobody),
+            *this.deadline,
+            problem,
+        )
     }
 }
 
@@ -123,11 +150,12 @@ where
         } else {
             shared.mailbox.settle(Outcome::Failed);
         }
-        match std::mem::replace(this.to, To::Nobody) {
+        // An answer that nobody wants is dropped here, which may panic.
+        match std::mem::replace(this.to, To::Settled) {
             To::Asker(duty) => duty.answer(Answer::Replied(answer)),
             To::Here(_) => *this.to = To::Here(Some(answer)),
             To::Nobody if answer.is_err() => shared.told_failed(type_name::<M>()),
-            To::Nobody => {}
+            To::Nobody | To::Settled => {}
         }
         Poll::Ready(Ok(()))
     }
@@ -135,10 +163,13 @@ where
     fn end(self: Pin<&mut Self>, ending: &Ending) -> Option<Arc<str>> {
         let this = self.project();
         let problem = this.stage.clear();
-        let (outcome, answer) = ending_of(ending);
-        this.ctx.shared.mailbox.settle(outcome);
-        if let To::Asker(duty) = std::mem::replace(this.to, To::Nobody) {
-            duty.answer(answer);
+        let to = std::mem::replace(this.to, To::Settled);
+        if !matches!(to, To::Settled) {
+            let (outcome, answer) = ending_of(ending);
+            this.ctx.shared.mailbox.settle(outcome);
+            if let To::Asker(duty) = to {
+                duty.answer(answer);
+            }
         }
         problem
     }
@@ -162,7 +193,7 @@ where
     fn answer(self: Pin<&mut Self>) -> Self::Answer {
         match self.project().to {
             To::Here(answer) => answer.take(),
-            To::Nobody | To::Asker(_) => None,
+            To::Nobody | To::Asker(_) | To::Settled => None,
         }
     }
 
@@ -297,11 +328,11 @@ fn conclude<A: Actor, M: Message>(
         match member.conclude() {
             Conclusion::Decided => {}
             Conclusion::TokenLives => ctx.shared.mailbox.settle(Outcome::Forwarded),
-            Conclusion::TokenLost => {
+            Conclusion::TokenLost(duty) => {
                 let (outcome, answer) =
                     ending.map_or((Outcome::Unanswered, Answer::NoReply), ending_of);
                 ctx.shared.mailbox.settle(outcome);
-                member.answer_for_lost(answer);
+                duty.answer(answer);
             }
         }
     }

@@ -17,6 +17,11 @@ impl ActorId {
         Self(number)
     }
 
+    #[cfg(debug_assertions)]
+    pub(super) const fn number(self) -> u64 {
+        self.0
+    }
+
     /// Whether this thread is polling this actor's handler or hook.
     #[inline]
     pub(crate) fn is_current(self) -> bool {
@@ -84,6 +89,12 @@ impl Drop for Entered {
             scope.depth.set(scope.depth.get() - 1);
         });
     }
+}
+
+/// The number of the actor whose code this thread is running, or 0.
+#[cfg(debug_assertions)]
+pub(super) fn current() -> u64 {
+    SCOPE.with(|scope| scope.actor.get())
 }
 
 /// The deadline of the handler that this thread is polling.

@@ -10,7 +10,7 @@ use super::run::end_in_place_of_task;
 use super::shared::Shared;
 use super::target::Begun;
 use super::{Actor, Dispatch, Message, Receive};
-use crate::mailbox::{Ending, Guard, InPlace, Letter, Loan};
+use crate::mailbox::{Ending, Guard, Hold, InPlace, Letter, Loan};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::task::coop::poll_proceed;
@@ -28,6 +28,9 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
     deadline: Option<Instant>,
     cx: &mut Context<'_>,
 ) -> Result<Begun<M>, M> {
+    if M::REDELIVERY.is_wanted() {
+        return Err(message);
+    }
     let auto = match shared.dispatch() {
         Dispatch::Queue => return Err(message),
         Dispatch::InPlace => false,
@@ -70,7 +73,9 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
             Begun::Answered(Answer::Replied(answer))
         }
         InPlace::Done(answer, problem) => {
-            leave(&mut loan, |left| left.problems.extend(problem.map(in_drop)));
+            leave(loan.hold(), |left| {
+                left.problems.extend(problem.map(in_drop));
+            });
             over(loan, shared);
             Begun::Answered(answer.map_or(Answer::NoReply, Answer::Replied))
         }
@@ -80,7 +85,7 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
             Begun::Accepted(receipt)
         }
         InPlace::Panicked(text) => {
-            break_off(&mut loan, &guard, &text);
+            break_off(loan.hold(), &guard, &text);
             over(loan, shared);
             Begun::Answered(Answer::Panicked(text))
         }
@@ -113,7 +118,7 @@ fn batch_in_place<A: Receive<M>, M: Message>(
             match guard.call(|| loan.seat().clear()) {
                 Ok(()) => back(loan, shared),
                 Err(text) => {
-                    leave(&mut loan, |left| left.problems.push(in_drop(text)));
+                    leave(loan.hold(), |left| left.problems.push(in_drop(text)));
                     over(loan, shared);
                 }
             }
@@ -123,7 +128,7 @@ fn batch_in_place<A: Receive<M>, M: Message>(
             over(loan, shared);
         }
         Err(text) => {
-            break_off(&mut loan, &guard, &text);
+            break_off(loan.hold(), &guard, &text);
             over(loan, shared);
         }
     }
@@ -132,30 +137,34 @@ fn batch_in_place<A: Receive<M>, M: Message>(
 
 /// Ends a handler that panicked, and leaves word of it to the actor's task, which knows the policy.
 #[cold]
-fn break_off<A: Actor>(loan: &mut Loan<'_, Resident<A>>, guard: &Guarded, text: &Arc<str>) {
+pub(super) fn break_off<A: Actor>(
+    hold: &mut Hold<'_, Resident<A>>,
+    guard: &Guarded,
+    text: &Arc<str>,
+) {
     let mut message = "";
     let mut problems = Vec::new();
-    if let Some(run) = loan.seat().running() {
+    if let Some(run) = hold.seat().running() {
         message = run.message();
         let ending = Ending::Panicked(Arc::clone(text));
         let ended = guard.call(|| run.end(&ending));
         problems.extend(ended.unwrap_or_else(Some));
     }
-    problems.extend(guard.call(|| loan.seat().clear()).err());
-    leave(loan, |left| {
+    problems.extend(guard.call(|| hold.seat().clear()).err());
+    leave(hold, |left| {
         left.panicked = Some((message, Arc::clone(text)));
         left.problems.extend(problems.into_iter().map(in_drop));
     });
 }
 
 #[cold]
-fn leave<A: Actor>(loan: &mut Loan<'_, Resident<A>>, note: impl FnOnce(&mut Left)) {
-    if let Some(resident) = loan.seat().state() {
+pub(super) fn leave<A: Actor>(hold: &mut Hold<'_, Resident<A>>, note: impl FnOnce(&mut Left<A>)) {
+    if let Some(resident) = hold.seat().state() {
         note(resident.left.get_or_insert_default());
     }
 }
 
-const fn in_drop(text: Arc<str>) -> HookProblem {
+pub(super) const fn in_drop(text: Arc<str>) -> HookProblem {
     HookProblem {
         hook: Hook::Drop,
         trouble: Trouble::Panicked(text),

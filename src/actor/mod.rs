@@ -13,12 +13,17 @@
 #![doc = include_str!("writing_an_actor.md")]
 
 mod ask;
+mod blocking;
 mod builder;
+#[cfg(debug_assertions)]
+mod circle;
 mod context;
 mod delivery;
+mod direct;
 mod dispatch;
 mod error;
 mod exit;
+mod grouped;
 mod guard;
 mod handle;
 mod handling;
@@ -26,8 +31,11 @@ mod hook;
 mod identity;
 mod in_place;
 mod message;
+mod pending;
 mod permit;
+mod problems;
 mod recipient;
+mod redelivery;
 mod reply;
 mod resident;
 mod run;
@@ -38,18 +46,22 @@ mod traits;
 
 pub use crate::mailbox::{Account, Level, MailboxStats};
 pub use ask::Ask;
+pub(crate) use blocking::wait;
 pub use builder::{Builder, SpawnError};
 pub(crate) use builder::{DEFAULT_CAPACITY, Limits, Managed, Mould, Seat};
 pub use context::Context;
 pub(crate) use delivery::Destination;
+pub use direct::{Call, Direct, DirectTell};
 pub use dispatch::Dispatch;
 pub use error::{AskError, AskFailure, Executed, SendError};
 pub use exit::{Exit, Hook, HookProblem, StopReason, Trouble};
 pub use handle::{Handle, WeakHandle};
 pub use identity::ActorId;
 pub use message::Message;
+pub use pending::{Enqueue, PendingReply};
 pub use permit::{Closed, Permit};
 pub use recipient::Recipient;
+pub use redelivery::Redelivery;
 pub use reply::{Batch, Reply};
 pub use tell::Tell;
 pub use traits::{Actor, Handler, Receive};

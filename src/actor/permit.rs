@@ -80,10 +80,19 @@ pub(super) async fn reserve<A: Actor>(anchor: &Anchor<A>) -> Result<Permit<'_, A
         anchor,
         ticket: None,
     };
+    #[cfg(debug_assertions)]
+    let mut wait = super::circle::Wait::default();
     poll_fn(|cx| {
         // A sender in a loop gives way, as with a tell.
         let budget = ready!(tokio::task::coop::poll_proceed(cx));
         let reserved = anchor.shared.mailbox.poll_reserve(&mut waiting.ticket, cx);
+        #[cfg(debug_assertions)]
+        if let (Some(ticket), false) = (waiting.ticket, anchor.shared.id().is_current()) {
+            let shared = &anchor.shared;
+            wait.begin(shared.id().number(), &shared.name, || {
+                shared.watch_line(ticket)
+            });
+        }
         if reserved.is_ready() {
             budget.made_progress();
         }

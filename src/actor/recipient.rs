@@ -2,7 +2,7 @@
 
 use super::delivery::Destination;
 use super::target::Target;
-use super::{ActorId, Ask, Message, SendError, Tell};
+use super::{ActorId, Ask, AskError, Message, SendError, Tell, wait};
 use crate::mailbox::MailboxStats;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -34,6 +34,23 @@ impl<M: Message> Recipient<M> {
     /// See [`Handle::try_ask`](super::Handle::try_ask).
     pub fn try_ask(&self, message: M) -> Ask<'_, M> {
         Ask::new(Destination::Borrowed(&*self.0), message, false)
+    }
+
+    /// See [`Handle::blocking_tell`](super::Handle::blocking_tell).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn blocking_tell(&self, message: M) -> Result<(), SendError<M>> {
+        wait(message, |message| self.tell(message))
+            .unwrap_or_else(|it| Err(SendError::InRuntime(it)))
+    }
+
+    /// See [`Handle::blocking_ask`](super::Handle::blocking_ask).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn blocking_ask(&self, message: M) -> Result<M::Response, AskError<M>> {
+        wait(message, |message| self.ask(message)).unwrap_or_else(|it| Err(AskError::InRuntime(it)))
     }
 
     /// The actor's name.

@@ -1,11 +1,13 @@
 //! Reply tokens, and the batches that carry them.
 
-use super::Message;
 use super::identity::short_type_name;
+use super::{AskError, Message};
 use crate::mailbox::{Duty, Outcome};
+use std::any::type_name;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// What travels back in a message's cell.
 pub(crate) enum Answer<M: Message> {
@@ -17,6 +19,36 @@ pub(crate) enum Answer<M: Message> {
     Stopped(M),
     /// A later message pushed it out of a full mailbox, and it comes back.
     Evicted(M),
+}
+
+impl<M: Message> Answer<M> {
+    /// What the asker gets of it; `actor` is who gave it.
+    #[inline]
+    pub(super) fn into_result(
+        self,
+        actor: impl FnOnce() -> Arc<str>,
+    ) -> Result<M::Response, AskError<M>> {
+        let message = type_name::<M>();
+        match self {
+            Self::Replied(Ok(response)) => Ok(response),
+            Self::Replied(Err(error)) => Err(AskError::Handler(error)),
+            Self::Panicked(text) => Err(AskError::Panicked {
+                actor: actor(),
+                message,
+                text,
+            }),
+            Self::Cancelled => Err(AskError::Cancelled {
+                actor: actor(),
+                message,
+            }),
+            Self::NoReply => Err(AskError::NoReply {
+                actor: actor(),
+                message,
+            }),
+            Self::Stopped(message) => Err(AskError::Stopped(message)),
+            Self::Evicted(message) => Err(AskError::Evicted(message)),
+        }
+    }
 }
 
 /// Where a token reports what became of its message.
@@ -62,7 +94,7 @@ impl<M: Message> Reply<M> {
             });
         }
         if answer.is_err() && !cell.was_asked() {
-            ledger.told_failed(std::any::type_name::<M>());
+            ledger.told_failed(type_name::<M>());
         }
         cell.answer(Answer::Replied(answer));
     }
@@ -86,6 +118,12 @@ impl<M: Message> Reply<M> {
             .is_some_and(|(cell, _)| cell.is_abandoned())
     }
 
+    /// When the asker's time is up. It may be gone earlier: see [`is_abandoned`](Self::is_abandoned).
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.open.as_ref().and_then(|(cell, _)| cell.deadline())
+    }
+
     /// Whether the sender asked, and did not tell.
     #[must_use]
     pub fn was_asked(&self) -> bool {
@@ -98,7 +136,7 @@ impl<M: Message> Drop for Reply<M> {
         let Some((cell, ledger)) = self.open.take() else {
             return;
         };
-        if let Some(decides) = cell.token_dropped() {
+        if let Some((cell, decides)) = cell.token_dropped() {
             if decides {
                 ledger.settle(Outcome::Unanswered);
             }

@@ -1,52 +1,85 @@
 //! An incarnation in its seat, and what it does with the messages that leave the queue.
 
 use super::exit::HookProblem;
+use super::guard::Guarded;
 use super::handling::{BeginBatch, BeginOne, To};
+use super::redelivery::{BeginAgain, Kept};
 use super::reply::Answer;
-use super::{Actor, Context, Message, Receive};
-use crate::mailbox::{Hold, Letter, Mailbox, Outcome, Return, Revocation, Takes};
+use super::{Actor, ActorId, Context, Message, Receive};
+use crate::mailbox::{Hold, Letter, Mailbox, Outcome, Polled, Return, Revocation, Takes};
 use std::sync::Arc;
+use std::task;
 
 /// One incarnation of an actor.
 pub(crate) struct Resident<A: Actor> {
     pub(super) actor: A,
     pub(super) ctx: Context<A>,
-    /// What an asker that ran a handler in its own task leaves to the actor's task.
-    pub(super) left: Option<Box<Left>>,
+    /// What a handler leaves to the actor's task, above all one that an asker ran in its own task.
+    pub(super) left: Option<Box<Left<A>>>,
 }
 
-/// Left by an asker.
-#[derive(Default)]
-pub(crate) struct Left {
+/// Left by a handler.
+pub(crate) struct Left<A: Actor> {
     /// The handler panicked: the message's type, and what the panic said.
     pub(super) panicked: Option<(&'static str, Arc<str>)>,
     /// What went wrong in dropping it.
     pub(super) problems: Vec<HookProblem>,
+    /// It panicked, and its message is to be handled again.
+    pub(super) kept: Option<Box<dyn Kept<A>>>,
+    /// It panicked, and its message, of this type, is not handled again any more.
+    pub(super) set_aside: Option<&'static str>,
+}
+
+impl<A: Actor> Default for Left<A> {
+    fn default() -> Self {
+        Self {
+            panicked: None,
+            problems: Vec::new(),
+            kept: None,
+            set_aside: None,
+        }
+    }
 }
 
 impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
     type Answer = Answer<M>;
 
     #[inline]
-    fn open(letter: Letter<M, Answer<M>>, hold: &mut Hold<'_, Self>) {
+    fn open(
+        letter: Letter<M, Answer<M>>,
+        hold: &mut Hold<'_, Self>,
+        cx: &mut task::Context<'_>,
+    ) -> Polled {
+        let guard = Guarded(ActorId::of_mailbox(hold.mailbox().id()));
         let deadline = letter.deadline();
         let (message, duty) = match letter.claim() {
             Ok(claimed) => claimed,
-            Err(revocation) => return hold.mailbox().settle(skipped(revocation)),
+            Err(revocation) => {
+                hold.mailbox().settle(skipped(revocation));
+                return Polled::Done(None);
+            }
         };
-        // Starting runs none of the user's code: that is for the first poll, which catches panics.
         if A::ONE_AT_A_TIME {
             let to = if duty.was_asked() {
                 To::Asker(duty)
             } else {
                 To::Nobody
             };
+            if M::REDELIVERY.is_wanted() {
+                let begin = BeginAgain {
+                    message,
+                    to,
+                    deadline,
+                    before: 0,
+                };
+                return hold.seat().start_and_poll(begin, &guard, cx);
+            }
             let begin = BeginOne {
                 message,
                 to,
                 deadline,
             };
-            hold.seat().start(begin);
+            hold.seat().start_and_poll(begin, &guard, cx)
         } else {
             let mut batch = BeginBatch::new(message, duty);
             while batch.len() < A::MAX_BATCH {
@@ -58,7 +91,7 @@ impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
                     Err(revocation) => hold.mailbox().settle(skipped(revocation)),
                 }
             }
-            hold.seat().start(batch);
+            hold.seat().start_and_poll(batch, &guard, cx)
         }
     }
 

@@ -10,13 +10,16 @@
 
 use super::builder::{Limits, Mould};
 use super::exit::{Exit, Hook, HookProblem, StopReason, Trouble};
+use super::grouped::Grouped;
 use super::guard::{Guarded, guarded, panic_text};
 use super::hook::{Started, Stopped};
+use super::problems::{Problems, count_panic, note, set_message_aside};
+use super::redelivery::Kept;
 use super::resident::Resident;
 use super::shared::Shared;
 use super::{Actor, Context, Dispatch, Level};
-use crate::mailbox::{Ending, Guard, Hold, Tenancy, lock};
-use crate::supervision::{Intensity, RestartPolicy};
+use crate::mailbox::{Ending, Guard, Hold, Polled, Tenancy, lock};
+use crate::supervision::{Group, Intensity, RestartPolicy};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -26,9 +29,6 @@ use std::task::{self, Poll, ready};
 use std::time::Duration;
 use tokio::task::coop::poll_proceed;
 use tokio::time::Sleep;
-
-/// How many hook problems a report lists.
-const MAX_PROBLEMS: usize = 16;
 
 /// Everything an actor's task owns. Dropped before its end, because its runtime is gone or it was
 /// never started, it still gives every message back and writes the report.
@@ -47,12 +47,9 @@ struct Again<A: Actor> {
     policy: RestartPolicy,
     failures: Intensity,
     ctx: Context<A>,
-}
-
-#[derive(Default)]
-struct Problems {
-    listed: Vec<HookProblem>,
-    further: u64,
+    group: Option<Grouped>,
+    /// The message that panicked, if it is to be handled again.
+    kept: Option<Box<dyn Kept<A>>>,
 }
 
 type Timer = Option<Pin<Box<Sleep>>>;
@@ -64,6 +61,8 @@ enum Phase {
     Serving,
     Stopping(Box<(Timer, Decision)>),
     Pausing(Pin<Box<Sleep>>),
+    /// Waits for its turn in the restart of its group.
+    Regrouping,
 }
 
 /// How an incarnation ended.
@@ -79,11 +78,18 @@ enum Ended {
         text: Arc<str>,
     },
     StartFailed(HookProblem),
+    /// It was asked to, because a sibling in its group has failed.
+    Regroups,
 }
 
 enum Decision {
     End(StopReason),
-    Restart { after: Duration, reason: StopReason },
+    Restart {
+        after: Duration,
+        reason: StopReason,
+    },
+    /// Down until its group restarts it.
+    Regroup,
 }
 
 /// How a hook ended.
@@ -107,12 +113,20 @@ impl<A: Actor> Runner<A> {
         }
     }
 
-    pub(super) fn occupied(mut self, mould: Mould<A>, limits: Limits, ctx: Context<A>) -> Self {
+    pub(super) fn occupied(
+        mut self,
+        mould: Mould<A>,
+        limits: Limits,
+        group: Option<&Arc<Group>>,
+        ctx: Context<A>,
+    ) -> Self {
         if let Some((factory, policy)) = mould.again {
             self.again = Some(Box::new(Again {
                 factory,
                 policy,
                 failures: policy.counter(),
+                group: group.map(|group| Grouped::join(group, &self.shared)),
+                kept: None,
                 ctx: ctx.clone(),
             }));
         }
@@ -133,6 +147,49 @@ impl<A: Actor> Runner<A> {
     pub(crate) fn spawn(self, dispatch: Dispatch, runtime: &tokio::runtime::Handle) {
         self.shared.settle_on(dispatch, runtime);
         drop(runtime.spawn(self));
+    }
+
+    /// For an actor that has no task: goes on until it can take a message (true), or has ended (false).
+    pub(super) fn poll_idle(&mut self, cx: &mut task::Context<'_>) -> Poll<bool> {
+        while self.tenancy.is_some() {
+            match self.step(cx) {
+                Poll::Ready(Some(reason)) => self.finish(reason),
+                Poll::Ready(None) => {}
+                Poll::Pending if self.idle().is_some() => return Poll::Ready(true),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(false)
+    }
+
+    /// Whether it has come to its end.
+    #[inline]
+    pub(super) const fn has_ended(&self) -> bool {
+        self.tenancy.is_none()
+    }
+
+    /// Whether a handler runs.
+    pub(super) fn is_handling(&mut self) -> bool {
+        matches!(self.phase, Phase::Serving)
+            && hold(&self.shared, &mut self.tenancy)
+                .is_some_and(|mut hold| hold.seat().running().is_some())
+    }
+
+    /// The turn, if a message can be handled now.
+    #[inline]
+    pub(super) fn idle(&mut self) -> Option<Hold<'_, Resident<A>>> {
+        if !matches!(self.phase, Phase::Serving) {
+            return None;
+        }
+        let mut hold = hold(&self.shared, &mut self.tenancy)?;
+        let mailbox = hold.mailbox();
+        let open = mailbox.level() == Level::Open && !mailbox.is_let_out();
+        let ready = open
+            && hold
+                .seat()
+                .state()
+                .is_some_and(|seated| seated.left.is_none());
+        ready.then_some(hold)
     }
 
     fn limits(&self) -> Limits {
@@ -157,6 +214,9 @@ impl<A: Actor> Runner<A> {
                     }
                     Poll::Ready(Hooked::Done) => {
                         self.shared.life.set_ready();
+                        if let Some(group) = self.group() {
+                            group.membership.is_up();
+                        }
                         Poll::Ready(None)
                     }
                     Poll::Ready(Hooked::Killed) => Poll::Ready(self.leave(&Ended::Asked, false)),
@@ -180,15 +240,35 @@ impl<A: Actor> Runner<A> {
             }
             Phase::Pausing(mut timer) => {
                 if self.shared.mailbox.level() < Level::Stop
-                    && !self.shared.has_nothing_left()
+                    && !self.has_nothing_left()
                     && timer.as_mut().poll(cx).is_pending()
                 {
                     self.phase = Phase::Pausing(timer);
                     return Poll::Pending;
                 }
+                if let Some(group) = self.group() {
+                    group.membership.pause_is_over();
+                    self.phase = Phase::Regrouping;
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(self.come_back())
+            }
+            Phase::Regrouping => {
+                let waits = |group: &mut Grouped| group.membership.poll_start(cx).is_pending();
+                if self.shared.mailbox.level() < Level::Stop
+                    && !self.has_nothing_left()
+                    && self.group().is_some_and(waits)
+                {
+                    self.phase = Phase::Regrouping;
+                    return Poll::Pending;
+                }
                 Poll::Ready(self.come_back())
             }
         }
+    }
+
+    fn group(&mut self) -> Option<&mut Grouped> {
+        self.again.as_mut()?.group.as_mut()
     }
 
     /// Begins an incarnation, which sits in the seat or is made now.
@@ -246,42 +326,46 @@ impl<A: Actor> Runner<A> {
             }
         }
         let gauge = matches!(self.shared.dispatch(), Dispatch::Auto).then_some(&self.shared.gauge);
-        // Set for a handler that starts in this poll and is measured.
+        let limit = self.limits.as_deref().copied().unwrap_or_default().stop;
+        let (mut group, mut kept) = match &mut self.again {
+            Some(again) => (again.group.as_mut(), Some(&mut again.kept)),
+            None => (None, None),
+        };
+        let mut polled = resume(&mut hold, &guard, cx);
+        // When the handler that was polled started, if it is measured.
         let mut begun = None;
         loop {
-            if let Some(run) = hold.seat().running() {
-                if mailbox.level() == Level::Kill {
-                    end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
-                    return Poll::Ready(Ended::Asked);
+            match polled {
+                Polled::Done(None) => {
+                    if let Some(gauge) = gauge {
+                        gauge.done(begun.take());
+                    }
                 }
-                let ending = match guard.call(|| run.poll(cx)) {
-                    Ok(Poll::Ready(_)) => {
-                        if let Err(text) = guard.call(|| hold.seat().clear()) {
-                            note(&mut self.problems, in_drop(text));
-                        }
-                        if let Some(gauge) = gauge {
-                            gauge.done(begun.take());
-                        }
-                        continue;
+                Polled::Done(Some(text)) => note(&mut self.problems, in_drop(text)),
+                Polled::Waits => {
+                    if let Some(gauge) = gauge {
+                        gauge.waits();
                     }
-                    Ok(Poll::Pending) => {
-                        if let Some(gauge) = gauge {
-                            gauge.waits();
-                        }
-                        // Whoever kills the actor wakes this task.
-                        return Poll::Pending;
+                    if let Some(group) = &mut group
+                        && group.is_out_of_patience(limit, cx)
+                    {
+                        end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
+                        return Poll::Ready(Ended::Regroups);
                     }
-                    Err(text) => text,
-                };
-                let message = hold.seat().running().map_or("", |run| run.message());
-                let text = Arc::clone(&ending);
-                end_running(
-                    &mut hold,
-                    &guard,
-                    &Ending::Panicked(ending),
-                    &mut self.problems,
-                );
-                return Poll::Ready(Ended::Panicked { message, text });
+                    if mailbox.level() == Level::Kill {
+                        end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
+                        return Poll::Ready(Ended::Asked);
+                    }
+                    // Whoever kills the actor wakes this task.
+                    return Poll::Pending;
+                }
+                Polled::Panicked(text) => {
+                    let message = hold.seat().running().map_or("", |run| run.message());
+                    let ending = Ending::Panicked(Arc::clone(&text));
+                    end_running(&mut hold, &guard, &ending, &mut self.problems);
+                    keep(&mut hold, &self.shared, &mut self.problems, kept, message);
+                    return Poll::Ready(Ended::Panicked { message, text });
+                }
             }
             if mailbox.take_let_out() {
                 return Poll::Ready(Ended::Left);
@@ -289,12 +373,20 @@ impl<A: Actor> Runner<A> {
             if mailbox.level() >= Level::Stop {
                 return Poll::Ready(Ended::Asked);
             }
+            if group.as_ref().is_some_and(|it| it.membership.is_asked()) {
+                return Poll::Ready(Ended::Regroups);
+            }
+            if let Some(first) = kept.as_mut().and_then(|kept| kept.take()) {
+                first.start(&mut hold);
+                polled = resume(&mut hold, &guard, cx);
+                continue;
+            }
             // A flooded mailbox gives way to other tasks like any tokio resource.
             let budget = ready!(poll_proceed(cx));
             if let Some(envelope) = hold.pop() {
                 budget.made_progress();
                 begun = gauge.and_then(super::dispatch::Gauge::begin);
-                envelope.open(&mut hold);
+                polled = envelope.open(&mut hold, cx);
                 continue;
             }
             if hold.is_drained() {
@@ -310,13 +402,26 @@ impl<A: Actor> Runner<A> {
                 Ok(()) => return Poll::Pending,
                 Err(again) => hold = again,
             }
+            polled = Polled::Done(None);
         }
     }
 
     /// An incarnation is over: `stopped` runs if it had started.
     fn leave(&mut self, ended: &Ended, has_started: bool) -> Option<StopReason> {
+        let ended = match ended {
+            // Whatever its group wants, it will not come back.
+            Ended::Regroups if self.shared.mailbox.level() >= Level::Stop => &Ended::Asked,
+            Ended::Regroups if self.has_nothing_left() => &Ended::Drained,
+            other => other,
+        };
         // Decided first, so that an actor which will not come back accepts nothing while it stops.
         let decision = self.decide(ended);
+        if let Ended::Panicked { message, .. } = ended {
+            count_panic(&self.shared, &mut self.problems, message);
+        }
+        if matches!(decision, Decision::End(_)) {
+            self.give_up_kept();
+        }
         if has_started {
             let reason = self.reason(ended);
             if let Some(mut hold) = hold(&self.shared, &mut self.tenancy)
@@ -335,12 +440,33 @@ impl<A: Actor> Runner<A> {
         let (after, reason) = match decision {
             Decision::End(reason) => return Some(reason),
             Decision::Restart { after, reason } => (after, reason),
+            Decision::Regroup => {
+                let reason = self.reason(&Ended::Regroups);
+                let _ = guarded(self.shared.id(), || {
+                    tracing::warn!(actor = &*self.shared.name, %reason, "restarting");
+                });
+                if let Some(group) = self.group() {
+                    group.relax();
+                    group.membership.is_down();
+                }
+                self.phase = Phase::Regrouping;
+                return None;
+            }
         };
+        if let Some(group) = self.group() {
+            group.relax();
+            group.membership.has_failed();
+        }
         let shared = &self.shared;
         let _ = guarded(shared.id(), || {
             tracing::warn!(actor = &*shared.name, %reason, ?after, "restarting");
         });
         if after.is_zero() {
+            if let Some(group) = self.group() {
+                group.membership.pause_is_over();
+                self.phase = Phase::Regrouping;
+                return None;
+            }
             return self.come_back();
         }
         self.phase = Phase::Pausing(Box::pin(tokio::time::sleep(after)));
@@ -349,7 +475,7 @@ impl<A: Actor> Runner<A> {
 
     /// After the pause before a restart.
     fn come_back(&mut self) -> Option<StopReason> {
-        if self.shared.has_nothing_left() {
+        if self.has_nothing_left() {
             return Some(self.reason(&Ended::Drained));
         }
         if self.shared.mailbox.level() < Level::Stop {
@@ -425,6 +551,15 @@ impl<A: Actor> Runner<A> {
                 text: Arc::clone(text),
             },
             Ended::StartFailed(problem) => StopReason::StartFailed(problem.clone()),
+            Ended::Regroups => {
+                let group = self.again.as_ref().and_then(|again| again.group.as_ref());
+                StopReason::GroupRestart {
+                    failed: group.map_or_else(
+                        || Arc::clone(&self.shared.name),
+                        |group| group.membership.cause(),
+                    ),
+                }
+            }
         }
     }
 
@@ -451,12 +586,16 @@ impl<A: Actor> Runner<A> {
         shared.mailbox.take_let_out();
         // A start that failed before any has worked is the answer to whoever waits for the actor.
         let first_start = matches!(ended, Ended::StartFailed(_)) && !shared.life.is_ready();
-        let over = shared.mailbox.level() >= Level::Stop || shared.has_nothing_left();
+        let over = shared.mailbox.level() >= Level::Stop || self.has_nothing_left();
         let Some(again) = &mut self.again else {
             return Decision::End(reason);
         };
+        if matches!(ended, Ended::Regroups) {
+            // Should it have been told to stop since: it waits in vain and not for long.
+            return Decision::Regroup;
+        }
         let restarts = match ended {
-            Ended::Asked | Ended::Drained => false,
+            Ended::Asked | Ended::Drained | Ended::Regroups => false,
             Ended::Left => again.policy.restarts_after_own_stop(),
             Ended::Panicked { .. } | Ended::StartFailed(_) => !first_start,
         };
@@ -481,8 +620,14 @@ impl<A: Actor> Runner<A> {
         let Some(tenancy) = self.tenancy.take() else {
             return;
         };
+        self.give_up_kept();
         // The factory may hold handles of others, which need not wait for this task's end.
         let again = self.again.take();
+        if reason.is_failure()
+            && let Some(group) = again.as_ref().and_then(|again| again.group.as_ref())
+        {
+            group.membership.has_failed_for_good();
+        }
         if let Err(text) = guarded(self.shared.id(), || drop(again)) {
             self.note(in_drop(text));
         }
@@ -514,6 +659,24 @@ impl<A: Actor> Runner<A> {
         if let Err(text) = guarded(self.shared.id(), || drop(resident)) {
             self.note(in_drop(text));
         }
+    }
+
+    /// Whether the actor is to drain, and no message waits in any way.
+    fn has_nothing_left(&self) -> bool {
+        let kept = self.again.as_ref().is_some_and(|it| it.kept.is_some());
+        !kept && self.shared.has_nothing_left()
+    }
+
+    /// A message that was to be handled again will not be.
+    fn give_up_kept(&mut self) {
+        let kept = self.again.as_mut().and_then(|again| again.kept.take());
+        let Some(kept) = kept else { return };
+        let shared = Arc::clone(&self.shared);
+        let message = kept.message();
+        if let Err(text) = guarded(shared.id(), || kept.give_up(&shared.mailbox)) {
+            self.note(in_drop(text));
+        }
+        set_message_aside(&shared, &mut self.problems, message);
     }
 
     fn note(&mut self, problem: HookProblem) {
@@ -557,6 +720,27 @@ fn hold<'a, A: Actor>(
     shared.mailbox.enter(tenancy.as_mut()?)
 }
 
+/// Goes on with the handler that waits, if one does. A kill goes before it.
+#[inline]
+fn resume<A: Actor>(
+    hold: &mut Hold<'_, Resident<A>>,
+    guard: &Guarded,
+    cx: &mut task::Context<'_>,
+) -> Polled {
+    let killed = hold.mailbox().level() == Level::Kill;
+    let Some(run) = hold.seat().running() else {
+        return Polled::Done(None);
+    };
+    if killed {
+        return Polled::Waits;
+    }
+    match guard.call(|| run.poll(cx)) {
+        Ok(Poll::Ready(_)) => Polled::Done(guard.call(|| hold.seat().clear()).err()),
+        Ok(Poll::Pending) => Polled::Waits,
+        Err(text) => Polled::Panicked(text),
+    }
+}
+
 /// Ends what runs, and tells whoever waits for it.
 #[cold]
 fn end_running<A: Actor>(
@@ -573,6 +757,35 @@ fn end_running<A: Actor>(
     }
     if let Err(text) = guard.call(|| hold.seat().clear()) {
         note(problems, in_drop(text));
+    }
+}
+
+/// After a panic: keeps the message that is to be handled again.
+#[cold]
+fn keep<A: Actor>(
+    hold: &mut Hold<'_, Resident<A>>,
+    shared: &Shared<A>,
+    problems: &mut Option<Box<Problems>>,
+    place: Option<&mut Option<Box<dyn Kept<A>>>>,
+    message: &'static str,
+) {
+    let Some(left) = hold.seat().state().and_then(|it| it.left.take()) else {
+        return;
+    };
+    let set_aside = match (left.kept, place) {
+        (Some(kept), Some(place)) => {
+            *place = Some(kept);
+            return;
+        }
+        (Some(kept), None) => {
+            // An actor that is a plain value does not come back.
+            kept.give_up(&shared.mailbox);
+            Some(message)
+        }
+        (None, _) => left.set_aside,
+    };
+    if let Some(message) = set_aside {
+        set_message_aside(shared, problems, message);
     }
 }
 
@@ -594,6 +807,8 @@ fn end<A: Actor>(
     }
     let problems = problems.map(|boxed| *boxed).unwrap_or_default();
     let exit = Arc::new(Exit {
+        panics: problems.panics,
+        set_aside: problems.set_aside,
         problems: problems.listed,
         further_problems: problems.further,
         ..report(shared, reason)
@@ -615,15 +830,6 @@ pub(super) fn end_in_place_of_task<A: Actor>(hold: Hold<'_, Resident<A>>, shared
     end(hold, shared, StopReason::RuntimeGone, None);
 }
 
-fn note(problems: &mut Option<Box<Problems>>, problem: HookProblem) {
-    let problems = problems.get_or_insert_default();
-    if problems.listed.len() < MAX_PROBLEMS {
-        problems.listed.push(problem);
-    } else {
-        problems.further += 1;
-    }
-}
-
 const fn in_drop(text: Arc<str>) -> HookProblem {
     HookProblem {
         hook: Hook::Drop,
@@ -639,6 +845,8 @@ fn report<A: Actor>(shared: &Shared<A>, reason: StopReason) -> Exit {
         reason,
         account: shared.mailbox.account(),
         undelivered: lock(&shared.undelivered).clone(),
+        panics: Vec::new(),
+        set_aside: Vec::new(),
         problems: Vec::new(),
         further_problems: 0,
         abandoned_handler: false,

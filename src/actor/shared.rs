@@ -1,5 +1,6 @@
 //! What an actor's handles, its context and its task share.
 
+use super::direct::Desk;
 use super::dispatch::Gauge;
 use super::exit::Exit;
 use super::guard::guarded;
@@ -10,15 +11,15 @@ use super::{Actor, Dispatch, Level};
 use crate::mailbox::{Envelope, Mailbox, MailboxStats, Outcome, Return, Tenancy, lock};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use tokio::sync::Notify;
 
 /// One actor, across all its incarnations.
 pub(crate) struct Shared<A: Actor> {
     pub(super) name: Arc<str>,
     pub(super) mailbox: Mailbox<Resident<A>>,
-    /// Set before the actor's task starts, with the runtime it is on.
-    settings: OnceLock<(Dispatch, tokio::runtime::Id)>,
+    /// Set before the first message is handled.
+    place: OnceLock<Place<A>>,
     pub(super) gauge: Gauge,
     pub(super) life: Life,
     pub(super) restarts: AtomicU64,
@@ -29,6 +30,14 @@ pub(crate) struct Shared<A: Actor> {
     pub(super) undelivered: Mutex<Vec<(&'static str, u64)>>,
 }
 
+/// Where an actor's handlers run.
+enum Place<A: Actor> {
+    /// In a task on this runtime, and asked ones where this says.
+    Task(Dispatch, tokio::runtime::Id),
+    /// In its callers' tasks.
+    Desk(Weak<Desk<A>>),
+}
+
 impl<A: Actor> Shared<A> {
     /// An actor without a task, and the right to be its task.
     pub(super) fn new(name: Arc<str>, capacity: usize) -> (Self, Tenancy) {
@@ -36,7 +45,7 @@ impl<A: Actor> Shared<A> {
         let shared = Self {
             name,
             mailbox,
-            settings: OnceLock::new(),
+            place: OnceLock::new(),
             gauge: Gauge::default(),
             life: Life::default(),
             restarts: AtomicU64::new(0),
@@ -54,22 +63,27 @@ impl<A: Actor> Shared<A> {
 
     pub(super) fn settle_on(&self, dispatch: Dispatch, runtime: &tokio::runtime::Handle) {
         // Once: an actor has one task.
-        let _ = self.settings.set((dispatch, runtime.id()));
+        let _ = self.place.set(Place::Task(dispatch, runtime.id()));
+    }
+
+    pub(super) fn settle_at(&self, desk: Weak<Desk<A>>) {
+        let _ = self.place.set(Place::Desk(desk));
     }
 
     /// Where asked handlers run. Before the actor has a task there is none but its own.
     #[inline]
     pub(super) fn dispatch(&self) -> Dispatch {
-        self.settings
-            .get()
-            .map_or(Dispatch::Queue, |(dispatch, _)| *dispatch)
+        match self.place.get() {
+            Some(Place::Task(dispatch, _)) => *dispatch,
+            Some(Place::Desk(_)) | None => Dispatch::Queue,
+        }
     }
 
     /// Whether the caller is on the runtime that the actor's task is on: its handlers may rely on that.
     #[inline]
     pub(super) fn is_on_this_runtime(&self) -> bool {
-        match (self.settings.get(), tokio::runtime::Handle::try_current()) {
-            (Some((_, own)), Ok(current)) => current.id() == *own,
+        match (self.place.get(), tokio::runtime::Handle::try_current()) {
+            (Some(Place::Task(_, own)), Ok(current)) => current.id() == *own,
             _ => false,
         }
     }
@@ -81,7 +95,22 @@ impl<A: Actor> Shared<A> {
     pub(super) fn raise(&self, level: Level) {
         if self.mailbox.raise(level) {
             self.life.changed.notify_waiters();
+            if let Some(Place::Desk(desk)) = self.place.get()
+                && let Some(desk) = desk.upgrade()
+            {
+                desk.attend();
+            }
         }
+    }
+
+    /// Tells whether a send still stands in line.
+    #[cfg(debug_assertions)]
+    pub(super) fn watch_line(
+        self: &Arc<Self>,
+        ticket: crate::mailbox::Ticket,
+    ) -> super::circle::Holds {
+        let shared = Arc::clone(self);
+        Box::new(move || shared.mailbox.still_waits(ticket))
     }
 
     /// Whether the actor is to drain, and its queue is empty.

@@ -42,6 +42,9 @@ pub(crate) trait Target<M: Message>: Send + Sync {
     ) -> Poll<Result<(), Refused>>;
     fn push_reserved(&self, letter: LetterOf<M>) -> Result<(), LetterOf<M>>;
     fn leave(&self, ticket: Ticket);
+    /// Tells whether a send still stands in line.
+    #[cfg(debug_assertions)]
+    fn watch_line(&self, ticket: Ticket) -> super::circle::Holds;
 }
 
 impl<A: Receive<M>, M: Message> Target<M> for Anchor<A> {
@@ -90,5 +93,10 @@ impl<A: Receive<M>, M: Message> Target<M> for Anchor<A> {
 
     fn leave(&self, ticket: Ticket) {
         self.shared.mailbox.leave(ticket);
+    }
+
+    #[cfg(debug_assertions)]
+    fn watch_line(&self, ticket: Ticket) -> super::circle::Holds {
+        self.shared.watch_line(ticket)
     }
 }

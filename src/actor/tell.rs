@@ -1,6 +1,6 @@
 //! The future of a tell.
 
-use super::delivery::{Delivery, Destination, Limit};
+use super::delivery::{Delivery, Destination, Limit, Mode};
 use super::{Message, SendError};
 use std::future::Future;
 use std::pin::Pin;
@@ -24,7 +24,7 @@ pub struct Tell<'a, M: Message> {
 impl<'a, M: Message> Tell<'a, M> {
     pub(crate) fn new(to: Destination<'a, M>, message: M) -> Self {
         Self {
-            delivery: Delivery::new(to, message, false, true),
+            delivery: Delivery::new(to, message, Mode::Tell, true),
         }
     }
 

@@ -2,9 +2,8 @@
 
 use super::Level;
 use super::slots::Look;
-use super::sync::{AtomicBool, AtomicU64, Ordering};
+use super::sync::{AtomicBool, AtomicU64, Late, Ordering};
 use std::fmt;
-use std::sync::OnceLock;
 
 /// Where the messages are that an actor ever accepted.
 ///
@@ -124,13 +123,15 @@ const OTHERS: usize = 9;
 pub(super) struct Counters {
     /// How many messages have been taken from the queue, or are being taken.
     popped: AtomicU64,
-    /// How many messages are out of the queue: one less than `popped` while one is being taken.
+    /// How many messages are out of the queue: one less than `popped` while one is being taken. Once the queue is
+    /// seized it alone counts, and is written by the thief: the holder of the turn may still announce in
+    /// `popped`, and take it back.
     out: AtomicU64,
     /// Whether the receiver looks at what is in the queue.
     peeking: AtomicBool,
     in_place: AtomicU64,
     ok: AtomicU64,
-    rare: OnceLock<Box<Rare>>,
+    rare: Late<Rare>,
 }
 
 #[derive(Debug, Default)]
@@ -166,6 +167,24 @@ impl Counters {
         self.out.store(popped, Ordering::Release);
     }
 
+    /// A message is out of the queue that was seized. Only the thief says so.
+    pub(super) fn taken_away(&self) {
+        add_alone(&self.out);
+    }
+
+    /// How many messages have left the queue, and a look that was taken after.
+    #[inline]
+    pub(super) fn left(&self, look: impl FnOnce() -> Look) -> (u64, Look) {
+        let popped = self.popped();
+        let look = look();
+        let left = if look.is_seized() {
+            self.out.load(Ordering::Acquire)
+        } else {
+            popped
+        };
+        (left, look)
+    }
+
     /// The receiver is about to look into the queue, or has done so.
     pub(super) fn peek(&self, begins: bool) {
         self.peeking.store(begins, Ordering::Release);
@@ -197,7 +216,7 @@ impl Counters {
 
     /// A message ended. Anybody may say so.
     pub(super) fn settle(&self, outcome: Outcome) {
-        let rare = self.rare.get_or_init(Box::default);
+        let rare = self.rare.make();
         let counter = match outcome {
             Outcome::Ok => &rare.ok,
             other => &rare.others[other as usize - 1],
@@ -242,12 +261,11 @@ impl Counters {
             ..Account::default()
         };
         let in_place = self.in_place.load(Ordering::Acquire);
-        let popped = self.popped();
-        let look = look();
-        let accepted = look.accepted(popped);
+        let (left, look) = self.left(look);
+        let accepted = look.accepted(left);
         account.accepted = accepted + in_place;
-        account.queued = accepted - popped;
-        account.running = (popped + in_place).saturating_sub(account.settled());
+        account.queued = accepted - left;
+        account.running = (left + in_place).saturating_sub(account.settled());
         (account, look)
     }
 }

@@ -21,11 +21,11 @@
 //! The `DECIDED`, `TEARING_DOWN` and `TOKEN_LOST` bits make sure that a message is counted once:
 //!
 //! - a token that answers or is dropped while its handler runs decides at once ([`Cell::decide`],
-//!   [`Cell::token_dropped`]);
-//! - what is undecided when the handler has ended is decided by the run loop ([`Cell::conclude`]).
+//!   [`Duty::token_dropped`]);
+//! - what is undecided when the handler has ended is decided by the run loop ([`Witness::conclude`]).
 
 use super::queue::Header;
-use super::sync::{AtomicU32, Ordering, UnsafeCell};
+use super::sync::{AtomicU32, Ordering, Track, UnsafeCell};
 use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -65,12 +65,11 @@ pub(crate) enum Revocation {
 }
 
 /// What the run loop finds when it concludes a message after its handler has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Conclusion {
+pub(crate) enum Conclusion<M, R> {
     /// Already decided by its token.
     Decided,
-    /// The token was dropped while the handler was being torn down.
-    TokenLost,
+    /// The token was dropped while the handler was being torn down. Its duty is the run loop's.
+    TokenLost(Duty<M, R>),
     /// The token lives on elsewhere.
     TokenLives,
 }
@@ -90,12 +89,14 @@ pub(crate) enum Expiry<M, R> {
 #[repr(C)]
 pub(crate) struct Cell<M, R> {
     /// First, so that a pointer to the header is a pointer to the cell.
-    header: Header,
+    pub(super) header: Header,
     state: AtomicU32,
     refs: AtomicU32,
     deadline: Option<Instant>,
     waker: UnsafeCell<Option<Waker>>,
     body: UnsafeCell<Body<M, R>>,
+    /// Of no size but under loom.
+    _allocated: Track<()>,
 }
 
 enum Body<M, R> {
@@ -166,51 +167,15 @@ impl<M, R> Cell<M, R> {
         self.set(DECIDED) & DECIDED == 0
     }
 
-    /// The token is dropped without an answer. `None`: the run loop will decide, because the handler
-    /// is being torn down. `Some(true)`: this decides how the message counts.
-    pub(crate) fn token_dropped(&self) -> Option<bool> {
-        let panicking = std::thread::panicking();
-        let mut state = self.state();
-        loop {
-            let (bit, result) = if state & DECIDED != 0 {
-                return Some(false);
-            } else if state & TEARING_DOWN != 0 || panicking {
-                (TOKEN_LOST, None)
-            } else {
-                (DECIDED, Some(true))
-            };
-            match self.state.compare_exchange_weak(
-                state,
-                state | bit,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            ) {
-                Ok(_) => return result,
-                Err(seen) => state = seen,
-            }
-        }
-    }
-
     /// The handler is about to be dropped after a panic or a kill.
     pub(crate) fn tear_down(&self) {
         self.set(TEARING_DOWN);
     }
 
-    /// The handler has ended.
-    pub(crate) fn conclude(&self) -> Conclusion {
-        match self.set(DECIDED) {
-            before if before & DECIDED != 0 => Conclusion::Decided,
-            before if before & TOKEN_LOST != 0 => Conclusion::TokenLost,
-            _ => Conclusion::TokenLives,
-        }
-    }
-
     /// Gives the asker its answer, if it still listens.
     ///
     /// # Safety
-    /// The message must have been claimed, and whoever calls must be the one that answers it: the handler's
-    /// end if there is no token, the token, or the run loop after [`Conclusion::TokenLost`]. Nobody answers
-    /// twice.
+    /// The message must have been claimed, and the caller uses up the one duty to answer it.
     unsafe fn put_answer(&self, answer: R) {
         if self.state() & (ASKED | GONE) != ASKED {
             return;
@@ -262,6 +227,7 @@ impl<M, R> Counted<M, R> {
             deadline,
             waker: UnsafeCell::new(None),
             body: UnsafeCell::new(body),
+            _allocated: Track::new(()),
         });
         NonNull::from(Box::leak(cell))
     }
@@ -326,11 +292,15 @@ impl<M, R> Letter<M, R> {
     }
 
     /// Takes back a message that no mailbox accepted: only its sender has ever seen the cell.
+    ///
+    /// # Panics
+    /// If the asker has taken it back before.
     pub(crate) fn take_back(self, receipt: Option<Receipt<M, R>>) -> M {
         drop(receipt);
-        // SAFETY: never queued and never claimed, and the asker's side, if any, has been dropped without having
-        // revoked anything (a receipt revokes only by methods that consume it); so the body is this sender's.
-        unsafe { self.0.take_message() }
+        match self.claim() {
+            Ok((message, _)) => message,
+            Err(_) => unreachable!("the asker's side was here"),
+        }
     }
 
     /// The actor takes the message to handle it, unless its asker has taken it back.
@@ -383,9 +353,32 @@ impl<M, R> Duty<M, R> {
     /// Gives the asker its answer, if it still listens.
     #[inline]
     pub(crate) fn answer(self, answer: R) {
-        // SAFETY: the message was claimed when this duty was made, there is one duty, and it is used up here. A
-        // witness answers only what it was given the duty of.
+        // SAFETY: the message was claimed when this duty was made, there is one duty, and it is used up here.
         unsafe { self.0.put_answer(answer) };
+    }
+
+    /// The token is dropped without an answer. `None`: the run loop will decide, because the handler is being
+    /// torn down, and has the duty from now on. `true`: this decides how the message counts.
+    pub(crate) fn token_dropped(self) -> Option<(Self, bool)> {
+        let panicking = std::thread::panicking();
+        let mut state = self.0.state();
+        loop {
+            let lost = if state & DECIDED != 0 {
+                return Some((self, false));
+            } else {
+                state & TEARING_DOWN != 0 || panicking
+            };
+            let bit = if lost { TOKEN_LOST } else { DECIDED };
+            match self.0.state.compare_exchange_weak(
+                state,
+                state | bit,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return (!lost).then_some((self, true)),
+                Err(seen) => state = seen,
+            }
+        }
     }
 
     /// The run loop's share of the cell, before a token takes this duty away.
@@ -403,14 +396,13 @@ impl<M, R> Deref for Duty<M, R> {
 }
 
 impl<M, R> Witness<M, R> {
-    /// Answers in the place of a token that was lost.
-    ///
-    /// The caller has found [`Conclusion::TokenLost`]; at any other time this does nothing.
-    pub(crate) fn answer_for_lost(self, answer: R) {
-        if self.0.state() & (TOKEN_LOST | DONE) == TOKEN_LOST {
-            // SAFETY: the message was claimed, and the duty was given up when `TOKEN_LOST` was set: the token
-            // that set it answers no more. This witness is used up, and there is one.
-            unsafe { self.0.put_answer(answer) };
+    /// The handler has ended.
+    pub(crate) fn conclude(self) -> Conclusion<M, R> {
+        match self.0.set(DECIDED) {
+            before if before & DECIDED != 0 => Conclusion::Decided,
+            // The token used its duty up when it set `TOKEN_LOST`, and only one witness finds this undecided.
+            before if before & TOKEN_LOST != 0 => Conclusion::TokenLost(Duty(self.0)),
+            _ => Conclusion::TokenLives,
         }
     }
 }
@@ -458,6 +450,23 @@ impl<M, R> Receipt<M, R> {
         }
         // SAFETY: `DONE` was seen, and this side has not set `GONE`: it does so only when it is used up.
         Poll::Ready(unsafe { cell.take_answer() })
+    }
+
+    /// Tells whether the actor still has it in its hands to answer: the message is queued or being handled, and its
+    /// token has not gone elsewhere.
+    #[cfg(debug_assertions)]
+    pub(crate) fn watch(&self) -> impl Fn() -> bool + Send + use<M, R>
+    where
+        M: Send,
+        R: Send,
+    {
+        let cell = self.0.clone();
+        move || cell.state() & (DONE | DECIDED | GONE) == 0
+    }
+
+    /// Whether the actor has not taken the message yet.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.0.state() & CLAIMED == 0
     }
 
     /// The asker's time is up: a queued message comes back and will be skipped.

@@ -3,18 +3,25 @@
 use super::cell::Letter;
 use super::mailbox::{Hold, Mailbox};
 use super::queue::{Header, kind_of};
+use super::seat::Polled;
 use std::any::TypeId;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
+use std::task::Context;
 
 /// What an actor's state does with messages of type `M`.
 pub(crate) trait Takes<M: Send + 'static>: Sized + Send + 'static {
     /// What travels back.
     type Answer: Send + 'static;
 
-    /// Begins to handle a message that has just left the queue: claims it, and starts its handler in the seat.
-    fn open(letter: Letter<M, Self::Answer>, hold: &mut Hold<'_, Self>);
+    /// Begins to handle a message that has just left the queue: claims it, starts its handler in the seat, and
+    /// polls it once.
+    fn open(
+        letter: Letter<M, Self::Answer>,
+        hold: &mut Hold<'_, Self>,
+        cx: &mut Context<'_>,
+    ) -> Polled;
 
     /// The message will not be handled: its asker gets it back, a told one is dropped, and it is counted. False
     /// if it had been revoked before.
@@ -35,7 +42,7 @@ pub(crate) enum Return {
 pub(super) struct Kind<S: 'static> {
     message: fn() -> TypeId,
     name: fn() -> &'static str,
-    open: unsafe fn(NonNull<Header>, &mut Hold<'_, S>),
+    open: unsafe fn(NonNull<Header>, &mut Hold<'_, S>, &mut Context<'_>) -> Polled,
     give_back: unsafe fn(NonNull<Header>, Return, &Mailbox<S>) -> bool,
     discard: unsafe fn(NonNull<Header>),
 }
@@ -46,10 +53,10 @@ impl<S: Takes<M>, M: Send + 'static> KindOf<S, M> {
     const KIND: &'static Kind<S> = &Kind {
         message: TypeId::of::<M>,
         name: std::any::type_name::<M>,
-        open: |header, hold| {
+        open: |header, hold, cx| {
             // SAFETY: a kind is attached to a header only by `Mailbox::push`, which takes a letter of this type; and
             // who calls this uses the header up.
-            S::open(unsafe { Letter::from_header(header) }, hold);
+            S::open(unsafe { Letter::from_header(header) }, hold, cx)
         },
         give_back: |header, why, mailbox| {
             // SAFETY: as in `open`.
@@ -109,10 +116,10 @@ impl<S: 'static> Envelope<S> {
 
     /// Begins to handle the message.
     #[inline]
-    pub(crate) fn open(self, hold: &mut Hold<'_, S>) {
+    pub(crate) fn open(self, hold: &mut Hold<'_, S>, cx: &mut Context<'_>) -> Polled {
         let this = ManuallyDrop::new(self);
         // SAFETY: the header has its own kind, and is used up: `this` is not dropped.
-        unsafe { (this.kind().open)(this.header, hold) }
+        unsafe { (this.kind().open)(this.header, hold, cx) }
     }
 
     /// For a letter of the right type.

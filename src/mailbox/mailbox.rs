@@ -4,12 +4,13 @@ use super::account::{Counters, Outcome};
 use super::cell::Letter;
 use super::envelope::{Envelope, Takes, is_kind, kind};
 use super::queue::Queue;
-use super::seat::Seat;
+use super::seat::{Seat, Seated};
 use super::slots::Slots;
-use super::sync::{AtomicBool, AtomicU8, Ordering, UnsafeCell, fence, relax};
+use super::sync::{AtomicBool, AtomicU8, Ordering, fence, relax};
 use super::turn::{Returned, Turn};
 use super::{Account, Level, MailboxStats, Refused, Ticket};
 use std::fmt;
+use std::marker::PhantomData;
 use std::task::{Context, Poll, Waker};
 
 /// A bounded queue of messages, the seat of the state that handles them, and whose turn it is.
@@ -21,7 +22,7 @@ pub(crate) struct Mailbox<S: 'static> {
     level: AtomicU8,
     let_out: AtomicBool,
     counters: Counters,
-    seat: UnsafeCell<Seat<S>>,
+    seat: Seat<S>,
 }
 
 // SAFETY: the seat is reached only through a `Hold`, and there is one at a time: the task's, of which the one
@@ -46,7 +47,7 @@ impl<S: Send + 'static> Mailbox<S> {
             level: AtomicU8::new(Level::Open.as_u8()),
             let_out: AtomicBool::new(false),
             counters: Counters::default(),
-            seat: UnsafeCell::new(Seat::new()),
+            seat: Seat::new(),
         };
         (mailbox, Tenancy(id))
     }
@@ -121,6 +122,12 @@ impl<S: Send + 'static> Mailbox<S> {
         self.turn.notify();
     }
 
+    /// Whether a caller of [`poll_reserve`](Self::poll_reserve) still stands in line.
+    #[cfg(debug_assertions)]
+    pub(crate) fn still_waits(&self, ticket: Ticket) -> bool {
+        self.slots.still_waits(ticket)
+    }
+
     /// Gives a reserved slot back, to the longest waiter if there is one.
     pub(crate) fn release(&self) {
         self.slots.release();
@@ -147,8 +154,7 @@ impl<S: Send + 'static> Mailbox<S> {
     unsafe fn hold(&self) -> Hold<'_, S> {
         Hold {
             mailbox: self,
-            // SAFETY: by the contract nobody else reaches the seat.
-            seat: unsafe { &mut *self.seat.with_mut(|seat| seat) },
+            alone: PhantomData,
         }
     }
 
@@ -157,10 +163,9 @@ impl<S: Send + 'static> Mailbox<S> {
     fn is_quiet(&self) -> bool {
         let popped = self.counters.popped();
         let look = self.slots.look();
-        look.accepted(popped) == popped
-            && !look.is_closed()
-            && !self.is_let_out()
-            && self.level() == Level::Open
+        // Not the level: who raises it closes the mailbox and then gives notice. Until then there would be nothing
+        // to do about it, again and again.
+        look.accepted(popped) == popped && !look.is_closed() && !self.is_let_out()
     }
 
     // ---- control ----
@@ -178,7 +183,7 @@ impl<S: Send + 'static> Mailbox<S> {
         }
         let wakers = self.slots.close();
         self.turn.interrupt();
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.wake();
         true
     }
 
@@ -186,7 +191,7 @@ impl<S: Send + 'static> Mailbox<S> {
     pub(crate) fn close(&self) {
         let wakers = self.slots.close();
         self.turn.notify();
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.wake();
     }
 
     /// A message ended well. Only what runs says so, for it alone runs.
@@ -195,23 +200,30 @@ impl<S: Send + 'static> Mailbox<S> {
         self.counters.ok();
     }
 
-    /// What runs wants its incarnation to end: the task is to go on, and not an asker.
+    /// Has the task look for something that is neither a message nor a level.
+    pub(crate) fn interrupt(&self) {
+        self.turn.interrupt();
+    }
+
+    /// What runs, or something it has started, wants the incarnation to end: the task is to go on, and not an
+    /// asker.
     pub(crate) fn let_out(&self) {
-        self.let_out.store(true, Ordering::Relaxed);
+        self.let_out.store(true, Ordering::SeqCst);
+        self.turn.notify();
     }
 
     /// Whether the incarnation is to end; from now on no more.
     pub(crate) fn take_let_out(&self) -> bool {
         self.is_let_out() && {
-            self.let_out.store(false, Ordering::Relaxed);
+            self.let_out.store(false, Ordering::SeqCst);
             true
         }
     }
 
-    /// Whether the incarnation is to end. Set by what runs, and so seen by the next holder of the turn.
+    /// Whether the incarnation is to end.
     #[inline]
     pub(crate) fn is_let_out(&self) -> bool {
-        self.let_out.load(Ordering::Relaxed)
+        self.let_out.load(Ordering::SeqCst)
     }
 
     // ---- counting ----
@@ -228,8 +240,8 @@ impl<S: Send + 'static> Mailbox<S> {
 
     /// Whether messages are queued, or about to be.
     pub(crate) fn has_queued(&self) -> bool {
-        let popped = self.counters.popped();
-        self.slots.look().accepted(popped) != popped
+        let (left, look) = self.counters.left(|| self.slots.look());
+        look.accepted(left) != left
     }
 
     /// The mailbox as it is now.
@@ -289,6 +301,7 @@ impl<S: Send + 'static> Mailbox<S> {
         // after. So either this sees that the queue was seized, or the thief waits for this to be done.
         self.counters.pop();
         if self.slots.release().is_seized() {
+            self.slots.take_back();
             self.counters.undo_pop();
             return None;
         }
@@ -349,7 +362,8 @@ impl<S: 'static> Drop for Mailbox<S> {
 /// The turn: whoever has it reaches the seat and the receiving end of the queue.
 pub(crate) struct Hold<'a, S: 'static> {
     mailbox: &'a Mailbox<S>,
-    seat: &'a mut Seat<S>,
+    // No reference into the seat: this value is on its way out of a function when another thread has the turn.
+    alone: PhantomData<&'a mut S>,
 }
 
 impl<'a, S: Send + 'static> Hold<'a, S> {
@@ -361,8 +375,15 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
 
     /// The seat.
     #[inline]
-    pub(crate) const fn seat(&mut self) -> &mut Seat<S> {
-        self.seat
+    pub(crate) fn seat(&mut self) -> Seated<'_, S> {
+        // SAFETY: this has the turn, and is borrowed as long as what is returned lives.
+        unsafe { self.mailbox.seat.take() }
+    }
+
+    /// A message is handled that never was queued. It counts as running until it is settled.
+    #[inline]
+    pub(crate) fn begin(&self) {
+        self.mailbox.counters.begin_in_place();
     }
 
     /// Takes the oldest message, which frees its slot. It counts as running until it is settled. `None` if
@@ -419,9 +440,8 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
     /// Whether the mailbox is closed and nothing is queued.
     #[inline]
     pub(crate) fn is_drained(&self) -> bool {
-        let popped = self.mailbox.counters.popped();
-        let look = self.mailbox.slots.look();
-        look.is_closed() && look.accepted(popped) == popped
+        let (left, look) = self.mailbox.counters.left(|| self.mailbox.slots.look());
+        look.is_closed() && look.accepted(left) == left
     }
 
     /// For the task: lets go of the turn until there is something to do, of which the task will be woken. If
@@ -451,8 +471,7 @@ impl<S: Send + 'static> Seizure<'_, S> {
         // SAFETY: whoever has the turn sees that the queue is seized before it reaches into it, so this is the one
         // receiver; and a message was accepted that has not left the queue.
         let header = unsafe { mailbox.queue.pop_accepted() };
-        mailbox.counters.pop();
-        mailbox.counters.popped_one();
+        mailbox.counters.taken_away();
         // SAFETY: popped from this mailbox's queue.
         Some(unsafe { Envelope::new(header) })
     }
@@ -463,9 +482,15 @@ impl<S: Send + 'static> Seizure<'_, S> {
 pub(crate) struct Loan<'a, S: 'static>(Hold<'a, S>);
 
 impl<'a, S: Send + 'static> Loan<'a, S> {
+    /// The turn.
+    #[inline]
+    pub(crate) const fn hold(&mut self) -> &mut Hold<'a, S> {
+        &mut self.0
+    }
+
     /// The seat.
     #[inline]
-    pub(crate) const fn seat(&mut self) -> &mut Seat<S> {
+    pub(crate) fn seat(&mut self) -> Seated<'_, S> {
         self.0.seat()
     }
 
@@ -475,18 +500,15 @@ impl<'a, S: Send + 'static> Loan<'a, S> {
         self.0.mailbox.is_quiet()
     }
 
-    /// A message is handled that never was queued. It counts as running until it is settled.
+    /// See [`Hold::begin`].
     #[inline]
     pub(crate) fn begin(&self) {
-        self.0.mailbox.counters.begin_in_place();
+        self.0.begin();
     }
 
     /// The actor is idle again. `Some` if its task has gone meanwhile: the caller then ends the actor.
     #[inline]
     pub(crate) fn hand_back(self) -> Option<Hold<'a, S>> {
-        if self.0.mailbox.is_let_out() {
-            return self.hand_over();
-        }
         let returned = self.0.mailbox.turn.hand_back();
         self.returned(returned)
     }

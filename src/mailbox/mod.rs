@@ -39,7 +39,10 @@
 mod account;
 mod cell;
 mod envelope;
+mod layout;
 mod level;
+#[cfg(all(test, postroom_loom))]
+mod loom_tests;
 #[expect(clippy::module_inception)] // the parts put together
 mod mailbox;
 mod queue;
@@ -55,7 +58,9 @@ pub(crate) use cell::{Conclusion, Duty, Expiry, Letter, Receipt, Revocation, Wit
 pub(crate) use envelope::{Envelope, Return, Takes};
 pub use level::Level;
 pub(crate) use mailbox::{Hold, Loan, Mailbox, Tenancy};
-pub(crate) use seat::{Ending, Guard, InPlace, Run, RunInPlace, Start, StartInPlace, Verdict};
+pub(crate) use seat::{
+    Ending, Guard, InPlace, Polled, Run, RunInPlace, Start, StartInPlace, Verdict,
+};
 pub(crate) use slots::Refused;
 pub(crate) use sync::lock;
 pub(crate) use waiting::Ticket;

@@ -12,9 +12,15 @@
 //! A future of 4 KiB is thus paid once per actor, and not per queued message. Whoever has the
 //! [`Turn`](super::turn::Turn) has the seat for itself. It reaches either the state or the running handler,
 //! never both: while a handler runs, the state is borrowed by it.
+//!
+//! That borrow lives on while the turn changes hands and the slot is looked at. So no `&mut` ever covers both
+//! the state and the slot, and none outlives the turn: each is in a cell of its own, entered anew by every
+//! call.
 
+use super::sync::UnsafeCell;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::error::Error;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -75,6 +81,16 @@ pub(crate) trait RunInPlace: Run {
     fn defer(self: Pin<&mut Self>) -> Self::Receipt;
 }
 
+/// What became of something that was started and polled once.
+pub(crate) enum Polled {
+    /// It is done. The text is what a panic in dropping it said.
+    Done(Option<Arc<str>>),
+    /// It runs on in the slot.
+    Waits,
+    /// It panicked. It is in the slot, to be ended.
+    Panicked(Arc<str>),
+}
+
 /// What became of something that was started in place.
 pub(crate) enum InPlace<A, R> {
     /// It is done. The text is what a panic in dropping it said.
@@ -92,9 +108,15 @@ pub(crate) trait Guard {
 }
 
 /// The state and its slot.
-pub(crate) struct Seat<S> {
-    state: Option<S>,
-    slot: Slot,
+pub(super) struct Seat<S> {
+    state: UnsafeCell<Option<S>>,
+    slot: UnsafeCell<Slot>,
+}
+
+/// The seat in the hands of whoever has the turn.
+pub(crate) struct Seated<'a, S> {
+    seat: &'a Seat<S>,
+    alone: PhantomData<&'a mut S>,
 }
 
 struct Slot {
@@ -109,43 +131,71 @@ struct Slot {
 unsafe impl Send for Slot {}
 
 impl<S> Seat<S> {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            state: None,
-            slot: Slot {
+            state: UnsafeCell::new(None),
+            slot: UnsafeCell::new(Slot {
                 buffer: NonNull::dangling(),
                 layout: Layout::new::<()>(),
                 current: None,
-            },
+            }),
         }
     }
 
-    /// Whether something runs.
+    /// # Safety
+    /// The caller has the turn as long as what this returns lives, and nothing else that this returned lives.
     #[inline]
-    pub(crate) const fn is_running(&self) -> bool {
-        self.slot.current.is_some()
+    pub(super) unsafe fn take(&self) -> Seated<'_, S> {
+        Seated {
+            seat: self,
+            alone: PhantomData,
+        }
+    }
+}
+
+impl<'a, S> Seated<'a, S> {
+    #[inline]
+    fn slot(self) -> &'a mut Slot {
+        // SAFETY: the caller has the seat for itself, and what runs reaches the buffer and not the slot.
+        self.seat.slot.with_mut(|slot| unsafe { &mut *slot })
+    }
+
+    /// The state and its slot, if nothing runs.
+    #[inline]
+    fn vacant(self) -> Option<(&'a mut Option<S>, &'a mut Slot)> {
+        let seat = self.seat;
+        let slot = self.slot();
+        if slot.current.is_some() {
+            return None;
+        }
+        // SAFETY: the caller has the seat for itself, and nothing that borrows the state is left.
+        let state = seat.state.with_mut(|state| unsafe { &mut *state });
+        Some((state, slot))
     }
 
     /// The state, if there is one and nothing runs.
-    pub(crate) fn state(&mut self) -> Option<&mut S> {
-        if self.is_running() {
-            return None;
-        }
-        self.state.as_mut()
+    pub(crate) fn state(self) -> Option<&'a mut S> {
+        self.vacant()?.0.as_mut()
     }
 
     /// Puts a state in. The one before, if any, comes back. Not while something runs.
-    pub(crate) fn sit(&mut self, state: S) -> Option<S> {
-        assert!(!self.is_running(), "the state is borrowed by what runs");
-        self.state.replace(state)
+    pub(crate) fn sit(self, state: S) -> Option<S> {
+        let vacant = self.vacant();
+        let (own, _) = vacant.expect("the state is borrowed by what runs");
+        own.replace(state)
     }
 
     /// Takes the state out, unless something runs.
-    pub(crate) fn stand(&mut self) -> Option<S> {
-        if self.is_running() {
-            return None;
-        }
-        self.state.take()
+    pub(crate) fn stand(self) -> Option<S> {
+        self.vacant()?.0.take()
+    }
+
+    /// Where to start something.
+    #[inline]
+    fn ready(self) -> (&'a mut S, &'a mut Slot) {
+        let (state, slot) = self.vacant().expect("one thing runs at a time");
+        let state = state.as_mut().expect("nothing runs without a state");
+        (state, slot)
     }
 
     /// Starts something in the slot. It is not polled.
@@ -153,14 +203,13 @@ impl<S> Seat<S> {
     /// # Panics
     /// If there is no state, or something runs: a mistake in the run loop.
     #[inline]
-    pub(crate) fn start(&mut self, starter: impl Start<S>) {
-        assert!(!self.is_running(), "one thing runs at a time");
-        let state = self.state.as_mut().expect("nothing runs without a state");
+    pub(crate) fn start(self, starter: impl Start<S>) {
+        let (state, slot) = self.ready();
         let run = starter.start(state);
-        let place = self.slot.room_for(Layout::for_value(&run)).cast();
+        let place = slot.room_for(Layout::for_value(&run)).cast();
         // SAFETY: the room is as large and aligned as this type needs, and nothing is in it.
         unsafe { place.write(run) };
-        self.slot.current = Some(erase(place));
+        slot.current = Some(erase(place));
     }
 
     /// Starts something and polls it once.
@@ -168,38 +217,76 @@ impl<S> Seat<S> {
     /// # Panics
     /// As [`start`](Self::start).
     #[inline]
+    pub(crate) fn start_and_poll(
+        self,
+        starter: impl Start<S>,
+        guard: &impl Guard,
+        cx: &mut Context<'_>,
+    ) -> Polled {
+        let (state, slot) = self.ready();
+        let run = starter.start(state);
+        let place = slot.room_for(Layout::for_value(&run)).cast();
+        // SAFETY: the room is as large and aligned as this type needs, and nothing is in it.
+        unsafe { place.write(run) };
+        let mut done = false;
+        let polled = guard.call(|| {
+            // SAFETY: just written, reached by nobody else, and it stays there until it is dropped.
+            let ready = unsafe { Pin::new_unchecked(&mut *place.as_ptr()) }
+                .poll(cx)
+                .is_ready();
+            if ready {
+                done = true;
+                // SAFETY: it is there, and not used after. `current` was never set.
+                unsafe { ptr::drop_in_place(place.as_ptr()) };
+            }
+            ready
+        });
+        match polled {
+            Ok(true) => Polled::Done(None),
+            Err(text) if done => Polled::Done(Some(text)),
+            waits => {
+                slot.current = Some(erase(place));
+                waits.map_or_else(Polled::Panicked, |_| Polled::Waits)
+            }
+        }
+    }
+
+    /// Starts something whose answer is wanted, and polls it once.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[inline]
     pub(crate) fn start_in_place<T: StartInPlace<S>>(
-        &mut self,
+        self,
         starter: T,
         guard: &impl Guard,
         cx: &mut Context<'_>,
     ) -> InPlace<T::Answer, T::Receipt> {
-        assert!(!self.is_running(), "one thing runs at a time");
-        let state = self.state.as_mut().expect("nothing runs without a state");
-        let slot = &mut self.slot;
+        let (state, slot) = self.ready();
         in_place(slot, starter.start(state), guard, cx)
     }
 
     /// What runs.
     #[inline]
-    pub(crate) fn running(&mut self) -> Option<Pin<&mut dyn Run>> {
-        let current = self.slot.current?;
-        // SAFETY: `current` is valid while it is set, is reached only through `&mut self`, and stays where it is
-        // until it is dropped, so it may be pinned.
+    pub(crate) fn running(self) -> Option<Pin<&'a mut dyn Run>> {
+        let current = self.slot().current?;
+        // SAFETY: `current` is valid while it is set, is reached only by whoever has the seat, and stays where it
+        // is until it is dropped, so it may be pinned.
         Some(unsafe { Pin::new_unchecked(&mut *current.as_ptr()) })
     }
 
     /// Drops what runs. A panic in that goes on to the caller, and nothing runs any more.
     #[inline]
-    pub(crate) fn clear(&mut self) {
-        self.slot.clear();
+    pub(crate) fn clear(self) {
+        self.slot().clear();
     }
 }
 
 impl<S> Drop for Seat<S> {
     fn drop(&mut self) {
-        // Before the state, which it borrows.
-        self.slot.clear();
+        // Before the state, which it borrows. Whoever ends an actor has ended what ran, so there is nothing left.
+        // SAFETY: nobody else has the seat any more.
+        self.slot.with_mut(|slot| unsafe { (*slot).clear() });
     }
 }
 
@@ -215,19 +302,24 @@ fn in_place<R: RunInPlace>(
     unsafe { place.write(run) };
     // SAFETY: just written, reached by nobody else until `current` is set, and it stays there until it is dropped.
     let mut run = unsafe { Pin::new_unchecked(&mut *place.as_ptr()) };
-    match guard.call(|| run.as_mut().poll(cx)) {
-        Ok(Poll::Ready(_)) => {
-            let answer = run.answer();
-            // SAFETY: written above, and not used after. `current` was never set.
-            let dropped = guard.call(|| unsafe { ptr::drop_in_place(place.as_ptr()) });
-            InPlace::Done(answer, dropped.err())
+    let mut answer = None;
+    let polled = guard.call(|| {
+        let ready = run.as_mut().poll(cx).is_ready();
+        if ready {
+            answer = Some(run.as_mut().answer());
+            // SAFETY: it is there, and not used after. `current` was never set.
+            unsafe { ptr::drop_in_place(place.as_ptr()) };
         }
-        Ok(Poll::Pending) => {
+        ready
+    });
+    match (polled, answer) {
+        (polled, Some(answer)) => InPlace::Done(answer, polled.err()),
+        (Ok(_), None) => {
             let receipt = run.defer();
             slot.current = Some(erase(place));
             InPlace::Waits(receipt)
         }
-        Err(text) => {
+        (Err(text), None) => {
             slot.current = Some(erase(place));
             InPlace::Panicked(text)
         }

@@ -18,9 +18,9 @@
 //! - `seized` is set when the receiving end is taken away from an actor whose handler never yields.
 //! - `closed` and `seized` are never cleared.
 
-use super::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock};
+use super::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock_own};
 use super::waiting::{Line, Ticket, Wakers};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 const CLOSED: u64 = 1;
 const WAITING: u64 = 1 << 1;
@@ -101,7 +101,7 @@ impl Slots {
     }
 
     pub(super) fn waiting(&self) -> usize {
-        lock(&self.line).len()
+        lock_own(&self.line).len()
     }
 
     /// Changes the capacity, and gives slots that this frees to whoever waits.
@@ -174,7 +174,7 @@ impl Slots {
         }
         // Declared before the lock is taken, so that it is dropped after.
         let mut replaced = None;
-        let mut line = lock(&self.line);
+        let mut line = lock_own(&self.line);
         if let Some(mine) = *ticket {
             if self.look().is_closed() {
                 // Closing dissolved the line and every promise with it.
@@ -233,16 +233,29 @@ impl Slots {
         Look(before)
     }
 
+    /// The slot that was just released is still in use, its message having been taken away. Only when seized,
+    /// and so closed.
+    #[cold]
+    pub(super) fn take_back(&self) {
+        self.word.fetch_add(TAKEN_ONE, Ordering::SeqCst);
+    }
+
     /// Takes the receiving end away from whoever has the turn; false if somebody did before.
     pub(super) fn seize(&self) -> bool {
         self.word.fetch_or(SEIZED, Ordering::SeqCst) & SEIZED == 0
+    }
+
+    /// Whether a send still stands in line.
+    #[cfg(debug_assertions)]
+    pub(super) fn still_waits(&self, ticket: Ticket) -> bool {
+        lock_own(&self.line).has(ticket)
     }
 
     /// Gives up waiting, whether or not a slot was promised meanwhile.
     pub(super) fn leave(&self, ticket: Ticket) {
         let mut replaced = None;
         let promised = {
-            let mut line = lock(&self.line);
+            let mut line = lock_own(&self.line);
             let left = line.leave(ticket, &mut replaced);
             if line.is_empty() {
                 self.word.fetch_and(!WAITING, Ordering::AcqRel);
@@ -265,7 +278,7 @@ impl Slots {
     fn grant(&self) {
         let mut wakers = Wakers::default();
         {
-            let mut line = lock(&self.line);
+            let mut line = lock_own(&self.line);
             while self.has_slot() && !self.look().is_closed() {
                 let Some(waker) = line.grant() else { break };
                 self.word.fetch_add(TAKEN_ONE, Ordering::AcqRel);
@@ -280,11 +293,11 @@ impl Slots {
 
     /// Accepts nothing more. Whoever waits is to be woken, and finds the mailbox closed; slots that were
     /// promised and permits are void, so what is taken afterwards is queued.
-    pub(super) fn close(&self) -> Vec<Waker> {
+    pub(super) fn close(&self) -> Wakers {
         if self.look().is_closed() {
-            return Vec::new();
+            return Wakers::default();
         }
-        let mut line = lock(&self.line);
+        let mut line = lock_own(&self.line);
         self.word.fetch_or(CLOSED, Ordering::AcqRel);
         self.word.fetch_and(!WAITING, Ordering::AcqRel);
         line.dissolve()

@@ -5,6 +5,7 @@
 
 use super::renew;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Waker};
 
 /// A place in the line. Tickets only rise.
@@ -55,6 +56,12 @@ impl Line {
         true
     }
 
+    /// Whether the ticket still waits.
+    #[cfg(debug_assertions)]
+    pub(super) fn has(&mut self, ticket: Ticket) -> bool {
+        self.find(ticket).is_some()
+    }
+
     /// Leaves the line; false if the ticket was not in it. Its waker goes to `replaced`.
     pub(super) fn leave(&mut self, ticket: Ticket, replaced: &mut Option<Waker>) -> bool {
         let Some((waiting, at)) = self.find(ticket) else {
@@ -71,8 +78,12 @@ impl Line {
     }
 
     /// Everyone, to be woken.
-    pub(super) fn dissolve(&mut self) -> Vec<Waker> {
-        std::iter::from_fn(|| self.grant()).collect()
+    pub(super) fn dissolve(&mut self) -> Wakers {
+        let mut wakers = Wakers::default();
+        while let Some(waker) = self.grant() {
+            wakers.push(waker);
+        }
+        wakers
     }
 
     fn find(&mut self, ticket: Ticket) -> Option<(&mut Waiting, usize)> {
@@ -87,6 +98,7 @@ impl Line {
 
 /// Wakers to be called once no lock is held; most often there is one, which needs no vector.
 #[derive(Default)]
+#[must_use = "whoever waits is to be woken"]
 pub(super) struct Wakers {
     first: Option<Waker>,
     rest: Vec<Waker>,
@@ -101,10 +113,14 @@ impl Wakers {
         }
     }
 
+    /// A waker that panics, which only one made by hand can, harms neither the others nor the caller: the
+    /// panic hook has told of it.
     pub(super) fn wake(self) {
-        self.first
-            .into_iter()
-            .chain(self.rest)
-            .for_each(Waker::wake);
+        for waker in self.first.into_iter().chain(self.rest) {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                // Its drop might panic as well.
+                std::mem::forget(payload);
+            }
+        }
     }
 }

@@ -39,7 +39,8 @@ pub struct OrchestrationConfig {
     pub shutdown: Duration,
     /// Task inputs and step results beyond this many bytes are refused. Default: 1 MiB.
     pub max_payload: usize,
-    /// Templates that are kept parsed in memory at most. Default: 256.
+    /// Tasks under way whose template and input are kept in memory at most; of others they are read when a step
+    /// starts. Default: 4,096.
     pub definition_cache: usize,
     /// Refuse a submission that names a handler which this process does not have. Default: true. Turn it off
     /// in a process that only submits and lets others do the work.
@@ -67,7 +68,7 @@ impl Default for OrchestrationConfig {
             drain: Duration::from_secs(10),
             shutdown: Duration::from_secs(30),
             max_payload: 1024 * 1024,
-            definition_cache: 256,
+            definition_cache: 4_096,
             require_known_handlers: true,
             retention: None,
             completion_retries: 10,

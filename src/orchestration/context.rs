@@ -1,7 +1,7 @@
 //! What every component of the orchestration is given.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
@@ -45,6 +45,7 @@ pub struct SystemContext {
     running: RunningSteps,
     dispatcher: Arc<Dispatcher>,
     claims: watch::Sender<ClaimMode>,
+    random: Mutex<fastrand::Rng>,
 }
 
 impl SystemContext {
@@ -61,6 +62,7 @@ impl SystemContext {
             running: RunningSteps::default(),
             dispatcher: Dispatcher::new(config.concurrency),
             claims: watch::Sender::new(claims),
+            random: Mutex::new(fastrand::Rng::new()),
             store,
             config,
             identity,
@@ -120,6 +122,21 @@ impl SystemContext {
 
     pub(crate) fn claims(&self) -> &watch::Sender<ClaimMode> {
         &self.claims
+    }
+
+    /// From here on, chance is what this seed makes of it.
+    #[cfg(test)]
+    pub(crate) fn seeded(self, seed: u64) -> Self {
+        Self {
+            random: Mutex::new(fastrand::Rng::with_seed(seed)),
+            ..self
+        }
+    }
+
+    /// A number from 0 up to and without 1.
+    pub(crate) fn random(&self) -> f64 {
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        random.f64()
     }
 
     /// A claim of so many steps, as the claim mode allows; `None` if nothing is to be claimed.

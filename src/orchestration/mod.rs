@@ -58,6 +58,8 @@ mod handle;
 mod lifecycle;
 mod operator;
 mod retention;
+#[cfg(test)]
+mod simulation;
 pub mod state;
 pub mod store;
 pub mod template;

@@ -47,6 +47,7 @@ mod builder;
 mod change;
 mod closing;
 mod error;
+mod group;
 mod member;
 mod order;
 mod registration;
@@ -58,6 +59,7 @@ mod shutdown;
 
 pub use builder::{ActorRegistryBuilder, Slot};
 pub use error::{AddError, BuildError, RemoveError, StartError, Unrouted};
+pub use group::Group;
 pub use registration::Registration;
 pub use report::{ActorReport, ShutdownReport};
 pub use routes::Routes;

@@ -7,6 +7,7 @@ use super::routes::{Route, Table};
 use crate::actor::{
     Actor, ActorId, DEFAULT_CAPACITY, Dispatch, Handle, Limits, Message, Mould, Receive, Seat,
 };
+use crate::supervision::Group;
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashSet;
 use std::fmt;
@@ -31,6 +32,7 @@ pub(super) struct Description<A: Actor> {
     limits: Limits,
     drain: Option<Duration>,
     critical: bool,
+    pub(super) group: Option<Arc<Group>>,
     handles: Vec<Declared<A>>,
     sends_to: Vec<Dependency>,
 }
@@ -56,6 +58,7 @@ impl<P, A: Actor> Registration<P, A> {
             limits: Limits::default(),
             drain: None,
             critical: false,
+            group: None,
             handles: Vec::new(),
             sends_to: Vec::new(),
         };
@@ -218,7 +221,7 @@ impl<A: Actor> Description<A> {
             stop: self.limits.stop,
             routes: self.handles.iter().map(|(message, ..)| *message).collect(),
         };
-        let runner = seat.runner(self.mould, self.limits);
+        let runner = seat.runner(self.mould, self.limits, self.group.as_ref());
         let dispatch = self.dispatch;
         Admitted {
             handle,

@@ -1,7 +1,7 @@
 //! From a message's type to the actor that handles it.
 
 use super::Unrouted;
-use crate::actor::{Ask, Destination, Message, Recipient, SendError, Tell};
+use crate::actor::{Ask, AskError, Destination, Message, Recipient, SendError, Tell, wait};
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::fmt;
@@ -105,6 +105,23 @@ impl Routes {
     /// See [`Handle::try_ask`](crate::actor::Handle::try_ask).
     pub fn try_ask<M: Message>(&self, message: M) -> Ask<'static, M> {
         Ask::new(self.destination(), message, false)
+    }
+
+    /// See [`Handle::blocking_tell`](crate::actor::Handle::blocking_tell).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn blocking_tell<M: Message>(&self, message: M) -> Result<(), SendError<M>> {
+        wait(message, |message| self.tell(message))
+            .unwrap_or_else(|it| Err(SendError::InRuntime(it)))
+    }
+
+    /// See [`Handle::blocking_ask`](crate::actor::Handle::blocking_ask).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn blocking_ask<M: Message>(&self, message: M) -> Result<M::Response, AskError<M>> {
+        wait(message, |message| self.ask(message)).unwrap_or_else(|it| Err(AskError::InRuntime(it)))
     }
 
     /// The actor that handles this message, to be kept. It stays reachable after the routes close, for

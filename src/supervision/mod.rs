@@ -8,9 +8,13 @@
 //! handler panicked is consumed: its asker gets [`Panicked`](crate::actor::AskError::Panicked).
 
 mod backoff;
+mod group;
 mod intensity;
 mod policy;
+mod strategy;
 
 pub use backoff::Backoff;
+pub(crate) use group::{Group, Membership, Peer};
 pub(crate) use intensity::Intensity;
 pub use policy::RestartPolicy;
+pub use strategy::Strategy;

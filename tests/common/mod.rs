@@ -3,8 +3,12 @@
 
 use postroom::actor::{Actor, Context, Handle, Handler, Message, StopReason};
 use std::convert::Infallible;
+use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, Semaphore};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 /// What happened, in order.
 #[derive(Clone, Debug, Default)]
@@ -187,5 +191,37 @@ pub async fn poll_once<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::
 pub async fn until(changed: &Notify, mut condition: impl FnMut() -> bool) {
     while !condition() {
         changed.notified().await;
+    }
+}
+
+/// Keeps warnings and errors, a line each.
+pub struct Lines(pub Log);
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        write!(self.0, " {field}={value:?}").unwrap();
+    }
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::WARN
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(event.metadata().level().to_string());
+        event.record(&mut line);
+        self.0.add(line.0);
     }
 }

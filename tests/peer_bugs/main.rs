@@ -12,6 +12,7 @@
 mod common;
 
 mod asks;
+mod blocking;
 mod mailbox;
 mod shutdown;
 mod supervision;

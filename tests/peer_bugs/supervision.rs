@@ -5,7 +5,7 @@ use postroom::actor::{
     Actor, AskError, Builder, Context, Handle, Handler, Hook, Message, StopReason, Trouble,
 };
 use postroom::registry::ActorRegistry;
-use postroom::supervision::{Backoff, RestartPolicy};
+use postroom::supervision::{Backoff, RestartPolicy, Strategy};
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -367,4 +367,38 @@ async fn b32_children_that_fail_or_end_hold_nothing_up_and_do_not_pile_up() {
         1,
         "nobody waits for those who have gone"
     );
+}
+
+#[tokio::test]
+async fn b34_a_group_ends_in_reverse_and_starts_in_the_order_of_registration() {
+    let log = Log::default();
+    let mut builder = ActorRegistry::builder();
+    let mut group = builder.group(Strategy::OneForAll);
+    let names = ["e", "a", "d", "b", "c", "g", "f"];
+    let members = names.map(|name| {
+        let log = log.clone();
+        let factory = move || Probe::named(name, &log, &Gate::default());
+        let member = group.supervise(factory, at_once(RestartPolicy::permanent()));
+        member.register().unwrap()
+    });
+    let registry = builder.start().await.unwrap();
+    assert!(members[0].ask(Crash("ill")).await.is_err());
+    while members[6].stats().restarts == 0 {
+        tokio::task::yield_now().await;
+    }
+    members[6].ask(Note(1)).await.unwrap();
+    let events = log.entries();
+    let did = |what: &str| -> Vec<_> {
+        let of = |event: &String| Some(event.split_once(what)?.0.trim().to_owned());
+        events[7..].iter().filter_map(of).collect()
+    };
+    let mut reverse = names;
+    reverse.reverse();
+    let (first, rest) = reverse.split_last().unwrap();
+    assert_eq!(
+        did(" stopped"),
+        [std::slice::from_ref(first), rest].concat()
+    );
+    assert_eq!(did(" started"), names);
+    registry.shutdown().await;
 }

@@ -6,6 +6,7 @@ mod common;
 mod building;
 mod change;
 mod failing;
+mod groups;
 mod rollback;
 mod routes;
 mod scale;

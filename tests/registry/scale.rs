@@ -48,9 +48,9 @@ async fn r16_a_hundred_thousand_actors_start_answer_and_end_in_reverse() {
 }
 
 #[tokio::test]
-async fn r15_a_hundred_thousand_actors_come_and_go_without_trace() {
+async fn r15_actors_come_and_go_without_trace() {
     let registry = ActorRegistry::builder().start().await.unwrap();
-    for n in 0..MANY {
+    for n in 0..MANY / 5 {
         let small = registry.add(Small(n)).handles::<Note>().capacity(1);
         let weak = small.start().await.unwrap().downgrade();
         assert_eq!(registry.ask(Note(1)).await.unwrap(), n + 1);

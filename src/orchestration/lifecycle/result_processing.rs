@@ -67,9 +67,8 @@ impl ResultProcessor {
             });
             judged.push(decision);
         }
-        let room = room.min(completions.len());
-        let claim = self.context.claim_request(room);
-        let claiming = claim.is_some();
+        let claim = self.context.claim_request(room.min(completions.len()));
+        let room = claim.as_ref().map_or(0, |claim| claim.limit as usize);
         let store = self.context.store();
         let stored = match claim {
             Some(claim) => store.complete_and_claim(completions, claim).await,
@@ -82,9 +81,8 @@ impl ResultProcessor {
             Ok((outcomes, claimed)) => (Ok(outcomes.into_iter()), claimed),
             Err(error) => (Err(ProcessResultError(Arc::new(error))), Vec::new()),
         };
-        // A claim that brought less than it could leaves nothing behind.
-        let exhausted = claiming && claimed.len() < room;
-        let mut more_to_claim = false;
+        let mut retries = false;
+        let mut readied = 0;
         let answers = results
             .iter()
             .zip(judged)
@@ -97,14 +95,17 @@ impl ResultProcessor {
                     }))
                 })?;
                 let followed = self.tell(result, &outcome, delay);
-                more_to_claim |= followed.retries || (followed.readies && !exhausted);
+                retries |= followed.retries;
+                readied += followed.readied;
                 Ok(outcome)
             })
             .collect();
         Verdict {
             answers,
+            // A claim that brought as many steps as became ready, or fewer than it could, has left nothing of them;
+            // what waited before is looked for when a place is free.
+            more_to_claim: retries || (claimed.len() == room && readied > room),
             claimed,
-            more_to_claim,
         }
     }
 
@@ -141,7 +142,7 @@ impl ResultProcessor {
                 .retry();
             policy.retryable.then(|| match failure.retry_after {
                 Some(hint) => hint.min(RetryPolicy::MAX_BACKOFF),
-                None => policy.delay(step.attempt, fastrand::f64()),
+                None => policy.delay(step.attempt, self.context.random()),
             })
         } else {
             None
@@ -207,9 +208,10 @@ impl ResultProcessor {
         if finalised {
             tracing::debug!(correlation_id = %step.correlation_id, %task_uuid, state = %task_state, "task finished");
             announcer.task_finished(task_uuid, task_state);
+            self.context.definitions().forget(task_uuid);
         }
         Followed {
-            readies: newly_ready > 0,
+            readied: newly_ready as usize,
             retries: step_state == StepState::RetryWait,
         }
     }
@@ -218,8 +220,8 @@ impl ResultProcessor {
 /// What followed from one outcome.
 #[derive(Debug, Default)]
 struct Followed {
-    /// Other steps became ready.
-    readies: bool,
+    /// How many steps became ready.
+    readied: usize,
     /// The step is tried again later.
     retries: bool,
 }

@@ -1,6 +1,6 @@
 //! Stores prepared tasks, many in one commit.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -68,13 +68,19 @@ impl TaskInitializer {
                 };
             }
         };
+        let started: HashSet<Uuid> = claimed.iter().map(|step| step.id.task_uuid).collect();
         let mut left = 0;
         let answers = answers
             .into_iter()
             .zip(kept)
             .map(|(answer, (definition, key))| match answer {
                 Ok(Submission::Created { task_uuid }) => {
-                    self.context.definitions().insert(task_uuid, definition);
+                    let definitions = self.context.definitions();
+                    if started.contains(&task_uuid) {
+                        definitions.insert(task_uuid, definition);
+                    } else {
+                        definitions.offer(task_uuid, definition);
+                    }
                     left += first.get(&task_uuid).copied().unwrap_or(0);
                     Ok(TaskReceipt {
                         task_uuid,

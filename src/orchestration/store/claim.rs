@@ -177,7 +177,7 @@ pub struct ParentResult {
 }
 
 /// The right to run one step, until it runs out or is taken away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lease {
     /// Which step.
     pub id: StepId,

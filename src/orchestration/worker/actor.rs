@@ -1,7 +1,6 @@
 //! The actor that runs steps: opens places for them, runs them, hands in what became of them, and keeps their
 //! leases alive meanwhile.
 
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::dispatcher::Place;
 use super::executor::{StepJob, StepReport, execute};
+use super::heart::Heart;
 use crate::actor::{Actor, Context, Handle, Handler, Message, StopReason};
 use crate::orchestration::actors::{
     OrchestrationActor, ProcessStepResultMessage, ResultProcessorActor, StepEnqueuerActor,
@@ -19,7 +19,7 @@ use crate::orchestration::actors::{
 use crate::orchestration::context::SystemContext;
 use crate::orchestration::events::OrchestrationEvent;
 use crate::orchestration::lifecycle::StepExecutionResult;
-use crate::orchestration::store::{ClaimedStep, Lease, StepFailure};
+use crate::orchestration::store::{ClaimedStep, StepFailure};
 
 /// Asks a worker what it is doing.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Actor for WorkerActor {
     type Error = Infallible;
 
     async fn started(&mut self, _: &Context<Self>) -> Result<(), Infallible> {
-        let heartbeat = heartbeat(Arc::clone(&self.context));
+        let heartbeat = beat_for_ever(Arc::clone(&self.context));
         self.heartbeat = Some(AbortOnDropHandle::new(tokio::spawn(heartbeat)));
         let runner = StepRunner {
             context: Arc::clone(&self.context),
@@ -311,70 +311,14 @@ impl StepRun<'_> {
     }
 }
 
-/// This process was silent for so long that the others have forgotten it.
-async fn register_again(context: &SystemContext) {
-    let registration = context.registration(context.claim_mode());
-    if let Err(error) = context.store().register_process(registration).await {
-        tracing::warn!(%error, "registering again failed; the next heartbeat tries it again");
-    }
-}
-
-/// Renews this process's leases, interrupts steps whose lease is no longer ours, and gives back leases that
-/// nobody here works on (their claim's answer was lost on its way), which would be renewed for ever.
-async fn heartbeat(context: Arc<SystemContext>) {
-    let config = context.config();
-    let mut ticks = tokio::time::interval_at(Instant::now() + config.heartbeat, config.heartbeat);
+/// Renews this process's leases as often as the configuration says.
+async fn beat_for_ever(context: Arc<SystemContext>) {
+    let period = context.config().heartbeat;
+    let mut ticks = tokio::time::interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut renewed = Instant::now();
-    let mut idle_before = HashSet::new();
+    let mut heart = Heart::new();
     loop {
         ticks.tick().await;
-        let asked = Instant::now();
-        // What is claimed after this line cannot be judged by the answer.
-        let believed = context.running().leases();
-        match context
-            .store()
-            .heartbeat(context.process(), config.lease)
-            .await
-        {
-            Ok(answer) => {
-                renewed = asked;
-                if !answer.registered {
-                    register_again(&context).await;
-                }
-                if !answer.stop.is_empty() {
-                    context.running().interrupt(&answer.stop);
-                }
-                let held: HashSet<Lease> = answer.held.into_iter().collect();
-                let lost: Vec<_> = believed
-                    .into_iter()
-                    .filter(|lease| !held.contains(lease))
-                    .collect();
-                if !lost.is_empty() {
-                    context.running().interrupt(&lost);
-                }
-                let running: HashSet<Lease> = context.running().leases().into_iter().collect();
-                let idle: HashSet<Lease> = held.difference(&running).copied().collect();
-                // A claim on its way to the worker looks the same, but not for a whole heartbeat.
-                let stray: Vec<_> = idle.intersection(&idle_before).copied().collect();
-                if !stray.is_empty() {
-                    tracing::warn!(
-                        steps = stray.len(),
-                        "giving back leases that nobody works on"
-                    );
-                    if let Err(error) = context.store().release(context.process(), stray).await {
-                        tracing::warn!(%error, "leases could not be given back; it is tried again");
-                    }
-                }
-                idle_before = idle;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "renewing leases failed; it is tried again");
-                if renewed.elapsed() > config.lease {
-                    // Others may run these steps by now.
-                    context.running().interrupt(&believed);
-                }
-            }
-        }
+        heart.beat(&context).await;
     }
 }

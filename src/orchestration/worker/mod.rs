@@ -17,6 +17,7 @@ mod erased;
 mod error;
 mod executor;
 mod handler;
+mod heart;
 mod process;
 mod running;
 mod table;
@@ -26,6 +27,8 @@ pub use context::StepContext;
 pub(crate) use dispatcher::{Dispatcher, Place};
 pub use error::StepError;
 pub use handler::{StepHandler, StepHandlers};
+#[cfg(test)]
+pub(crate) use heart::Heart;
 pub use process::{Liveness, ProcessIdentity, end_orphans};
 pub(crate) use running::RunningSteps;
 pub use table::{HandlerTable, InvalidHandlers};

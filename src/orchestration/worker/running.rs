@@ -1,6 +1,6 @@
 //! The steps that run in this process at the moment, so that those whose lease is lost can be interrupted.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,7 @@ use crate::orchestration::store::{Lease, StepId};
 /// Leases held by this process, each with the token that interrupts its handler.
 #[derive(Debug, Default)]
 pub(crate) struct RunningSteps {
-    by_lease: Mutex<HashMap<Lease, CancellationToken>>,
+    by_lease: Mutex<BTreeMap<Lease, CancellationToken>>,
 }
 
 impl RunningSteps {
@@ -64,7 +64,7 @@ impl RunningSteps {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Lease, CancellationToken>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Lease, CancellationToken>> {
         // Each critical section is a single map operation: there is no half-done state to fear.
         self.by_lease.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,7 +3,7 @@
 //! All that depends on postroom is in this file:
 //! - [`Queued`] and [`Shipped`] are the same actor. They differ in [`Dispatching::set`] alone. Registered and
 //!   routed actors are as shipped in both.
-//! - [`Behind`] stands for the direct dispatcher: the work behind a mutex, without the handler's trait.
+//! - [`Behind`] is the same actor called in place, without a mailbox.
 
 use crate::library::{Fleet, Library, MixedSubject, Named, Route, Subject, TypeMap};
 use crate::work::{Add, Balance, CAPACITY, Counter, Deposit, Entries, Ledger, Plain, Touch, Work};
@@ -11,9 +11,7 @@ use postroom::actor::{Actor, Builder, Context, Dispatch, Handle, Handler, Messag
 use postroom::registry::{ActorRegistry, Routes};
 use std::convert::Infallible;
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
 
 /// How asks reach the actor.
 pub trait Dispatching: Send + Sync + 'static {
@@ -281,11 +279,23 @@ impl Library for Direct {
     type Registered = Named<Behind<Counter<Plain>>>;
 }
 
-pub struct Behind<S>(Arc<Mutex<S>>);
+pub struct Behind<A: Actor>(postroom::actor::Direct<A>);
 
-impl<S> Clone for Behind<S> {
+impl<A: Actor> Clone for Behind<A> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self(self.0.clone())
+    }
+}
+
+impl<A: Actor> Behind<A> {
+    fn new(actor: A) -> Self {
+        Self(Builder::new(actor).direct().expect("inside a runtime"))
+    }
+
+    async fn end(self) {
+        self.0.stop();
+        let exit = self.0.closed().await;
+        assert!(exit.is_balanced(), "{exit}");
     }
 }
 
@@ -293,42 +303,46 @@ impl<W: Work> Subject for Behind<Counter<W>> {
     type Life = ();
 
     async fn start(_: usize) -> (Self, ()) {
-        (Self(Arc::default()), ())
+        (Self::new(Counter::default()), ())
     }
 
     async fn ask(&self, n: u64) -> u64 {
-        self.0.lock().await.add(n).await
+        self.0.ask(Add(n)).await.expect("the actor runs")
     }
 
     async fn tell(&self, n: u64) {
-        self.ask(n).await;
+        self.0.tell(Add(n)).await.expect("the actor runs");
     }
 
-    async fn stop(self, (): ()) {}
+    async fn stop(self, (): ()) {
+        self.end().await;
+    }
 }
 
 impl MixedSubject for Behind<Ledger> {
     type Life = ();
 
     async fn start() -> (Self, ()) {
-        (Self(Arc::default()), ())
+        (Self::new(Ledger::default()), ())
     }
 
     async fn ask_deposit(&self, n: u64) -> u64 {
-        self.0.lock().await.deposit(Deposit(n))
+        self.0.ask(Deposit(n)).await.expect("the actor runs")
     }
 
     async fn tell_entries(&self, entries: [u64; 4]) {
-        self.0.lock().await.entries(Entries(entries));
+        self.0.tell(Entries(entries)).await.expect("the actor runs");
     }
 
     async fn ask_balance(&self, filter: [u64; 8]) -> (u64, u64) {
-        self.0.lock().await.balance(Balance(filter))
+        self.0.ask(Balance(filter)).await.expect("the actor runs")
     }
 
     async fn tell_touch(&self) {
-        self.0.lock().await.touch(Touch);
+        self.0.tell(Touch).await.expect("the actor runs");
     }
 
-    async fn stop(self, (): ()) {}
+    async fn stop(self, (): ()) {
+        self.end().await;
+    }
 }

@@ -61,6 +61,18 @@ impl MemoryStore {
         }
     }
 
+    /// A store with nothing in it, whose clock shows this time (milliseconds since 1970) and goes on with
+    /// tokio's.
+    #[cfg(test)]
+    pub(crate) fn at(now: i64) -> Self {
+        let mut state = State::new();
+        state.set_clock(now);
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            closed: AtomicBool::new(false),
+        }
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> Result<T, StoreError> {
         if self.closed.load(Ordering::Acquire) {
             return Err(StoreError::Closed);

@@ -156,6 +156,11 @@ impl State {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn set_clock(&mut self, now: i64) {
+        self.started_at = now;
+    }
+
     /// Milliseconds since 1970, as tokio's clock tells them.
     pub(super) fn now(&self) -> i64 {
         let passed = self.started.elapsed().as_millis();

@@ -96,10 +96,9 @@ async fn then_claim(
     claim: Option<&ClaimRequest>,
 ) -> Result<Vec<ClaimedStep>, Fault> {
     match claim {
-        Some(request) => {
-            unit.flush().await?;
-            claim::claim(unit, request).await
-        }
+        // Tasks that are kept to be written need not be: a task that can no longer be claimed from has nothing
+        // ready, and what a claim needs of the others is kept with them.
+        Some(request) => claim::claim(unit, request).await,
         None => Ok(Vec::new()),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::fault::Fault;
+use super::set::fetch;
 use super::unit::{Unit, json};
 use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::sql::number;
@@ -151,26 +152,36 @@ struct Taken {
     parents: i64,
 }
 
+const TAKE: &str = "
+    UPDATE postroom_steps SET
+        state = 'running', epoch = epoch + 1, attempts = attempts + 1, owner = j.column4,
+        lease_until = j.column5, due_at = NULL, started_at = j.column6, ended_at = NULL
+    FROM {rows} j
+    WHERE postroom_steps.task_id = j.column1 AND postroom_steps.idx = j.column2
+        AND postroom_steps.state = j.column3
+    RETURNING task_id, idx, name, callable, epoch, attempts, max_attempts, parents";
+
 async fn take(
     unit: &mut Unit<'_>,
     request: &ClaimRequest,
     runnable: &[Runnable],
 ) -> Result<Vec<ClaimedStep>, Fault> {
-    let places = json(runnable)?;
-    let mut taken: Vec<Taken> = sqlx::query_as(
-        "UPDATE postroom_steps SET
-            state = 'running', epoch = epoch + 1, attempts = attempts + 1, owner = ?2,
-            lease_until = ?3, due_at = NULL, started_at = ?4, ended_at = NULL
-         FROM json_each(?1) j
-         WHERE postroom_steps.task_id = j.value ->> 0 AND postroom_steps.idx = j.value ->> 1
-            AND postroom_steps.state = j.value ->> 2
-         RETURNING task_id, idx, name, callable, epoch, attempts, max_attempts, parents",
+    let lease_until = unit.now() + settle::millis(request.lease);
+    let now = unit.now();
+    let mut taken: Vec<Taken> = fetch(
+        unit.conn,
+        TAKE,
+        runnable,
+        |binds, (task_id, index, state)| {
+            binds
+                .bind(*task_id)?
+                .bind(*index)?
+                .bind(state.as_str())?
+                .bind(request.process.as_bytes().as_slice())?
+                .bind(lease_until)?
+                .bind(now)
+        },
     )
-    .bind(&places)
-    .bind(request.process.as_bytes().as_slice())
-    .bind(unit.now() + settle::millis(request.lease))
-    .bind(unit.now())
-    .fetch_all(&mut *unit.conn)
     .await?;
     let place: HashMap<(i64, i64), usize> = (0..)
         .zip(runnable)
@@ -192,11 +203,7 @@ async fn take(
             .move_task(task, TaskState::Running, None, request.process);
     }
     unit.save_tasks(tasks.values());
-    let mut parents = if taken.iter().any(|taken| taken.parents > 0) {
-        results_of_parents(unit, &places).await?
-    } else {
-        HashMap::new()
-    };
+    let mut parents = results_of_parents(unit, &taken).await?;
     taken
         .into_iter()
         .map(|taken| {
@@ -206,21 +213,24 @@ async fn take(
         .collect()
 }
 
+const RESULTS_OF_PARENTS: &str = "
+    SELECT e.task_id, e.child, p.name, p.result
+    FROM {rows} j
+    CROSS JOIN postroom_edges e ON e.task_id = j.column1 AND e.child = j.column2
+    CROSS JOIN postroom_steps p ON p.task_id = e.task_id AND p.idx = e.parent
+    ORDER BY e.task_id, e.child, e.parent";
+
 /// Of each claimed step, the results of its parents in template order.
 async fn results_of_parents(
     unit: &mut Unit<'_>,
-    places: &str,
+    taken: &[Taken],
 ) -> Result<HashMap<(i64, i64), Vec<ParentResult>>, Fault> {
-    let found: Vec<(i64, i64, String, Option<String>)> = sqlx::query_as(
-        "SELECT e.task_id, e.child, p.name, p.result
-         FROM json_each(?1) j
-         CROSS JOIN postroom_edges e ON e.task_id = j.value ->> 0 AND e.child = j.value ->> 1
-         CROSS JOIN postroom_steps p ON p.task_id = e.task_id AND p.idx = e.parent
-         ORDER BY j.key, e.parent",
-    )
-    .bind(places)
-    .fetch_all(&mut *unit.conn)
-    .await?;
+    let children: Vec<&Taken> = taken.iter().filter(|taken| taken.parents > 0).collect();
+    let found: Vec<(i64, i64, String, Option<String>)> =
+        fetch(unit.conn, RESULTS_OF_PARENTS, &children, |binds, child| {
+            binds.bind(child.task_id)?.bind(child.idx)
+        })
+        .await?;
     let mut parents: HashMap<_, Vec<_>> = HashMap::new();
     for (task_id, child, name, result) in found {
         parents

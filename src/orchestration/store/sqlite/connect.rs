@@ -34,6 +34,7 @@ impl Place {
             // Whole answers are taken at once: the two threads need not meet for every few rows.
             .row_buffer_size(1_024)
             .busy_timeout(self.options.busy_timeout)
+            .statement_cache_capacity(256)
             .disable_statement_logging()
     }
 

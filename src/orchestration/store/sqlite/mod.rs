@@ -27,6 +27,7 @@ mod options;
 mod plans;
 mod process;
 mod read;
+mod set;
 mod step_row;
 mod submit;
 mod sweep;

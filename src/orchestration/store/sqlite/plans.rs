@@ -8,6 +8,7 @@ use super::connect::Place;
 use super::migrate::migrate;
 use super::options::SqliteOptions;
 use super::read::list;
+use super::set::values;
 
 const SOURCES: &[&str] = &[
     include_str!("audit.rs"),
@@ -35,6 +36,8 @@ const MAY_BE_SCANNED: &[&str] = &[
     "SCAN r",
     "SCAN json_each",
     "SCAN CONSTANT ROW",
+    "SCAN 2 CONSTANT ROWS",
+    "SCAN 2-ROW VALUES CLAUSE",
     "SCAN ready",
     "SCAN retry_wait",
     "SCAN (subquery",
@@ -95,6 +98,9 @@ async fn no_statement_looks_through_everything() {
     assert!(statements.len() > 35, "{} found", statements.len());
     let mut bad = Vec::new();
     for statement in statements.into_iter().chain(composed()) {
+        let mut rows = String::new();
+        values(&mut rows, 24, 2);
+        let statement = statement.replace("{rows}", &rows);
         let explain = format!("EXPLAIN QUERY PLAN {statement}");
         let plan = sqlx::raw_sql(AssertSqlSafe(explain));
         let rows = plan.fetch_all(&mut conn).await.unwrap();

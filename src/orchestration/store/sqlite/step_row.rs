@@ -1,7 +1,8 @@
 //! Reading the rows of steps, as a set.
 
 use super::fault::Fault;
-use super::unit::{Unit, hex, json, uuid};
+use super::set::fetch;
+use super::unit::{Unit, uuid};
 use crate::orchestration::store::StepId;
 use crate::orchestration::store::sql::number;
 use crate::orchestration::store::sql::step_row::StepRow;
@@ -18,6 +19,12 @@ struct Stored {
     max_attempts: i64,
 }
 
+const LOAD_STEPS: &str = "
+    SELECT j.column1 AS place, s.task_id, s.idx, s.state, s.epoch, s.owner, s.attempts, s.max_attempts
+    FROM {rows} j
+    CROSS JOIN postroom_tasks t ON t.uuid = j.column2
+    CROSS JOIN postroom_steps s ON s.task_id = t.id AND s.idx = j.column3";
+
 impl Unit<'_> {
     /// Reads steps; `None` where there is none. In the order of the ids.
     pub(super) async fn load_steps(
@@ -25,17 +32,13 @@ impl Unit<'_> {
         ids: impl ExactSizeIterator<Item = StepId>,
     ) -> Result<Vec<Option<StepRow>>, Fault> {
         let mut rows = vec![None; ids.len()];
-        let places: Vec<(String, u32)> = ids
-            .map(|id| (hex(id.task_uuid.as_bytes()), id.index))
-            .collect();
-        let found: Vec<Stored> = sqlx::query_as(
-            "SELECT j.key AS place, s.task_id, s.idx, s.state, s.epoch, s.owner, s.attempts, s.max_attempts
-             FROM json_each(?1) j
-             CROSS JOIN postroom_tasks t ON t.uuid = unhex(j.value ->> 0)
-             CROSS JOIN postroom_steps s ON s.task_id = t.id AND s.idx = j.value ->> 1",
-        )
-        .bind(json(&places)?)
-        .fetch_all(&mut *self.conn)
+        let places: Vec<(i64, StepId)> = (0..).zip(ids).collect();
+        let found: Vec<Stored> = fetch(self.conn, LOAD_STEPS, &places, |binds, (place, id)| {
+            binds
+                .bind(*place)?
+                .bind(id.task_uuid.as_bytes().as_slice())?
+                .bind(id.index)
+        })
         .await?;
         for stored in found {
             let place: usize = number(stored.place)?;

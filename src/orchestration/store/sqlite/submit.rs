@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::fault::Fault;
-use super::unit::{Unit, hex, json, uuid};
+use super::set::{Script, fetch};
+use super::unit::{Unit, uuid};
 use crate::orchestration::state::TaskState;
 use crate::orchestration::store::{NewTask, StoreError, Submission, settle};
 
@@ -62,17 +63,17 @@ pub(super) async fn submit(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<Ve
 /// Identity, id, content, state.
 type Found = (Vec<u8>, Vec<u8>, Vec<u8>, String);
 
+const HOLDERS: &str = "
+    SELECT t.identity, t.uuid, t.content, t.state
+    FROM {rows} j CROSS JOIN postroom_tasks t ON t.identity = j.column1";
+
 async fn find_holders(
     unit: &mut Unit<'_>,
     tasks: &[&NewTask],
 ) -> Result<HashMap<Vec<u8>, Holder>, Fault> {
-    let identities: Vec<String> = tasks.iter().map(|task| hex(&task.identity)).collect();
-    let found: Vec<Found> = sqlx::query_as(
-        "SELECT t.identity, t.uuid, t.content, t.state
-         FROM json_each(?1) j CROSS JOIN postroom_tasks t ON t.identity = unhex(j.value)",
-    )
-    .bind(json(&identities)?)
-    .fetch_all(&mut *unit.conn)
+    let found: Vec<Found> = fetch(unit.conn, HOLDERS, tasks, |binds, task| {
+        binds.bind(task.identity.as_slice())
+    })
     .await?;
     let holders = found.into_iter().map(|(identity, id, content, state)| {
         let holder = Holder {
@@ -85,90 +86,40 @@ async fn find_holders(
     holders.collect()
 }
 
+const TAKEN: &str = "
+    SELECT t.uuid FROM {rows} j CROSS JOIN postroom_tasks t ON t.uuid = j.column1";
+
 async fn find_taken(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<HashSet<Uuid>, Fault> {
-    let ids: Vec<String> = tasks
-        .iter()
-        .map(|task| hex(task.task_uuid.as_bytes()))
-        .collect();
-    let found: Vec<(Vec<u8>,)> = sqlx::query_as(
-        "SELECT t.uuid FROM json_each(?1) j CROSS JOIN postroom_tasks t ON t.uuid = unhex(j.value)",
-    )
-    .bind(json(&ids)?)
-    .fetch_all(&mut *unit.conn)
+    let found: Vec<(Vec<u8>,)> = fetch(unit.conn, TAKEN, tasks, |binds, task| {
+        binds.bind(task.task_uuid.as_bytes().as_slice())
+    })
     .await?;
     found.into_iter().map(|(id,)| uuid(&id)).collect()
 }
 
-/// The rows of new tasks, each set as one parameter.
-struct Rows {
-    tasks: String,
-    definitions: String,
-    steps: String,
-    edges: Option<String>,
-}
+const INSERT_TASKS: &str = "
+    INSERT INTO postroom_tasks
+        (id, uuid, identity, content, namespace, name, version, priority, failure_policy, state, run,
+         correlation_id, submitted_by, steps_total, steps_pending, steps_ready, steps_running,
+         steps_retry_wait, steps_satisfied, steps_failed, steps_cancelled, created_at)
+    SELECT column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, 1,
+           column11, column12, column13, column14, column15, 0, column16, 0, 0, 0, column17
+    FROM {rows} j WHERE j.column1 IS NOT NULL";
 
-/// Numbers the tasks from behind the last one that is stored.
-fn rows(last: i64, now: i64, tasks: &[&NewTask]) -> Result<Rows, Fault> {
-    let (mut rows, mut definitions, mut steps, mut edges) = (vec![], vec![], vec![], vec![]);
-    for (id, task) in (last + 1..).zip(tasks) {
-        let later = task.run_at.filter(|at| *at > now);
-        let free = task
-            .steps
-            .iter()
-            .filter(|step| step.parents.is_empty())
-            .count();
-        rows.push((
-            (
-                id,
-                hex(task.task_uuid.as_bytes()),
-                hex(&task.identity),
-                hex(&task.content),
-            ),
-            (
-                (&task.namespace, &task.name, &task.version),
-                (task.priority, task.failure_policy),
-                settle::new_task(later),
-            ),
-            (
-                hex(task.correlation_id.as_bytes()),
-                hex(task.submitted_by.as_bytes()),
-            ),
-            (
-                task.steps.len(),
-                task.steps.len() - free,
-                if later.is_some() {
-                    (0, free)
-                } else {
-                    (free, 0)
-                },
-            ),
-        ));
-        definitions.push((id, &task.template_json, &task.input_json));
-        for (index, step) in task.steps.iter().enumerate() {
-            let (state, due_at) = settle::new_step(step.parents.is_empty(), later);
-            let (name, callable) = (&step.name, &step.callable);
-            let unmet = step.parents.len();
-            steps.push((
-                id,
-                index,
-                name,
-                callable,
-                task.priority,
-                state,
-                unmet,
-                step.max_attempts,
-                due_at,
-            ));
-            edges.extend(step.parents.iter().map(|parent| (id, *parent, index)));
-        }
-    }
-    Ok(Rows {
-        tasks: json(&rows)?,
-        definitions: json(&definitions)?,
-        steps: json(&steps)?,
-        edges: (!edges.is_empty()).then(|| json(&edges)).transpose()?,
-    })
-}
+const INSERT_DEFINITIONS: &str = "
+    INSERT INTO postroom_definitions (task_id, template, input)
+    SELECT column1, column2, column3 FROM {rows} j WHERE j.column1 IS NOT NULL";
+
+const INSERT_STEPS: &str = "
+    INSERT INTO postroom_steps
+        (task_id, idx, name, callable, priority, state, parents, unmet, max_attempts, attempts, lost_leases,
+         epoch, due_at)
+    SELECT column1, column2, column3, column4, column5, column6, column7, column7, column8, 0, 0, 0, column9
+    FROM {rows} j WHERE j.column1 IS NOT NULL";
+
+const INSERT_EDGES: &str = "
+    INSERT INTO postroom_edges (task_id, parent, child)
+    SELECT column1, column2, column3 FROM {rows} j WHERE j.column1 IS NOT NULL";
 
 async fn insert(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<(), Fault> {
     if tasks.is_empty() {
@@ -179,51 +130,84 @@ async fn insert(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<(), Fault> {
     let (last,): (i64,) = sqlx::query_as("SELECT coalesce(max(id), 0) FROM postroom_tasks")
         .fetch_one(&mut *unit.conn)
         .await?;
-    let rows = rows(last, unit.now(), tasks)?;
-    sqlx::query(
-        "INSERT INTO postroom_tasks
-            (id, uuid, identity, content, namespace, name, version, priority, failure_policy, state, run,
-             correlation_id, submitted_by, steps_total, steps_pending, steps_ready, steps_running,
-             steps_retry_wait, steps_satisfied, steps_failed, steps_cancelled, created_at)
-         SELECT value ->> '$[0][0]', unhex(value ->> '$[0][1]'), unhex(value ->> '$[0][2]'),
-                unhex(value ->> '$[0][3]'), value ->> '$[1][0][0]', value ->> '$[1][0][1]',
-                value ->> '$[1][0][2]', value ->> '$[1][1][0]', value ->> '$[1][1][1]',
-                value ->> '$[1][2]', 1,
-                unhex(value ->> '$[2][0]'), unhex(value ->> '$[2][1]'), value ->> '$[3][0]',
-                value ->> '$[3][1]', value ->> '$[3][2][0]', 0, value ->> '$[3][2][1]', 0, 0, 0, ?2
-         FROM json_each(?1)",
-    )
-    .bind(rows.tasks)
-    .bind(unit.now())
-    .execute(&mut *unit.conn)
-    .await?;
-    sqlx::query(
-        "INSERT INTO postroom_definitions (task_id, template, input)
-         SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1)",
-    )
-    .bind(rows.definitions)
-    .execute(&mut *unit.conn)
-    .await?;
-    sqlx::query(
-        "INSERT INTO postroom_steps
-            (task_id, idx, name, callable, priority, state, parents, unmet, max_attempts, attempts,
-             lost_leases, epoch, due_at)
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-                value ->> 6, value ->> 6, value ->> 7, 0, 0, 0, value ->> 8
-         FROM json_each(?1)",
-    )
-    .bind(rows.steps)
-    .execute(&mut *unit.conn)
-    .await?;
-    let Some(edges) = rows.edges else {
-        return Ok(());
-    };
-    sqlx::query(
-        "INSERT INTO postroom_edges (task_id, parent, child)
-         SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1)",
-    )
-    .bind(edges)
-    .execute(&mut *unit.conn)
-    .await?;
-    Ok(())
+    let now = unit.now();
+    let later = |task: &NewTask| task.run_at.filter(|at| *at > now);
+    let tasks: Vec<(i64, &NewTask)> = (last + 1..).zip(tasks.iter().copied()).collect();
+    let steps: Vec<(i64, usize, &NewTask)> = tasks
+        .iter()
+        .flat_map(|(id, task)| (0..task.steps.len()).map(|index| (*id, index, *task)))
+        .collect();
+    let edges: Vec<(i64, u32, usize)> = steps
+        .iter()
+        .flat_map(|(id, index, task)| {
+            let parents = task.steps[*index].parents.iter();
+            parents.map(|parent| (*id, *parent, *index))
+        })
+        .collect();
+    let mut script = Script::default();
+    let conn = &mut *unit.conn;
+    script
+        .set(conn, INSERT_TASKS, &tasks, |binds, (id, task)| {
+            let free = task.steps.iter().filter(|step| step.parents.is_empty());
+            let free = free.count();
+            let (ready, waiting) = if later(task).is_some() {
+                (0, free)
+            } else {
+                (free, 0)
+            };
+            binds
+                .bind(*id)?
+                .bind(task.task_uuid.as_bytes().as_slice())?
+                .bind(task.identity.as_slice())?
+                .bind(task.content.as_slice())?
+                .bind(task.namespace.as_str())?
+                .bind(task.name.as_str())?
+                .bind(task.version.as_str())?
+                .bind(task.priority)?
+                .bind(task.failure_policy.as_str())?
+                .bind(settle::new_task(later(task)).as_str())?
+                .bind(task.correlation_id.as_bytes().as_slice())?
+                .bind(task.submitted_by.as_bytes().as_slice())?
+                .bind(count(task.steps.len()))?
+                .bind(count(task.steps.len() - free))?
+                .bind(count(ready))?
+                .bind(count(waiting))?
+                .bind(now)
+        })
+        .await?;
+    script
+        .set(conn, INSERT_DEFINITIONS, &tasks, |binds, (id, task)| {
+            binds
+                .bind(*id)?
+                .bind(task.template_json.as_str())?
+                .bind(task.input_json.as_str())
+        })
+        .await?;
+    script
+        .set(conn, INSERT_STEPS, &steps, |binds, (id, index, task)| {
+            let step = &task.steps[*index];
+            let (state, due_at) = settle::new_step(step.parents.is_empty(), later(task));
+            binds
+                .bind(*id)?
+                .bind(count(*index))?
+                .bind(step.name.as_str())?
+                .bind(step.callable.as_str())?
+                .bind(task.priority)?
+                .bind(state.as_str())?
+                .bind(count(step.parents.len()))?
+                .bind(step.max_attempts)?
+                .bind(due_at)
+        })
+        .await?;
+    script
+        .set(conn, INSERT_EDGES, &edges, |binds, (id, parent, child)| {
+            binds.bind(*id)?.bind(*parent)?.bind(count(*child))
+        })
+        .await?;
+    script.run(conn).await
+}
+
+/// Steps are counted; there are far fewer than this can hold.
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::fault::Fault;
-use super::unit::{Unit, hex, json, uuid};
+use super::unit::{Unit, json, uuid};
 use crate::orchestration::state::{StepCounts, TaskState};
 use crate::orchestration::store::settle;
 use crate::orchestration::store::sql::ledger::{cancel_rest, failing};
@@ -62,39 +61,29 @@ impl TryFrom<Stored> for TaskRow {
     }
 }
 
-/// A task's row as it is written: number, state, reason, run, times, counters, owner.
-#[derive(Debug, Serialize)]
-pub(super) struct SavedTask(
-    i64,
-    TaskState,
-    Option<String>,
-    u32,
-    (Option<i64>, Option<i64>),
-    [u32; 7],
-    Option<String>,
-);
-
 impl Unit<'_> {
-    /// Reads the rows of these tasks.
+    /// The rows of these tasks: read, unless they were kept to be written.
     pub(super) async fn load_tasks(&mut self, ids: &BTreeSet<i64>) -> Result<Tasks, Fault> {
+        let kept = ids.iter().filter_map(|id| self.kept_task(*id));
+        let mut tasks: Tasks = kept.map(|task| (task.id, task.clone())).collect();
+        let ids: Vec<&i64> = ids.iter().filter(|id| !tasks.contains_key(id)).collect();
         if ids.is_empty() {
-            return Ok(Tasks::new());
+            return Ok(tasks);
         }
-        self.flush().await?;
         let stored: Vec<Stored> = sqlx::query_as(
             "SELECT t.id, t.uuid, t.correlation_id, t.failure_policy, t.state, t.reason, t.run, t.steps_pending,
                     t.steps_ready, t.steps_running, t.steps_retry_wait, t.steps_satisfied,
                     t.steps_failed, t.steps_cancelled, t.started_at, t.ended_at
              FROM json_each(?1) j CROSS JOIN postroom_tasks t ON t.id = j.value",
         )
-        .bind(json(ids)?)
+        .bind(json(&ids)?)
         .fetch_all(&mut *self.conn)
         .await?;
-        let rows = stored.into_iter().map(|stored| {
+        for stored in stored {
             let row = TaskRow::try_from(stored)?;
-            Ok((row.id, row))
-        });
-        rows.collect()
+            tasks.insert(row.id, row);
+        }
+        Ok(tasks)
     }
 
     /// The number of the task with this id.
@@ -109,24 +98,7 @@ impl Unit<'_> {
     /// Writes the rows back, at the latest with the commit.
     pub(super) fn save_tasks<'t>(&mut self, tasks: impl Iterator<Item = &'t TaskRow>) {
         for task in tasks {
-            let counts = &task.counts;
-            self.keep_task(SavedTask(
-                task.id,
-                task.state,
-                task.reason.clone(),
-                task.run,
-                (task.started_at, task.ended_at),
-                [
-                    counts.pending,
-                    counts.ready,
-                    counts.running,
-                    counts.retry_wait,
-                    counts.satisfied,
-                    counts.failed,
-                    counts.cancelled,
-                ],
-                task.owner.map(|owner| hex(owner.as_bytes())),
-            ));
+            self.keep_task(task.clone());
         }
     }
 

@@ -7,14 +7,16 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::fault::Fault;
-use super::task_row::SavedTask;
-use crate::orchestration::store::sql::ledger::Ledger;
+use super::set::{Binds, Bound, Script};
+use crate::orchestration::store::sql::ledger::{HistoryRow, Ledger};
+use crate::orchestration::store::sql::task_row::{TaskRow, Tasks};
 
 /// A transaction that holds the write lock.
 pub(super) struct Unit<'c> {
     pub(super) conn: &'c mut SqliteConnection,
     pub(super) ledger: Ledger,
-    tasks: Vec<SavedTask>,
+    /// Rows that are to be written.
+    tasks: Tasks,
 }
 
 impl<'c> Unit<'c> {
@@ -23,7 +25,7 @@ impl<'c> Unit<'c> {
         Self {
             conn,
             ledger: Ledger::new(now),
-            tasks: Vec::new(),
+            tasks: Tasks::new(),
         }
     }
 
@@ -32,81 +34,103 @@ impl<'c> Unit<'c> {
         self.ledger.now
     }
 
-    /// Keeps a task's row to be written at the end, or when rows of tasks are read again.
-    pub(super) fn keep_task(&mut self, task: SavedTask) {
-        self.tasks.push(task);
+    /// Keeps a task's row to be written at the end, or when rows of tasks are read by a condition on them.
+    pub(super) fn keep_task(&mut self, task: TaskRow) {
+        self.tasks.insert(task.id, task);
+    }
+
+    /// A task's row that is kept.
+    pub(super) fn kept_task(&self, id: i64) -> Option<&TaskRow> {
+        self.tasks.get(&id)
     }
 
     /// Writes the tasks that were kept, so that what is read next finds them.
     pub(super) async fn flush(&mut self) -> Result<(), Fault> {
-        if !self.tasks.is_empty() {
-            let tasks = json(&std::mem::take(&mut self.tasks))?;
-            sqlx::query(SAVE_TASKS)
-                .bind(tasks)
-                .execute(&mut *self.conn)
-                .await?;
-        }
-        Ok(())
+        let mut script = Script::default();
+        self.tasks_into(&mut script).await?;
+        script.run(self.conn).await
     }
 
     /// Writes the history that was kept, so that what is written next stands behind it.
     pub(super) async fn flush_history(&mut self) -> Result<(), Fault> {
-        if !self.ledger.rows.is_empty() {
-            let rows = json(&std::mem::take(&mut self.ledger.rows))?;
-            sqlx::query(SAVE_HISTORY)
-                .bind(None::<&str>)
-                .bind(rows)
-                .bind(self.ledger.now)
-                .execute(&mut *self.conn)
-                .await?;
-        }
-        Ok(())
+        let mut script = Script::default();
+        self.history_into(&mut script).await?;
+        script.run(self.conn).await
     }
 
     /// Writes all that was kept and commits, in one call: each call is a hand-over to the connection's thread
     /// and back.
-    pub(super) async fn commit(self) -> Result<(), Fault> {
-        sqlx::query(FINISH)
-            .bind(json(&self.tasks)?)
-            .bind(json(&self.ledger.rows)?)
-            .bind(self.ledger.now)
-            .execute(&mut *self.conn)
-            .await?;
-        Ok(())
+    pub(super) async fn commit(mut self) -> Result<(), Fault> {
+        let mut script = Script::default();
+        self.tasks_into(&mut script).await?;
+        self.history_into(&mut script).await?;
+        script.statement("COMMIT");
+        script.run(self.conn).await
+    }
+
+    async fn tasks_into(&mut self, script: &mut Script) -> Result<(), Fault> {
+        let tasks: Vec<TaskRow> = std::mem::take(&mut self.tasks).into_values().collect();
+        script.set(self.conn, SAVE_TASKS, &tasks, bind_task).await
+    }
+
+    async fn history_into(&mut self, script: &mut Script) -> Result<(), Fault> {
+        let rows = std::mem::take(&mut self.ledger.rows);
+        let now = self.ledger.now;
+        script
+            .set(self.conn, SAVE_HISTORY, &rows, |binds, row| {
+                bind_history(binds, row, now)
+            })
+            .await
     }
 }
 
-macro_rules! save_tasks {
-    () => {
-        "UPDATE postroom_tasks SET
-            state = j.value ->> 1, reason = j.value ->> 2, run = j.value ->> 3,
-            started_at = j.value ->> '$[4][0]', ended_at = j.value ->> '$[4][1]',
-            steps_pending = j.value ->> '$[5][0]', steps_ready = j.value ->> '$[5][1]',
-            steps_running = j.value ->> '$[5][2]', steps_retry_wait = j.value ->> '$[5][3]',
-            steps_satisfied = j.value ->> '$[5][4]', steps_failed = j.value ->> '$[5][5]',
-            steps_cancelled = j.value ->> '$[5][6]',
-            owner = coalesce(unhex(j.value ->> 6), owner)
-         FROM json_each(?1) j WHERE postroom_tasks.id = j.value ->> 0"
-    };
+const SAVE_TASKS: &str = "
+    UPDATE postroom_tasks SET
+        state = j.column2, reason = j.column3, run = j.column4, started_at = j.column5, ended_at = j.column6,
+        owner = coalesce(j.column7, owner), steps_pending = j.column8, steps_ready = j.column9,
+        steps_running = j.column10, steps_retry_wait = j.column11, steps_satisfied = j.column12,
+        steps_failed = j.column13, steps_cancelled = j.column14
+    FROM {rows} j WHERE postroom_tasks.id = j.column1";
+
+fn bind_task<'b, 'a>(binds: &'b mut Binds<'a>, task: &TaskRow) -> Bound<'b, 'a> {
+    let counts = &task.counts;
+    binds
+        .bind(task.id)?
+        .bind(task.state.as_str())?
+        .bind(task.reason.as_deref())?
+        .bind(task.run)?
+        .bind(task.started_at)?
+        .bind(task.ended_at)?
+        .bind(task.owner.as_ref().map(|owner| owner.as_bytes().as_slice()))?
+        .bind(counts.pending)?
+        .bind(counts.ready)?
+        .bind(counts.running)?
+        .bind(counts.retry_wait)?
+        .bind(counts.satisfied)?
+        .bind(counts.failed)?
+        .bind(counts.cancelled)
 }
 
-macro_rules! save_history {
-    () => {
-        "INSERT INTO postroom_history
-            (task_id, at, run, kind, step, attempt, epoch, from_state, to_state, process, detail)
-         SELECT value ->> 'task_id', ?3, value ->> 'run', value ->> 'kind', value ->> 'step',
-                value ->> 'attempt', value ->> 'epoch', value ->> 'from', value ->> 'to',
-                unhex(value ->> 'process'), value ->> 'detail'
-         FROM json_each(?2) ORDER BY key"
-    };
+const SAVE_HISTORY: &str = "
+    INSERT INTO postroom_history
+        (task_id, at, run, kind, step, attempt, epoch, from_state, to_state, process, detail)
+    SELECT column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11
+    FROM {rows} j WHERE j.column1 IS NOT NULL";
+
+fn bind_history<'b, 'a>(binds: &'b mut Binds<'a>, row: &HistoryRow, now: i64) -> Bound<'b, 'a> {
+    binds
+        .bind(row.task_id)?
+        .bind(now)?
+        .bind(row.run)?
+        .bind(row.kind.as_str())?
+        .bind(row.step)?
+        .bind(row.attempt)?
+        .bind(row.epoch.map(u64::cast_signed))?
+        .bind(row.from)?
+        .bind(row.to)?
+        .bind(row.process.as_bytes().as_slice())?
+        .bind(row.detail.as_deref())
 }
-
-const SAVE_TASKS: &str = save_tasks!();
-
-const SAVE_HISTORY: &str = save_history!();
-
-/// With empty sets the first two do nothing.
-const FINISH: &str = concat!(save_tasks!(), "; ", save_history!(), "; COMMIT");
 
 /// A set of rows as one parameter.
 pub(super) fn json(rows: &(impl Serialize + ?Sized)) -> Result<String, Fault> {

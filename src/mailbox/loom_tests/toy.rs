@@ -1,0 +1,445 @@
+//! A state that counts, handlers that may wait, and a task that serves them as an actor's does.
+
+use crate::mailbox::{
+    Account, Duty, Ending, Guard, Hold, InPlace, Letter, Level, Loan, Mailbox, Outcome, Polled,
+    Receipt, Return, Revocation, Run, RunInPlace, Start, StartInPlace, Takes, Tenancy, Verdict,
+};
+use loom::alloc::Track;
+use loom::cell::UnsafeCell;
+use loom::future::block_on;
+use loom::sync::Arc;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::task::{Context, Poll};
+
+pub(super) type Shared = Arc<Mailbox<Toy>>;
+pub(super) type LetterOf = Letter<Note, Answer>;
+pub(super) type ReceiptOf = Receipt<Note, Answer>;
+
+/// What was handled. Not loom's, so it orders nothing.
+#[derive(Clone, Default)]
+pub(super) struct Log(std::sync::Arc<Mutex<Vec<u32>>>);
+
+impl Log {
+    pub(super) fn handled(&self) -> Vec<u32> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// The state of one incarnation.
+pub(super) struct Toy {
+    /// Changed by every poll of a handler, so that loom sees whether they exclude each other.
+    touched: UnsafeCell<u32>,
+    mailbox: Shared,
+    log: Log,
+    _allocated: Track<()>,
+}
+
+impl Toy {
+    pub(super) fn new(mailbox: &Shared, log: &Log) -> Self {
+        Self {
+            touched: UnsafeCell::new(0),
+            mailbox: Arc::clone(mailbox),
+            log: log.clone(),
+            _allocated: Track::new(()),
+        }
+    }
+}
+
+/// A message whose handler waits that many times.
+pub(super) struct Note {
+    n: u32,
+    waits: u32,
+    _allocated: Track<()>,
+}
+
+impl Note {
+    pub(super) fn new(n: u32) -> Self {
+        Self::waiting(n, 0)
+    }
+
+    pub(super) fn waiting(n: u32, waits: u32) -> Self {
+        Self {
+            n,
+            waits,
+            _allocated: Track::new(()),
+        }
+    }
+}
+
+pub(super) enum Answer {
+    Done(u32),
+    Back,
+    Cancelled,
+}
+
+enum To {
+    Nobody,
+    Asker(Duty<Note, Answer>),
+    Here,
+}
+
+struct Begin {
+    note: Note,
+    to: To,
+}
+
+struct Running<'a> {
+    toy: &'a mut Toy,
+    note: Note,
+    to: To,
+}
+
+impl Start<Toy> for Begin {
+    fn start(self, toy: &mut Toy) -> impl Run {
+        StartInPlace::start(self, toy)
+    }
+}
+
+impl StartInPlace<Toy> for Begin {
+    type Answer = u32;
+    type Receipt = ReceiptOf;
+
+    fn start(self, toy: &mut Toy) -> impl RunInPlace<Answer = u32, Receipt = ReceiptOf> {
+        let Self { note, to } = self;
+        Running { toy, note, to }
+    }
+}
+
+impl Running<'_> {
+    fn touch(&self) {
+        // SAFETY: what loom is to find out.
+        self.toy.touched.with_mut(|n| unsafe { *n += 1 });
+    }
+}
+
+impl Run for Running<'_> {
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Verdict> {
+        self.touch();
+        if self.note.waits > 0 {
+            // Whatever it waits for has come by the time it is polled again, which needs no waker.
+            self.note.waits -= 1;
+            return Poll::Pending;
+        }
+        self.toy.log.0.lock().unwrap().push(self.note.n);
+        self.toy.mailbox.settle_ok();
+        if let To::Asker(duty) = std::mem::replace(&mut self.to, To::Nobody) {
+            duty.answer(Answer::Done(self.note.n));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn end(mut self: Pin<&mut Self>, _: &Ending) -> Option<std::sync::Arc<str>> {
+        self.touch();
+        self.toy.mailbox.settle(Outcome::Cancelled);
+        if let To::Asker(duty) = std::mem::replace(&mut self.to, To::Nobody) {
+            duty.answer(Answer::Cancelled);
+        }
+        None
+    }
+
+    fn message(&self) -> &'static str {
+        "a note"
+    }
+}
+
+impl RunInPlace for Running<'_> {
+    type Answer = u32;
+    type Receipt = ReceiptOf;
+
+    fn answer(self: Pin<&mut Self>) -> u32 {
+        self.note.n
+    }
+
+    fn defer(mut self: Pin<&mut Self>) -> ReceiptOf {
+        let (duty, receipt) = Duty::begun(None);
+        self.to = To::Asker(duty);
+        receipt
+    }
+}
+
+impl Takes<Note> for Toy {
+    type Answer = Answer;
+
+    fn open(letter: LetterOf, hold: &mut Hold<'_, Self>, cx: &mut Context<'_>) -> Polled {
+        match letter.claim() {
+            Ok((note, duty)) => {
+                let to = if duty.was_asked() {
+                    To::Asker(duty)
+                } else {
+                    To::Nobody
+                };
+                hold.seat()
+                    .start_and_poll(Begin { note, to }, &Unguarded, cx)
+            }
+            Err(why) => {
+                hold.mailbox().settle(skipped(why));
+                Polled::Done(None)
+            }
+        }
+    }
+
+    fn give_back(letter: LetterOf, _: Return, mailbox: &Mailbox<Self>) -> bool {
+        match letter.claim() {
+            Ok((_, duty)) => {
+                mailbox.settle(Outcome::Undelivered);
+                duty.answer(Answer::Back);
+                true
+            }
+            Err(why) => {
+                mailbox.settle(skipped(why));
+                false
+            }
+        }
+    }
+}
+
+fn skipped(why: Revocation) -> Outcome {
+    match why {
+        Revocation::Expired => Outcome::Expired,
+        Revocation::Abandoned => Outcome::Abandoned,
+    }
+}
+
+struct Unguarded;
+
+impl Guard for Unguarded {
+    fn call<T>(&self, code: impl FnOnce() -> T) -> Result<T, std::sync::Arc<str>> {
+        Ok(code())
+    }
+}
+
+/// The actor's task, with the phases of starting and stopping left out.
+pub(super) struct Task {
+    mailbox: Shared,
+    tenancy: Option<Tenancy>,
+    log: Log,
+}
+
+/// A mailbox with a state in it, and its task.
+pub(super) fn actor(capacity: usize) -> (Shared, Task, Log) {
+    let (mailbox, mut tenancy) = Mailbox::new(capacity);
+    let mailbox = Arc::new(mailbox);
+    let log = Log::default();
+    if let Some(mut hold) = mailbox.enter(&mut tenancy) {
+        drop(hold.seat().sit(Toy::new(&mailbox, &log)));
+    }
+    let task = Task {
+        mailbox: Arc::clone(&mailbox),
+        tenancy: Some(tenancy),
+        log: log.clone(),
+    };
+    (mailbox, task, log)
+}
+
+impl Task {
+    /// Serves to the end.
+    pub(super) fn run(mut self) {
+        block_on(poll_fn(|cx| {
+            if let Some(tenancy) = &mut self.tenancy {
+                self.mailbox.introduce(tenancy, cx.waker());
+            }
+            self.poll(cx)
+        }));
+    }
+
+    /// Serves as long as there is something to do, without a waker.
+    pub(super) fn settle(&mut self) {
+        block_on(poll_fn(|cx| {
+            let _ = self.poll(cx);
+            Poll::Ready(())
+        }));
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let tenancy = self.tenancy.as_mut().expect("not polled after its end");
+        let Some(mut hold) = self.mailbox.enter(tenancy) else {
+            return Poll::Pending;
+        };
+        let mailbox = hold.mailbox();
+        loop {
+            if let Some(run) = hold.seat().running() {
+                if mailbox.level() == Level::Kill {
+                    end_running(&mut hold);
+                    break;
+                }
+                if run.poll(cx).is_pending() {
+                    // What it waits for comes at once.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                hold.seat().clear();
+                continue;
+            }
+            if mailbox.take_let_out() {
+                // A restart: the next incarnation takes the seat.
+                drop(hold.seat().stand());
+                drop(hold.seat().sit(Toy::new(&self.mailbox, &self.log)));
+                continue;
+            }
+            if mailbox.level() >= Level::Stop {
+                break;
+            }
+            if let Some(envelope) = hold.pop() {
+                if let Polled::Waits = envelope.open(&mut hold, cx) {
+                    // What it waits for comes at once.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                continue;
+            }
+            if hold.is_drained() {
+                break;
+            }
+            if mailbox.has_queued() {
+                loom::thread::yield_now();
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match hold.rest() {
+                Ok(()) => return Poll::Pending,
+                Err(again) => hold = again,
+            }
+        }
+        self.finish();
+        Poll::Ready(())
+    }
+
+    fn finish(&mut self) {
+        let Some(tenancy) = self.tenancy.take() else {
+            return;
+        };
+        self.mailbox.close();
+        if let Some(hold) = self.mailbox.resign(tenancy) {
+            end(hold);
+        }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Loom has found something, and its locks are no good any more.
+            return;
+        }
+        self.finish();
+    }
+}
+
+fn end_running(hold: &mut Hold<'_, Toy>) {
+    if let Some(run) = hold.seat().running() {
+        run.end(&Ending::Killed);
+    }
+    hold.seat().clear();
+}
+
+fn end(mut hold: Hold<'_, Toy>) {
+    end_running(&mut hold);
+    let toy = hold.seat().stand();
+    let mailbox = hold.mailbox();
+    while let Some(envelope) = hold.pop_last() {
+        envelope.give_back(Return::Stopped, mailbox);
+    }
+    // Last, for it may hold the mailbox's last reference but the caller's.
+    drop(toy);
+}
+
+/// What a registry does with an actor whose handler never yields.
+pub(super) fn give_up(mailbox: &Mailbox<Toy>) {
+    mailbox.close();
+    if let Some(mut seizure) = mailbox.seize() {
+        while let Some(envelope) = seizure.pop() {
+            envelope.give_back(Return::Stopped, mailbox);
+        }
+    }
+}
+
+/// Tells, if there is room.
+pub(super) fn tell(mailbox: &Mailbox<Toy>, n: u32) -> bool {
+    match mailbox.try_push(LetterOf::tell(Note::new(n))) {
+        Ok(()) => true,
+        Err((letter, _)) => {
+            drop(letter.take_back(None));
+            false
+        }
+    }
+}
+
+/// Asks as an asker does: in place if the actor is idle, else through the queue. `None`: it was refused.
+pub(super) fn ask(mailbox: &Mailbox<Toy>, note: Note) -> Option<Answer> {
+    let mut receipt = match begin(mailbox, note) {
+        Begun::Answered(n) => return Some(Answer::Done(n)),
+        Begun::Accepted(receipt) => receipt,
+        Begun::Refused => return None,
+    };
+    Some(block_on(poll_fn(|cx| receipt.poll_answer(cx))))
+}
+
+pub(super) enum Begun {
+    Answered(u32),
+    Accepted(ReceiptOf),
+    Refused,
+}
+
+pub(super) fn begin(mailbox: &Mailbox<Toy>, note: Note) -> Begun {
+    let note = match in_place(mailbox, note) {
+        Ok(begun) => return begun,
+        Err(note) => note,
+    };
+    let (letter, receipt) = Letter::ask(note, None);
+    match mailbox.try_push(letter) {
+        Ok(()) => Begun::Accepted(receipt),
+        Err((letter, _)) => {
+            drop(letter.take_back(Some(receipt)));
+            Begun::Refused
+        }
+    }
+}
+
+fn in_place(mailbox: &Mailbox<Toy>, note: Note) -> Result<Begun, Note> {
+    let Some(mut loan) = mailbox.borrow() else {
+        return Err(note);
+    };
+    if !loan.is_quiet() {
+        over(loan);
+        return Err(note);
+    }
+    loan.begin();
+    let started = Begin { note, to: To::Here };
+    // The toy's handlers register no waker; whoever hands over wakes the task.
+    let waker = std::task::Waker::noop();
+    let mut cx = Context::from_waker(waker);
+    Ok(
+        match loan.seat().start_in_place(started, &Unguarded, &mut cx) {
+            InPlace::Done(n, _) => {
+                if let Some(hold) = loan.hand_back() {
+                    end(hold);
+                }
+                Begun::Answered(n)
+            }
+            InPlace::Waits(receipt) => {
+                over(loan);
+                Begun::Accepted(receipt)
+            }
+            InPlace::Panicked(text) => panic!("{text}"),
+        },
+    )
+}
+
+fn over(loan: Loan<'_, Toy>) {
+    if let Some(hold) = loan.hand_over() {
+        end(hold);
+    }
+}
+
+/// Every message is accounted for, and none is anywhere.
+pub(super) fn assert_settled(account: &Account) {
+    assert!(account.is_balanced(), "{account}");
+    assert_eq!((account.queued, account.running), (0, 0), "{account}");
+}
+
+pub(super) fn model(test: impl Fn() + Send + Sync + 'static) {
+    // Read by loom: `LOOM_MAX_PREEMPTIONS` bounds the runs.
+    loom::model(test);
+}
