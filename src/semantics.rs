@@ -26,7 +26,7 @@
 //! | R17 | yes | An actor that no registry holds drains when its last handle, recipient, permit and pending send are gone. `closed` is repeatable and carries the account. Handles have a name, an id, `Eq`, `Hash` and `Debug`. |
 //! | R18 | yes | Both kinds of runtime; a flooded mailbox starves neither timers nor stop nor other tasks. Threads send with blocking variants, which are an error inside a runtime. |
 //! | R19 | in part | Depth, high-water mark, every term of the account and restarts are readable at any time, exactly. Not yet: the age of the running handler. |
-//! | R20 | not yet | Spans that link sender and handler. |
+//! | R20 | yes | If a subscriber asks for them, handlers run in spans (`handle`, target `postroom::handler`, level `DEBUG`) that follow from the span of the sender and have no parent, so that they nest nothing. Unasked for they add no bytes to a message, and one look at the level to its way. |
 //! | R21 | not yet | The test kit. |
 //! | R22 | yes | Two dispatchers for one trait: behind a mailbox, or called in place behind a fair asynchronous mutex, with the same hooks, errors, restarts and counts. (`benches/dispatch.rs` measures the price of the mailbox.) |
 //! | R23 | in part | An ask of an idle actor can run its handler in the asker's task; if the handler has to wait, the actor's task goes on with it. Proved: exclusion, order and conservation against the queue, kills, stops, restarts and a runtime that goes away (and by the model checks of `tests/loom.sh`). |
@@ -243,6 +243,10 @@
 //! | R18 | `r18_a_blocked_thread_is_told_what_became_of_its_ask` | `tests/blocking.rs` |
 //! | R18 | `r18_a_blocking_send_inside_a_runtime_is_an_error_and_gives_the_message_back` | `tests/blocking.rs` |
 //! | R19 | `r19_counts_are_exact_at_every_instant` | `tests/messages.rs` |
+//! | R20 | `r20_a_handlers_span_follows_from_its_senders` | `tests/spans.rs` |
+//! | R20 | `r20_the_span_holds_across_waits_and_for_tokens_and_direct_calls` | `tests/spans.rs` |
+//! | R20 | `r20_without_a_span_there_is_no_link_and_unasked_for_there_is_no_span` | `tests/spans.rs` |
+//! | R20 | `r20_messages_that_cause_messages_nest_no_spans` | `tests/spans.rs` |
 //! | R22 | `r22_the_same_handlers_answer_in_place_and_hooks_run` | `tests/direct.rs` |
 //! | R22 | `r22_started_runs_with_the_first_call` | `tests/direct.rs` |
 //! | R22 | `r22_callers_take_turns_in_the_order_in_which_they_came` | `tests/direct.rs` |
