@@ -72,8 +72,8 @@
 //!
 //! # Durable workflows
 //!
-//! With the feature `orchestration` (or `sqlite`, which stores them in a file), `orchestration` runs graphs
-//! of steps that survive the loss of the process.
+//! With the feature `orchestration` (or `sqlite`, which stores them in a file, or `postgres`, which stores them
+//! on a server for many processes), `orchestration` runs graphs of steps that survive the loss of the process.
 //!
 //! # Features
 //!
@@ -82,6 +82,7 @@
 //! | (none) | actors, mailboxes, supervision, registry: tokio and little else |
 //! | `orchestration` | workflows on the in-memory store |
 //! | `sqlite` | workflows on an SQLite file |
+//! | `postgres` | workflows on PostgreSQL, for many processes on many machines |
 //! | `cli` | the command line `postroom` |
 //! | `testing` | the conformance suite for stores |
 

@@ -26,7 +26,7 @@
 //! | R17 | yes | An actor that no registry holds drains when its last handle, recipient, permit and pending send are gone. `closed` is repeatable and carries the account. Handles have a name, an id, `Eq`, `Hash` and `Debug`. |
 //! | R18 | yes | Both kinds of runtime; a flooded mailbox starves neither timers nor stop nor other tasks. Threads send with blocking variants, which are an error inside a runtime. |
 //! | R19 | in part | Depth, high-water mark, every term of the account and restarts are readable at any time, exactly. Not yet: the age of the running handler. |
-//! | R20 | not yet | Spans that link sender and handler. |
+//! | R20 | yes | If a subscriber asks for them, handlers run in spans (`handle`, target `postroom::handler`, level `DEBUG`) that follow from the span of the sender and have no parent, so that they nest nothing. Unasked for they add no bytes to a message, and one look at the level to its way. |
 //! | R21 | not yet | The test kit. |
 //! | R22 | yes | Two dispatchers for one trait: behind a mailbox, or called in place behind a fair asynchronous mutex, with the same hooks, errors, restarts and counts. (`benches/dispatch.rs` measures the price of the mailbox.) |
 //! | R23 | in part | An ask of an idle actor can run its handler in the asker's task; if the handler has to wait, the actor's task goes on with it. Proved: exclusion, order and conservation against the queue, kills, stops, restarts and a runtime that goes away (and by the model checks of `tests/loom.sh`). |
@@ -243,6 +243,10 @@
 //! | R18 | `r18_a_blocked_thread_is_told_what_became_of_its_ask` | `tests/blocking.rs` |
 //! | R18 | `r18_a_blocking_send_inside_a_runtime_is_an_error_and_gives_the_message_back` | `tests/blocking.rs` |
 //! | R19 | `r19_counts_are_exact_at_every_instant` | `tests/messages.rs` |
+//! | R20 | `r20_a_handlers_span_follows_from_its_senders` | `tests/spans.rs` |
+//! | R20 | `r20_the_span_holds_across_waits_and_for_tokens_and_direct_calls` | `tests/spans.rs` |
+//! | R20 | `r20_without_a_span_there_is_no_link_and_unasked_for_there_is_no_span` | `tests/spans.rs` |
+//! | R20 | `r20_messages_that_cause_messages_nest_no_spans` | `tests/spans.rs` |
 //! | R22 | `r22_the_same_handlers_answer_in_place_and_hooks_run` | `tests/direct.rs` |
 //! | R22 | `r22_started_runs_with_the_first_call` | `tests/direct.rs` |
 //! | R22 | `r22_callers_take_turns_in_the_order_in_which_they_came` | `tests/direct.rs` |
@@ -266,7 +270,7 @@
 //! | Clause | Proved | Promise |
 //! |---|---|---|
 //! | O1 | yes | The database is the truth; mailboxes only carry work. A submission is acknowledged after the durable commit of task, steps and edges; a result when its completion has committed. Losing every process loses nothing acknowledged. Handlers run at least once; results, counters and finalisation happen once. |
-//! | O2 | in part | Each intent is atomic, by compare-and-swap on state and epoch; the loser gets a graceful answer. One commit may carry many intents, and one that fails harms no neighbour. Proved by the conformance suite, on every store. Not yet: re-reading after a lost connection to a server. |
+//! | O2 | yes | Each intent is atomic, by compare-and-swap on state and epoch; the loser gets a graceful answer. One commit may carry many intents, and one that fails harms no neighbour. A transaction whose COMMIT was not answered is looked up before its callers are. Proved by the conformance suite, on every store. |
 //! | O3 | yes | A claimed step carries a lease and an epoch that rises at every claim and is given to the handler. Heartbeats renew; only the store's clock decides. A stale completion is answered as stale and leaves one history row. Lost leases count apart from attempts. |
 //! | O4 | yes | A task is finalised once per run, by compare-and-swap, however many processes see the last step finish. Proved by the conformance suite. |
 //! | O5 | yes | No unfinished task is without an owner: `Store::audit` checks it, `postroom doctor` proves it on a live database, and tests end with it. |
@@ -276,7 +280,7 @@
 //! | O9 | not yet | Steps that are decided at run time. |
 //! | O10 | yes | Identity by template and input, by the caller's key, or none; a duplicate is answered and never run twice; a task keeps its own copy of its template. |
 //! | O11 | not yet | Submitting and completing inside the caller's own transaction. |
-//! | O12 | in part | One conformance suite over all stores. Not yet: PostgreSQL. |
+//! | O12 | yes | One conformance suite over all stores: in memory, SQLite and PostgreSQL. |
 //! | O13 | in part | Every queue is bounded and a full one makes its callers wait; a claim takes no more than there is room for. Not yet: shedding by load, a circuit breaker. |
 //! | O14 | yes | Bad input gets an error that names the place, and nothing is stored; a worker claims only what it has a handler for; a step that nobody can run leaves its task `blocked` with the reason. |
 //! | O15 | yes | Rows, spans and log lines carry the correlation id; payloads do not show in debug output. A worker that serves others' tasks runs `shell` only when told to on its command line. |
@@ -298,6 +302,10 @@
 //! | O2 | `concurrent_claims_never_share_a_step` | `src/orchestration/store/conformance/races.rs` |
 //! | O2 | `o02_only_the_intent_at_fault_gets_the_error` | `tests/sqlite/commits.rs` |
 //! | O2 | `o02_abandoned_callers_leave_nothing_half_done` | `tests/sqlite/commits.rs` |
+//! | O2 | `o02_connections_that_are_cut_at_any_moment_lose_and_double_nothing` | `tests/postgres/losses.rs` |
+//! | O2 | `o02_a_server_that_restarts_is_found_again` | `tests/postgres/losses.rs` |
+//! | O2 | `o02_transactions_lock_in_one_order_and_never_wait_for_each_other` | `tests/postgres/sharing.rs` |
+//! | O2 | `o02_the_character_zero_harms_nobody` | `tests/postgres/sharing.rs` |
 //! | O3 | `o03_only_what_may_run_beside_a_new_attempt_is_ended` | `src/orchestration/lifecycle/task_finalization.rs` |
 //! | O3 | `a_renewed_lease_is_left_alone` | `src/orchestration/store/conformance/sweeps.rs` |
 //! | O3 | `a_lease_that_ran_out_is_taken_back` | `src/orchestration/store/conformance/sweeps.rs` |
@@ -327,6 +335,7 @@
 //! | O6 | `o06_eleven_hundred_parents_ready_their_join_once_in_memory` | `tests/joins.rs` |
 //! | O6 | `o06_eleven_hundred_parents_ready_their_join_once_in_a_file` | `tests/joins.rs` |
 //! | O6 | `o06_two_hundred_diamonds_over_two_processes` | `tests/joins.rs` |
+//! | O6 | `o06_parents_completing_at_once_over_two_connections_ready_their_join_once` | `tests/postgres/sharing.rs` |
 //! | O7 | `o07_unknown_keys_are_refused` | `src/orchestration/worker/builtin/noop.rs` |
 //! | O7 | `o07_failures_say_why` | `src/orchestration/worker/builtin/shell/tests.rs` |
 //! | O7 | `o07_a_timeout_ends_the_whole_group` | `src/orchestration/worker/builtin/shell/tests.rs` |
@@ -383,8 +392,13 @@
 //! | O12 | `o12_a_newer_schema_is_refused_and_left_alone` | `tests/sqlite/opening.rs` |
 //! | O12 | `o12_a_lock_held_too_long_is_a_typed_error_and_readers_go_on` | `tests/sqlite/sharing.rs` |
 //! | O12 | `o12_a_lock_held_briefly_is_waited_for` | `tests/sqlite/sharing.rs` |
+//! | O12 | `o12_fifty_may_make_the_same_schema_at_once` | `tests/postgres/opening.rs` |
+//! | O12 | `o12_an_older_schema_is_brought_up_to_date` | `tests/postgres/opening.rs` |
+//! | O12 | `o12_another_process_is_told_of_new_work` | `tests/postgres/sharing.rs` |
 //! | O13 | `the_limit_is_kept` | `src/orchestration/store/conformance/claims.rs` |
 //! | O13 | `a_sweep_keeps_its_limit` | `src/orchestration/store/conformance/sweeps.rs` |
+//! | O13 | `o13_whoever_holds_a_row_and_does_nothing_is_cut_off` | `tests/postgres/losses.rs` |
+//! | O13 | `o13_one_connection_is_enough` | `tests/postgres/sharing.rs` |
 //! | O14 | `only_the_templates_served_are_claimed` | `src/orchestration/store/conformance/selection.rs` |
 //! | O14 | `o14_an_output_that_is_too_large_is_refused_with_its_tail` | `src/orchestration/worker/builtin/shell/tests.rs` |
 //! | O14 | `o14_input_and_config_errors_name_their_place` | `src/orchestration/worker/context.rs` |
@@ -398,3 +412,7 @@
 //! | O14 | `o14_a_task_that_no_live_worker_can_run_is_blocked_and_says_so` | `tests/orchestration_faults.rs` |
 //! | O15 | `o15_a_worker_runs_shell_only_when_told_to` | `tests/cli/workers.rs` |
 //! | O15 | `o15_payloads_do_not_show_in_debug_output` | `src/orchestration/worker/context.rs` |
+//! | O15 | `o15_what_cannot_be_opened_is_named_without_its_password` | `tests/postgres/opening.rs` |
+//! | O15 | `o15_no_password_is_shown_wherever_it_stands` | `src/orchestration/store/url.rs` |
+//! | O15 | `o15_what_is_shown_has_no_password` | `src/orchestration/store/postgres/location.rs` |
+//! | O15 | `o15_what_is_refused_is_told_without_passwords` | `src/orchestration/store/postgres/location.rs` |

@@ -3,8 +3,8 @@
 use super::identity::current_deadline;
 use super::reply::Answer;
 use super::target::{Begun, LetterOf, ReceiptOf, Target};
-use super::{Message, SendError};
-use crate::mailbox::{Letter, Refused, Ticket};
+use super::{Message, SendError, spans};
+use crate::mailbox::{Refused, Ticket};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl<M: Message> Destination<'_, M> {
             return Err(self.no_target(message));
         };
         target
-            .try_push(Letter::tell(message))
+            .try_push(spans::tell(message))
             .map_err(|(letter, refused)| refuse(letter, None, refused))
     }
 
@@ -202,10 +202,10 @@ impl<'a, M: Message> Delivery<'a, M> {
             };
         }
         let (letter, receipt) = if self.mode == Mode::Enqueue {
-            let (letter, receipt) = Letter::ask(message, self.limit.at());
+            let (letter, receipt) = spans::ask(message, self.limit.at());
             (letter, Some(receipt))
         } else {
-            (Letter::tell(message), None)
+            (spans::tell(message), None)
         };
         match target.try_push(letter) {
             Ok(()) => Some(Ok(receipt.map_or(Accepted::Told, Accepted::Asked))),

@@ -8,6 +8,7 @@ use super::reply::Answer;
 use super::resident::{Left, Resident};
 use super::run::end_in_place_of_task;
 use super::shared::Shared;
+use super::spans::{self, InSpan};
 use super::target::Begun;
 use super::{Actor, Dispatch, Message, Receive};
 use crate::mailbox::{Ending, Guard, Hold, InPlace, Letter, Loan};
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::task::coop::poll_proceed;
 use tokio::time::Instant;
+use tracing::Span;
 
 /// How many handlers may run inside each other on one stack.
 const MAX_DEPTH: u32 = 8;
@@ -66,7 +68,13 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
         to: To::Here(None),
         deadline,
     };
-    Ok(match loan.seat().start_in_place(one, &guard, cx) {
+    let started = if spans::are_wanted() {
+        let one = InSpan::new(one, Span::current());
+        loan.seat().start_in_place(one, &guard, cx)
+    } else {
+        loan.seat().start_in_place(one, &guard, cx)
+    };
+    Ok(match started {
         InPlace::Done(Some(answer), None) => {
             shared.gauge.done(begun);
             back(loan, shared);
@@ -107,7 +115,12 @@ fn batch_in_place<A: Receive<M>, M: Message>(
     let Ok((message, duty)) = letter.claim() else {
         unreachable!("nobody else has seen the letter");
     };
-    loan.seat().start(BeginBatch::new(message, duty));
+    let batch = BeginBatch::new(message, duty);
+    if spans::are_wanted() {
+        loan.seat().start(InSpan::new(batch, Span::current()));
+    } else {
+        loan.seat().start(batch);
+    }
     let polled = match loan.seat().running() {
         Some(run) => guard.call(|| run.poll(cx)),
         None => Ok(Poll::Ready(Ok(()))),

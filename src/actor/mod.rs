@@ -40,6 +40,7 @@ mod reply;
 mod resident;
 mod run;
 mod shared;
+mod spans;
 mod target;
 mod tell;
 mod traits;

@@ -1,8 +1,8 @@
 //! A slot reserved ahead of the message.
 
 use super::shared::Anchor;
-use super::{Actor, Message, Receive, SendError};
-use crate::mailbox::{Letter, Ticket};
+use super::{Actor, Message, Receive, SendError, spans};
+use crate::mailbox::Ticket;
 use std::fmt;
 use std::future::poll_fn;
 use std::task::{Poll, ready};
@@ -40,7 +40,7 @@ impl<A: Actor> Permit<'_, A> {
         anchor
             .shared
             .mailbox
-            .push_reserved(Letter::tell(message))
+            .push_reserved(spans::tell(message))
             .map_err(|letter| Closed(letter.take_back(None)))
     }
 }

@@ -5,8 +5,9 @@ use super::guard::Guarded;
 use super::handling::{BeginBatch, BeginOne, To};
 use super::redelivery::{BeginAgain, Kept};
 use super::reply::Answer;
+use super::spans::{self, InSpan};
 use super::{Actor, ActorId, Context, Message, Receive};
-use crate::mailbox::{Hold, Letter, Mailbox, Outcome, Polled, Return, Revocation, Takes};
+use crate::mailbox::{Hold, Letter, Mailbox, Outcome, Polled, Return, Revocation, Start, Takes};
 use std::sync::Arc;
 use std::task;
 
@@ -52,6 +53,7 @@ impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
     ) -> Polled {
         let guard = Guarded(ActorId::of_mailbox(hold.mailbox().id()));
         let deadline = letter.deadline();
+        let link = spans::are_wanted().then(|| letter.span());
         let (message, duty) = match letter.claim() {
             Ok(claimed) => claimed,
             Err(revocation) => {
@@ -72,14 +74,14 @@ impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
                     deadline,
                     before: 0,
                 };
-                return hold.seat().start_and_poll(begin, &guard, cx);
+                return start(hold, begin, link, &guard, cx);
             }
             let begin = BeginOne {
                 message,
                 to,
                 deadline,
             };
-            hold.seat().start_and_poll(begin, &guard, cx)
+            start(hold, begin, link, &guard, cx)
         } else {
             let mut batch = BeginBatch::new(message, duty);
             while batch.len() < A::MAX_BATCH {
@@ -91,7 +93,7 @@ impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
                     Err(revocation) => hold.mailbox().settle(skipped(revocation)),
                 }
             }
-            hold.seat().start_and_poll(batch, &guard, cx)
+            start(hold, batch, link, &guard, cx)
         }
     }
 
@@ -112,6 +114,23 @@ impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
                 false
             }
         }
+    }
+}
+
+/// Starts and polls it, in a span if that is wanted: the link is the sender's.
+#[inline]
+fn start<A: Actor>(
+    hold: &mut Hold<'_, Resident<A>>,
+    begin: impl Start<Resident<A>>,
+    link: Option<tracing::Span>,
+    guard: &Guarded,
+    cx: &mut task::Context<'_>,
+) -> Polled {
+    match link {
+        None => hold.seat().start_and_poll(begin, guard, cx),
+        Some(link) => hold
+            .seat()
+            .start_and_poll(InSpan::new(begin, link), guard, cx),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::in_place::ask_in_place;
 use super::reply::Answer;
 use super::shared::Anchor;
-use super::{ActorId, Message, Receive};
+use super::{ActorId, Message, Receive, spans};
 use crate::mailbox::{Letter, MailboxStats, Receipt, Refused, Ticket};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -68,7 +68,7 @@ impl<A: Receive<M>, M: Message> Target<M> for Anchor<A> {
             Ok(begun) => return begun,
             Err(message) => message,
         };
-        let (letter, receipt) = Letter::ask(message, deadline);
+        let (letter, receipt) = spans::ask(message, deadline);
         match self.shared.mailbox.try_push(letter) {
             Ok(()) => Begun::Accepted(receipt),
             Err((letter, refused)) => Begun::Refused(letter, receipt, refused),

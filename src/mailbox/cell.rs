@@ -3,7 +3,7 @@
 //! ```text
 //!  Cell<M, R>
 //! ┌──────────────────────┬───────┬──────┬──────────┬──────────────┬───────────────────────────┐
-//! │ Header: next, kind   │ state │ refs │ deadline │ waker        │ body: message, then answer│
+//! │ Header: next, kind   │ state │ refs │ terms    │ waker        │ body: message, then answer│
 //! └──────────────────────┴───────┴──────┴──────────┴──────────────┴───────────────────────────┘
 //!   the queue's             who may touch the rest     the asker's
 //! ```
@@ -24,6 +24,7 @@
 //!   [`Duty::token_dropped`]);
 //! - what is undecided when the handler has ended is decided by the run loop ([`Witness::conclude`]).
 
+use super::Terms;
 use super::queue::Header;
 use super::sync::{AtomicU32, Ordering, Track, UnsafeCell};
 use std::fmt;
@@ -31,6 +32,7 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
+use tracing::Span;
 
 /// The sender wants an answer. Never changes.
 const ASKED: u32 = 1;
@@ -92,7 +94,7 @@ pub(crate) struct Cell<M, R> {
     pub(super) header: Header,
     state: AtomicU32,
     refs: AtomicU32,
-    deadline: Option<Instant>,
+    terms: Terms,
     waker: UnsafeCell<Option<Waker>>,
     body: UnsafeCell<Body<M, R>>,
     /// Of no size but under loom.
@@ -158,8 +160,8 @@ impl<M, R> Cell<M, R> {
     }
 
     /// When the handler should be done.
-    pub(crate) const fn deadline(&self) -> Option<Instant> {
-        self.deadline
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.terms.deadline()
     }
 
     /// The token answers: true if this decides how the message counts.
@@ -214,17 +216,12 @@ unsafe impl<M: Send, R: Send> Send for Counted<M, R> {}
 unsafe impl<M: Send, R: Send> Sync for Counted<M, R> {}
 
 impl<M, R> Counted<M, R> {
-    fn alloc(
-        state: u32,
-        refs: u32,
-        deadline: Option<Instant>,
-        body: Body<M, R>,
-    ) -> NonNull<Cell<M, R>> {
+    fn alloc(state: u32, refs: u32, terms: Terms, body: Body<M, R>) -> NonNull<Cell<M, R>> {
         let cell = Box::new(Cell {
             header: Header::new(),
             state: AtomicU32::new(state),
             refs: AtomicU32::new(refs),
-            deadline,
+            terms,
             waker: UnsafeCell::new(None),
             body: UnsafeCell::new(body),
             _allocated: Track::new(()),
@@ -283,13 +280,19 @@ impl<M, R> Letter<M, R> {
     /// A message that nobody waits for.
     #[inline]
     pub(crate) fn tell(message: M) -> Self {
-        Self(Counted(Counted::alloc(0, 1, None, Body::Message(message))))
+        Self::tell_under(message, Terms::None)
+    }
+
+    /// The same, with what travels with it.
+    #[inline]
+    pub(crate) fn tell_under(message: M, terms: Terms) -> Self {
+        Self(Counted(Counted::alloc(0, 1, terms, Body::Message(message))))
     }
 
     /// A message, and its asker's side.
     #[inline]
-    pub(crate) fn ask(message: M, deadline: Option<Instant>) -> (Self, Receipt<M, R>) {
-        let cell = Counted::alloc(ASKED, 2, deadline, Body::Message(message));
+    pub(crate) fn ask(message: M, terms: impl Into<Terms>) -> (Self, Receipt<M, R>) {
+        let cell = Counted::alloc(ASKED, 2, terms.into(), Body::Message(message));
         (Self(Counted(cell)), Receipt(Counted(cell)))
     }
 
@@ -323,6 +326,11 @@ impl<M, R> Letter<M, R> {
         Ok((message, Duty(self.0)))
     }
 
+    /// The span that its sender was in, if it is known.
+    pub(crate) fn span(&self) -> Span {
+        self.0.terms.span().cloned().unwrap_or_else(Span::none)
+    }
+
     /// The message's deadline.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.0.deadline()
@@ -348,7 +356,7 @@ impl<M, R> Letter<M, R> {
 impl<M, R> Duty<M, R> {
     /// A cell for a message that is being handled already, with its asker's side.
     pub(crate) fn begun(deadline: Option<Instant>) -> (Self, Receipt<M, R>) {
-        let cell = Counted::alloc(ASKED | CLAIMED, 2, deadline, Body::Empty);
+        let cell = Counted::alloc(ASKED | CLAIMED, 2, deadline.into(), Body::Empty);
         (Self(Counted(cell)), Receipt(Counted(cell)))
     }
 

@@ -49,6 +49,7 @@ mod queue;
 mod seat;
 mod slots;
 mod sync;
+mod terms;
 mod turn;
 mod waiting;
 
@@ -63,6 +64,7 @@ pub(crate) use seat::{
 };
 pub(crate) use slots::Refused;
 pub(crate) use sync::lock;
+pub(crate) use terms::Terms;
 pub(crate) use waiting::Ticket;
 
 use std::task::{Context, Waker};

@@ -5,12 +5,16 @@ use crate::actor::delivery::Limit;
 use crate::actor::guard::Guarded;
 use crate::actor::handling::{BeginBatch, BeginOne, To};
 use crate::actor::in_place::{break_off, in_drop, leave};
+use crate::actor::redelivery::BeginAgain;
 use crate::actor::reply::Answer;
+use crate::actor::resident::Resident;
+use crate::actor::spans::{self, InSpan};
 use crate::actor::target::ReceiptOf;
 use crate::actor::{Actor, Message, Receive, SendError};
-use crate::mailbox::{Duty, Expiry, InPlace, Letter};
+use crate::mailbox::{Duty, Expiry, Hold, InPlace, Letter, Start};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use tracing::Span;
 
 /// One call: in line, with the turn, and at last perhaps waiting for a token.
 pub(super) struct Visit<'a, A: Actor, M: Message> {
@@ -149,6 +153,23 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
         let mut hold = turn.runner()?.idle()?;
         let deadline = self.limit.at();
         hold.begin();
+        if A::ONE_AT_A_TIME && M::REDELIVERY.is_wanted() {
+            let (to, receipt) = if self.asks {
+                let (duty, receipt) = Duty::begun(deadline);
+                (To::Asker(duty), Some(receipt))
+            } else {
+                (To::Nobody, None)
+            };
+            let begin = BeginAgain {
+                message,
+                to,
+                deadline,
+                before: 0,
+            };
+            start(&mut hold, begin);
+            self.stage = Stage::Runs(turn, receipt);
+            return None;
+        }
         let receipt = if self.asks && A::ONE_AT_A_TIME {
             let guard = Guarded(self.desk.shared.id());
             let to = To::Here(None);
@@ -157,7 +178,13 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
                 to,
                 deadline,
             };
-            match hold.seat().start_in_place(one, &guard, cx) {
+            let started = if spans::are_wanted() {
+                let one = InSpan::new(one, Span::current());
+                hold.seat().start_in_place(one, &guard, cx)
+            } else {
+                hold.seat().start_in_place(one, &guard, cx)
+            };
+            match started {
                 InPlace::Done(Some(answer), None) => return Some(Answer::Replied(answer)),
                 InPlace::Done(answer, problem) => {
                     leave(&mut hold, |left| {
@@ -176,21 +203,22 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
             }
         } else if A::ONE_AT_A_TIME {
             let to = To::Nobody;
-            hold.seat().start(BeginOne {
+            let begin = BeginOne {
                 message,
                 to,
                 deadline,
-            });
+            };
+            start(&mut hold, begin);
             None
         } else if self.asks {
             let (duty, receipt) = Duty::begun(deadline);
-            hold.seat().start(BeginBatch::new(message, duty));
+            start(&mut hold, BeginBatch::new(message, duty));
             Some(receipt)
         } else {
             let Ok((message, duty)) = Letter::tell(message).claim() else {
                 unreachable!("a told message is never taken back");
             };
-            hold.seat().start(BeginBatch::new(message, duty));
+            start(&mut hold, BeginBatch::new(message, duty));
             None
         };
         self.stage = Stage::Runs(turn, receipt);
@@ -212,6 +240,14 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
             },
             Stage::Runs(_, None) | Stage::Done => Ok(Visited::TimedOut),
         })
+    }
+}
+
+fn start<A: Actor>(hold: &mut Hold<'_, Resident<A>>, begin: impl Start<Resident<A>>) {
+    if spans::are_wanted() {
+        hold.seat().start(InSpan::new(begin, Span::current()));
+    } else {
+        hold.seat().start(begin);
     }
 }
 

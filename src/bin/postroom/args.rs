@@ -190,8 +190,13 @@ what it took), results (of the steps on which no other depends, by name)"
 /// Where the tasks are.
 #[derive(Debug, Args)]
 pub(crate) struct DatabaseArgs {
-    /// The database: a file, or sqlite:FILE.
-    #[arg(long = "database", value_name = "URL", default_value = DatabaseArgs::DEFAULT)]
+    /// The database.
+    #[arg(
+        long = "database",
+        value_name = "URL",
+        default_value = DatabaseArgs::DEFAULT,
+        help = "The database: a file, sqlite:FILE, or postgres://USER@HOST/NAME"
+    )]
     pub(crate) url: String,
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use postroom::orchestration::store::postgres::{PostgresOptions, PostgresStore};
 use postroom::orchestration::store::sqlite::{SqliteOptions, SqliteStore};
 use postroom::orchestration::store::{Store, StoreError};
 
@@ -11,6 +12,9 @@ use crate::exit::Failure;
 
 /// Opens it, and creates it if there is none.
 pub(crate) async fn open(args: &DatabaseArgs) -> Result<Arc<dyn Store>, Failure> {
+    if is_postgres(&args.url) {
+        return postgres(args, PostgresOptions::default()).await;
+    }
     Ok(Arc::new(
         SqliteStore::open(&args.url, SqliteOptions::default()).await?,
     ))
@@ -18,6 +22,9 @@ pub(crate) async fn open(args: &DatabaseArgs) -> Result<Arc<dyn Store>, Failure>
 
 /// Opens it to look into; looking creates nothing.
 pub(crate) async fn open_existing(args: &DatabaseArgs) -> Result<Arc<dyn Store>, Failure> {
+    if is_postgres(&args.url) {
+        return postgres(args, PostgresOptions::default().create(false)).await;
+    }
     let path = match args.url.strip_prefix("sqlite:") {
         Some(rest) => {
             let path = rest.strip_prefix("//").unwrap_or(rest);
@@ -36,6 +43,17 @@ pub(crate) async fn open_existing(args: &DatabaseArgs) -> Result<Arc<dyn Store>,
     open(args).await
 }
 
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
+async fn postgres(
+    args: &DatabaseArgs,
+    options: PostgresOptions,
+) -> Result<Arc<dyn Store>, Failure> {
+    Ok(Arc::new(PostgresStore::open(&args.url, options).await?))
+}
+
 impl From<&StoreError> for Failure {
     fn from(error: &StoreError) -> Self {
         let failure = Self::trouble(error);
@@ -44,6 +62,9 @@ impl From<&StoreError> for Failure {
             StoreError::Busy { .. } => {
                 failure.advise("Try again when the other process has finished.")
             }
+            StoreError::Unavailable { .. } => failure.advise(
+                "Whether it was carried out is not known; the same command goes on from there.",
+            ),
             _ => failure,
         }
     }

@@ -48,6 +48,18 @@ pub enum StoreError {
         /// How long it was tried.
         waited_ms: u64,
     },
+    /// The database could not be reached for longer than the bound. Whether the intent was carried out is not
+    /// known; it may be repeated safely.
+    #[error("the database {database} could not be reached for {waited_ms} ms: {source}")]
+    Unavailable {
+        /// Which one.
+        database: String,
+        /// How long it was tried.
+        waited_ms: u64,
+        /// Why it could not be reached.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// A statement failed.
     #[error("the database failed while it should {intent}: {source}")]
     Failed {
@@ -79,6 +91,9 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy { .. } | Self::Failed { .. })
+        matches!(
+            self,
+            Self::Busy { .. } | Self::Unavailable { .. } | Self::Failed { .. }
+        )
     }
 }

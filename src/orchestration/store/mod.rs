@@ -21,14 +21,17 @@ mod process;
 mod record;
 mod retention;
 mod settle;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 mod submission;
+mod url;
 mod workers;
 
 #[cfg(feature = "testing")]
 pub mod conformance;
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -46,6 +49,7 @@ pub use record::{
 };
 pub use retention::{CleanupReport, CleanupRequest};
 pub use submission::{NewStep, NewTask, Submission};
+pub use url::without_password;
 
 use std::sync::Arc;
 use std::time::Duration;

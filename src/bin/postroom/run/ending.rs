@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use postroom::orchestration::state::{StepState, TaskState};
-use postroom::orchestration::store::{StepRecord, TaskRecord};
+use postroom::orchestration::store::{StepRecord, TaskRecord, without_password};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -167,7 +167,7 @@ fn complain(args: &RunArgs, task: &TaskRecord, steps: &[StepRecord]) {
 fn database_flag(args: &RunArgs) -> String {
     match args.database.url.as_str() {
         DatabaseArgs::DEFAULT => String::new(),
-        url => format!(" --database {}", for_a_shell(url)),
+        url => format!(" --database {}", for_a_shell(&without_password(url))),
     }
 }
 

@@ -5,7 +5,7 @@ mod operate;
 mod outlook;
 mod show;
 
-use postroom::orchestration::store::{Store, TaskFilter, TaskRecord};
+use postroom::orchestration::store::{Store, TaskFilter, TaskRecord, without_password};
 use uuid::Uuid;
 
 use crate::args::{DatabaseArgs, TaskCommand};
@@ -102,7 +102,10 @@ async fn show(
     json: bool,
 ) -> Result<Status, Failure> {
     let Some(task) = store.task(uuid).await? else {
-        let problem = format!("there is no task {uuid} in {}", database.url);
+        let problem = format!(
+            "there is no task {uuid} in {}",
+            without_password(&database.url)
+        );
         return Err(
             Failure::usage(problem).advise("`postroom task list` shows those that are there.")
         );

@@ -114,22 +114,6 @@ impl Ledger {
     }
 }
 
-/// Counts as cancelled whatever would still start in tasks that fail fast, and returns these tasks: the rows of
-/// those steps are to follow.
-pub(crate) fn cancel_rest(tasks: &mut Tasks) -> Vec<i64> {
-    let mut cancelled = Vec::new();
-    for task in tasks.values_mut() {
-        let counts = &mut task.counts;
-        let rest = counts.pending + counts.ready + counts.retry_wait;
-        if rest > 0 && !task.state.is_terminal() && task.policy.stops(counts) {
-            (counts.pending, counts.ready, counts.retry_wait) = (0, 0, 0);
-            counts.cancelled += rest;
-            cancelled.push(task.id);
-        }
-    }
-    cancelled
-}
-
 /// The tasks that fail when they are settled: the words on their first failed step are needed.
 pub(crate) fn failing(tasks: &Tasks) -> BTreeSet<i64> {
     tasks

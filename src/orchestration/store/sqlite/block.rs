@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::fault::Fault;
 use super::unit::{Unit, json, uuid};
 use crate::orchestration::state::TaskState;
-use crate::orchestration::store::sql::block::{Runnable, blocking};
-use crate::orchestration::store::sql::task_row::Tasks;
-use crate::orchestration::store::workers::Workers;
+use crate::orchestration::store::sql::block;
+use crate::orchestration::store::sql::task_row::{TaskRow, Tasks};
+use crate::orchestration::store::workers::{TaskPlace, Workers};
 use crate::orchestration::store::{SweepReport, SweepRequest, TemplateSelector, settle};
 
 /// The handlers that ready steps, or retries that are due, wait for. Hops from one to the next along the
@@ -170,4 +170,26 @@ async fn runnable_steps(
         runnable.callables.insert(callable);
     }
     Ok(runnable)
+}
+
+/// What a task has to run, and what decides who serves it.
+#[derive(Debug, Default)]
+struct Runnable {
+    callables: BTreeSet<String>,
+    namespace: String,
+    name: String,
+    version: String,
+}
+
+/// Why a task is blocked, if it is.
+fn blocking(task: &TaskRow, runnable: &Runnable, workers: &Workers) -> Option<String> {
+    let place = TaskPlace {
+        uuid: task.uuid,
+        namespace: &runnable.namespace,
+        name: &runnable.name,
+        version: &runnable.version,
+    };
+    let idle = task.counts.running == 0;
+    idle.then(|| block::blocking(&place, &runnable.callables, workers))
+        .flatten()
 }

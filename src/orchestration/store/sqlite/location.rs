@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::orchestration::store::StoreError;
+use crate::orchestration::store::{StoreError, without_password};
 
 /// Reads `sqlite:PATH`, `sqlite://PATH`, or a plain path. The path is taken as it stands.
 pub(super) fn parse(url: &str) -> Result<PathBuf, StoreError> {
@@ -40,20 +40,6 @@ pub(super) fn parse(url: &str) -> Result<PathBuf, StoreError> {
     } else {
         path.to_owned()
     })
-}
-
-/// Takes out what stands between `://USER:` and `@`.
-fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    match rest.rsplit_once('@') {
-        Some((user, host)) => {
-            let user = user.split_once(':').map_or(user, |(user, _)| user);
-            format!("{scheme}://{user}:***@{host}")
-        }
-        None => url.to_owned(),
-    }
 }
 
 #[cfg(test)]

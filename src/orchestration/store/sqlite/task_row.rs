@@ -9,7 +9,7 @@ use super::fault::Fault;
 use super::unit::{Unit, json, uuid};
 use crate::orchestration::state::{StepCounts, TaskState};
 use crate::orchestration::store::settle;
-use crate::orchestration::store::sql::ledger::{cancel_rest, failing};
+use crate::orchestration::store::sql::ledger::failing;
 use crate::orchestration::store::sql::task_row::{TaskRow, Tasks};
 use crate::orchestration::store::sql::{failure_policy, number};
 
@@ -152,4 +152,20 @@ impl Unit<'_> {
             .map(|(id, name, error)| (id, settle::failed_reason(&name, error.as_deref())))
             .collect())
     }
+}
+
+/// Counts as cancelled whatever would still start in tasks that fail fast, and returns these tasks: the rows of
+/// those steps are to follow.
+fn cancel_rest(tasks: &mut Tasks) -> Vec<i64> {
+    let mut cancelled = Vec::new();
+    for task in tasks.values_mut() {
+        let counts = &mut task.counts;
+        let rest = counts.pending + counts.ready + counts.retry_wait;
+        if rest > 0 && !task.state.is_terminal() && task.policy.stops(counts) {
+            (counts.pending, counts.ready, counts.retry_wait) = (0, 0, 0);
+            counts.cancelled += rest;
+            cancelled.push(task.id);
+        }
+    }
+    cancelled
 }

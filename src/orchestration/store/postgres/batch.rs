@@ -1,0 +1,190 @@
+//! Carries out the intents of many callers in one transaction.
+//!
+//! The callers have not been answered, so their intents are concurrent and any order of them is right. This
+//! one makes sure that no two transactions wait for each other: first the rows of all tasks that will change
+//! are locked, in the order of their numbers; then identities are taken, in their order; what follows waits at
+//! most for transactions that wait for nothing any more. Claims come last and wait for nobody.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use super::fault::Fault;
+use super::task_row::Hold;
+use super::unit::Unit;
+use super::{claim, cleanup, complete, lease, operate, process, submit, sweep};
+use crate::orchestration::store::StoreError;
+use crate::orchestration::store::sql::intent::{Answer, Write};
+
+/// One answer for each intent, in order.
+pub(super) async fn carry_out(
+    unit: &mut Unit<'_>,
+    writes: &[&Write],
+) -> Result<Vec<Answer>, Fault> {
+    lock(unit, writes).await?;
+    let mut answers: Vec<Option<Answer>> = writes.iter().map(|_| None).collect();
+    submit_all(unit, writes, &mut answers).await?;
+    complete_all(unit, writes, &mut answers).await?;
+    let mut rest: Vec<usize> = (0..writes.len())
+        .filter(|&place| turn(writes[place]).is_some())
+        .collect();
+    rest.sort_by_key(|&place| turn(writes[place]));
+    for place in rest {
+        answers[place] = carry_out_one(unit, writes[place]).await?;
+    }
+    claim_all(unit, writes, &mut answers).await?;
+    answers
+        .into_iter()
+        .map(|answer| {
+            answer.ok_or_else(|| Fault::Corrupt("an intent was left without an answer".to_owned()))
+        })
+        .collect()
+}
+
+/// The order of those that are not carried out as a set.
+fn turn(write: &Write) -> Option<u8> {
+    match write {
+        Write::Submit(..) | Write::Complete(..) | Write::Claim(_) => None,
+        Write::Register(_) => Some(0),
+        Write::Release(..) => Some(1),
+        Write::Operate(_) => Some(2),
+        Write::Unregister(_) => Some(3),
+        Write::Heartbeat(..) => Some(4),
+        Write::Sweep(_) => Some(5),
+        Write::Cleanup(_) => Some(6),
+    }
+}
+
+/// Locks every task that the intents will change, claims apart.
+async fn lock(unit: &mut Unit<'_>, writes: &[&Write]) -> Result<(), Fault> {
+    let mut tasks: BTreeSet<Uuid> = BTreeSet::new();
+    let mut hold = Hold::Shared;
+    for write in writes {
+        match write {
+            Write::Complete(completions, _) => {
+                tasks.extend(completions.iter().map(|one| one.lease.id.task_uuid));
+            }
+            Write::Release(_, leases) => {
+                tasks.extend(leases.iter().map(|lease| lease.id.task_uuid));
+            }
+            Write::Operate(operations) => {
+                hold = Hold::Alone;
+                tasks.extend(operations.iter().map(|operation| operation.task_uuid));
+            }
+            Write::Unregister(process) => {
+                tasks.extend(lease::tasks_of(unit, *process).await?);
+            }
+            Write::Sweep(request) => {
+                hold = Hold::Alone;
+                tasks.extend(sweep::tasks_of(unit, request).await?);
+            }
+            Write::Cleanup(request) => {
+                hold = Hold::Alone;
+                tasks.extend(cleanup::tasks_of(unit, request).await?);
+            }
+            Write::Submit(..) | Write::Claim(_) | Write::Heartbeat(..) | Write::Register(_) => {}
+        }
+    }
+    let tasks: Vec<Uuid> = tasks.into_iter().collect();
+    unit.lock_tasks(&tasks, hold).await
+}
+
+async fn submit_all(
+    unit: &mut Unit<'_>,
+    writes: &[&Write],
+    answers: &mut [Option<Answer>],
+) -> Result<(), Fault> {
+    let mut sets = Vec::new();
+    for (place, write) in writes.iter().enumerate() {
+        if let Write::Submit(tasks, _) = write {
+            sets.push((place, tasks));
+        }
+    }
+    let tasks: Vec<_> = sets.iter().flat_map(|(_, tasks)| tasks.iter()).collect();
+    let mut all = submit::submit(unit, &tasks).await?.into_iter();
+    for (place, tasks) in sets {
+        let own: Vec<Result<_, StoreError>> = all.by_ref().take(tasks.len()).collect();
+        answers[place] = Some(Answer::Submit(own, Vec::new()));
+    }
+    Ok(())
+}
+
+async fn complete_all(
+    unit: &mut Unit<'_>,
+    writes: &[&Write],
+    answers: &mut [Option<Answer>],
+) -> Result<(), Fault> {
+    let mut sets = Vec::new();
+    for (place, write) in writes.iter().enumerate() {
+        if let Write::Complete(completions, _) = write {
+            sets.push((place, completions));
+        }
+    }
+    let completions: Vec<_> = sets.iter().flat_map(|(_, set)| set.iter()).collect();
+    let mut all = complete::complete(unit, &completions).await?.into_iter();
+    for (place, completions) in sets {
+        let own = all.by_ref().take(completions.len()).collect();
+        answers[place] = Some(Answer::Complete(own, Vec::new()));
+    }
+    Ok(())
+}
+
+/// The claims, also those that came with another intent: they see what has been done.
+async fn claim_all(
+    unit: &mut Unit<'_>,
+    writes: &[&Write],
+    answers: &mut [Option<Answer>],
+) -> Result<(), Fault> {
+    for (write, answer) in writes.iter().zip(answers) {
+        let (Write::Claim(request)
+        | Write::Submit(_, Some(request))
+        | Write::Complete(_, Some(request))) = write
+        else {
+            continue;
+        };
+        unit.flush().await?;
+        let claims = claim::claim(unit, request).await?;
+        match answer {
+            Some(Answer::Submit(_, steps) | Answer::Complete(_, steps)) => *steps = claims.steps,
+            answer => *answer = Some(Answer::Claim(claims)),
+        }
+    }
+    Ok(())
+}
+
+/// `None` for what is carried out elsewhere.
+async fn carry_out_one(unit: &mut Unit<'_>, write: &Write) -> Result<Option<Answer>, Fault> {
+    Ok(Some(match write {
+        Write::Submit(..) | Write::Complete(..) | Write::Claim(_) => return Ok(None),
+        Write::Heartbeat(process, lease) => {
+            Answer::Heartbeat(lease::heartbeat(unit, *process, *lease).await?)
+        }
+        Write::Release(process, leases) => {
+            unit.flush().await?;
+            Answer::Release(lease::release(unit, *process, leases).await?)
+        }
+        Write::Sweep(request) => Answer::Sweep(sweep::sweep(unit, request).await?),
+        Write::Operate(operations) => {
+            let mut outcomes = Vec::with_capacity(operations.len());
+            for operation in operations {
+                // What was done before is to be seen.
+                unit.flush().await?;
+                outcomes.push(operate::operate(unit, operation).await?);
+            }
+            Answer::Operate(outcomes)
+        }
+        Write::Cleanup(request) => {
+            unit.flush().await?;
+            Answer::Cleanup(cleanup::cleanup(unit, request).await?)
+        }
+        Write::Register(registration) => {
+            process::register(unit, registration).await?;
+            Answer::Done
+        }
+        Write::Unregister(process) => {
+            unit.flush().await?;
+            process::unregister(unit, *process).await?;
+            Answer::Done
+        }
+    }))
+}

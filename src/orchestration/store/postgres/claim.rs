@@ -1,0 +1,308 @@
+//! Claiming steps.
+//!
+//! A claim waits for nobody. It takes the first runnable steps that no other transaction holds, and holds
+//! their tasks in the weakest mode, so that claims and completions of one task go on beside each other. Where
+//! the task's own row has to change (it starts, or is no longer waiting), its steps are taken only if that row
+//! is free too.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::fault::Fault;
+use super::unit::Unit;
+use crate::orchestration::state::{StepState, TaskState};
+use crate::orchestration::store::sql::number;
+use crate::orchestration::store::{
+    ClaimRequest, ClaimScope, ClaimedStep, Claims, ParentResult, StepId, settle,
+};
+
+/// How many more steps than asked for are looked at, of each handler, in case others hold the first ones.
+const SPARE: i64 = 4;
+
+/// How many are looked at, of each handler, before a claim gives up on finding one that nobody holds.
+const MOST: i64 = 4_096;
+
+macro_rules! claimable {
+    () => {
+        "t.state IN ('pending', 'running', 'waiting', 'blocked')"
+    };
+}
+
+/// Whether the process serves the task `t`: it says so of every task, or of its template.
+macro_rules! serves {
+    () => {
+        " AND (cardinality($8::text[]) = 0 OR EXISTS (
+            SELECT 1 FROM unnest($8::text[], $9::text[], $10::text[]) AS v (namespace, name, version)
+            WHERE v.namespace = t.namespace AND coalesce(v.name, t.name) = t.name
+                AND coalesce(v.version, t.version) = t.version)) "
+    };
+}
+
+/// `$1` handlers, `$2` how many to look at of each, `$3` now, `$4` limit, `$5` process, `$6` end of the
+/// leases, `$7` the task, if there is to be only one; `$8` to `$10` the templates
+/// that the process serves, if not all.
+macro_rules! claim {
+    ($ready:expr, $retry:expr, $due:expr) => {
+        concat!(
+            "WITH runnable AS MATERIALIZED (
+                SELECT r.priority, r.task_id, r.idx
+                FROM unnest($1::text[]) AS c (callable) CROSS JOIN LATERAL (",
+            $ready,
+            ") r UNION ALL
+                SELECT r.priority, r.task_id, r.idx
+                FROM unnest($1::text[]) AS c (callable) CROSS JOIN LATERAL (",
+            $retry,
+            ") r ORDER BY 1 DESC, 2, 3),
+            found AS MATERIALIZED (
+                SELECT s.task_id, s.idx, s.state, t.uuid, t.correlation_id,
+                       t.state <> 'running' OR t.started_at IS NULL OR s.state <> 'ready' AS moves
+                FROM runnable r
+                JOIN postroom.steps s ON s.task_id = r.task_id AND s.idx = r.idx
+                JOIN postroom.tasks t ON t.id = s.task_id
+                WHERE (s.state = 'ready' OR (s.state = 'retry_wait' AND s.due_at <= $3)) AND ",
+            claimable!(),
+            "   ORDER BY r.priority DESC, r.task_id, r.idx LIMIT $4
+                FOR UPDATE OF s SKIP LOCKED FOR KEY SHARE OF t SKIP LOCKED),
+            held AS MATERIALIZED (
+                SELECT t.id FROM postroom.tasks t
+                WHERE t.id = ANY(ARRAY(SELECT task_id FROM found WHERE moves))
+                ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED),
+            taken AS (
+                UPDATE postroom.steps s SET
+                    state = 'running', epoch = s.epoch + 1, attempts = s.attempts + 1, owner = $5,
+                    lease_until = $6, due_at = NULL, started_at = $3, ended_at = NULL
+                FROM found f
+                WHERE s.task_id = f.task_id AND s.idx = f.idx
+                    AND (NOT f.moves OR f.task_id = ANY(ARRAY(SELECT id FROM held)))
+                RETURNING s.task_id, s.idx, s.name, s.callable, s.priority, s.epoch, s.attempts,
+                          s.max_attempts, s.parents, f.state, f.uuid, f.correlation_id, f.moves)
+            SELECT (SELECT count(*) FROM runnable) AS looked_at,
+                   (SELECT count(*) FROM found) AS found, due.next_due,
+                   k.task_id, k.idx, k.name, k.callable, k.epoch, k.attempts, k.max_attempts,
+                   k.state, k.uuid, k.correlation_id, k.moves, p.names, p.results
+            FROM (SELECT min((
+                    SELECT s.due_at FROM postroom.steps s JOIN postroom.tasks t ON t.id = s.task_id
+                    WHERE s.state = 'retry_wait' AND s.callable = c.callable AND ",
+            claimable!(),
+            serves!(),
+            $due,
+            "           AND NOT EXISTS (SELECT 1 FROM taken k
+                                        WHERE k.task_id = s.task_id AND k.idx = s.idx)
+                    ORDER BY s.due_at LIMIT 1)) AS next_due
+                  FROM unnest($1::text[]) AS c (callable)) due
+            LEFT JOIN taken k ON true
+            LEFT JOIN LATERAL (
+                SELECT array_agg(p.name ORDER BY p.idx) AS names,
+                       array_agg(coalesce(p.result, 'null') ORDER BY p.idx) AS results
+                FROM postroom.steps p
+                WHERE p.task_id = k.task_id AND p.idx = ANY(k.parents)) p ON true
+            ORDER BY k.priority DESC, k.task_id, k.idx"
+        )
+    };
+}
+
+/// Of any task. For each handler the index brings its first few, so that the cost does not depend on how much
+/// is waiting. The last condition is there for its parameter.
+const CLAIM: &str = claim!(
+    concat!(
+        "SELECT s.priority, s.task_id, s.idx
+         FROM postroom.steps s JOIN postroom.tasks t ON t.id = s.task_id
+         WHERE s.state = 'ready' AND s.callable = c.callable AND ",
+        claimable!(),
+        serves!(),
+        "ORDER BY s.priority DESC, s.task_id, s.idx LIMIT $2"
+    ),
+    concat!(
+        "SELECT s.priority, s.task_id, s.idx
+         FROM postroom.steps s JOIN postroom.tasks t ON t.id = s.task_id
+         WHERE s.state = 'retry_wait' AND s.callable = c.callable AND s.due_at <= $3 AND ",
+        claimable!(),
+        serves!(),
+        "ORDER BY s.priority DESC, s.task_id, s.idx LIMIT $2"
+    ),
+    " AND $7::uuid IS NULL "
+);
+
+/// Of one task.
+const CLAIM_OF_TASK: &str = claim!(
+    concat!(
+        "SELECT s.priority, s.task_id, s.idx
+         FROM postroom.tasks t JOIN postroom.steps s
+            ON s.state = 'ready' AND s.callable = c.callable AND s.priority = t.priority
+            AND s.task_id = t.id
+         WHERE t.uuid = $7::uuid",
+        serves!(),
+        "ORDER BY s.priority DESC, s.task_id, s.idx LIMIT $2"
+    ),
+    concat!(
+        "SELECT s.priority, s.task_id, s.idx
+         FROM postroom.tasks t JOIN postroom.steps s
+            ON s.state = 'retry_wait' AND s.callable = c.callable AND s.due_at <= $3
+            AND s.task_id = t.id
+         WHERE t.uuid = $7::uuid",
+        serves!(),
+        "ORDER BY s.priority DESC, s.task_id, s.idx LIMIT $2"
+    ),
+    " AND t.uuid = $7::uuid "
+);
+
+/// One claimed step; all but the first three are NULL if there is none.
+#[derive(sqlx::FromRow)]
+struct Row {
+    looked_at: i64,
+    found: i64,
+    next_due: Option<i64>,
+    #[sqlx(flatten)]
+    taken: Taken,
+}
+
+#[derive(sqlx::FromRow)]
+struct Taken {
+    task_id: Option<i64>,
+    idx: Option<i32>,
+    name: Option<String>,
+    callable: Option<String>,
+    epoch: Option<i64>,
+    attempts: Option<i32>,
+    max_attempts: Option<i32>,
+    state: Option<String>,
+    uuid: Option<Uuid>,
+    correlation_id: Option<Uuid>,
+    moves: Option<bool>,
+    names: Option<Vec<String>>,
+    results: Option<Vec<String>>,
+}
+
+pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result<Claims, Fault> {
+    let callables: BTreeSet<&str> = request.callables.iter().map(String::as_str).collect();
+    let callables: Vec<&str> = callables.into_iter().collect();
+    let mut wanted = i64::from(request.limit);
+    let mut look_at = (wanted + SPARE).min(MOST);
+    let mut claims = Claims::default();
+    loop {
+        let rows = take(unit, request, &callables, look_at, wanted).await?;
+        let Some(first) = rows.first() else {
+            return Err(Fault::Corrupt("a claim was not answered".to_owned()));
+        };
+        let (looked_at, found) = (first.looked_at, first.found);
+        let left =
+            |due: i64| Duration::from_millis(u64::try_from(due - unit.ledger.now).unwrap_or(0));
+        claims.next_due = first.next_due.map(left);
+        let taken = i64::try_from(claims.steps.len()).unwrap_or(i64::MAX);
+        start(unit, request, rows, &mut claims).await?;
+        let brought = i64::try_from(claims.steps.len()).unwrap_or(i64::MAX) - taken;
+        wanted -= brought;
+        // A task that another process starts at this moment: its other steps can be had right after.
+        if brought < found {
+            claims.next_due = Some(Duration::ZERO);
+        }
+        // Others hold what was looked at, and there is more.
+        if found >= wanted + brought || looked_at < look_at || look_at == MOST {
+            return Ok(claims);
+        }
+        look_at = (look_at * 8).min(MOST);
+    }
+}
+
+async fn take(
+    unit: &mut Unit<'_>,
+    request: &ClaimRequest,
+    callables: &[&str],
+    look_at: i64,
+    wanted: i64,
+) -> Result<Vec<Row>, Fault> {
+    let (statement, task) = match request.scope {
+        ClaimScope::Any => (CLAIM, None),
+        ClaimScope::Task(task) => (CLAIM_OF_TASK, Some(task)),
+    };
+    let serves = request.serves.iter();
+    let namespaces: Vec<&str> = serves.clone().map(|one| &*one.namespace).collect();
+    let names: Vec<Option<&str>> = serves.clone().map(|one| one.name.as_deref()).collect();
+    let versions: Vec<Option<&str>> = serves.map(|one| one.version.as_deref()).collect();
+    let rows = unit
+        .query_as(statement)
+        .bind(callables)
+        .bind(look_at)
+        .bind(unit.now())
+        .bind(wanted)
+        .bind(request.process)
+        .bind(unit.now() + settle::millis(request.lease))
+        .bind(task)
+        .bind(namespaces)
+        .bind(names)
+        .bind(versions)
+        .fetch_all(&mut *unit.conn)
+        .await?;
+    Ok(rows)
+}
+
+/// Starts the tasks of the steps that were taken, and adds these to the claims.
+async fn start(
+    unit: &mut Unit<'_>,
+    request: &ClaimRequest,
+    rows: Vec<Row>,
+    claims: &mut Claims,
+) -> Result<(), Fault> {
+    let mut retried: BTreeMap<i64, u32> = BTreeMap::new();
+    let mut moving = BTreeSet::new();
+    for row in rows {
+        let taken = row.taken;
+        let (Some(task_id), Some(true) | None) = (taken.task_id, taken.moves) else {
+            claims.steps.extend(claimed_step(taken)?);
+            continue;
+        };
+        moving.insert(task_id);
+        if taken.state.as_deref() == Some(StepState::RetryWait.as_str()) {
+            *retried.entry(task_id).or_default() += 1;
+        }
+        claims.steps.extend(claimed_step(taken)?);
+    }
+    if claims.steps.is_empty() {
+        return Ok(());
+    }
+    unit.wrote();
+    if moving.is_empty() {
+        return Ok(());
+    }
+    let mut tasks = unit.load_tasks(&moving).await?;
+    for task in tasks.values_mut() {
+        for _ in 0..retried.get(&task.id).copied().unwrap_or(0) {
+            settle::recount(&mut task.counts, StepState::RetryWait, StepState::Running);
+        }
+        task.started_at.get_or_insert(unit.ledger.now);
+        unit.ledger
+            .move_task(task, TaskState::Running, None, request.process);
+        // What is left of it can be had by others as soon as this is committed.
+        unit.made_work = true;
+    }
+    unit.save_tasks(tasks);
+    Ok(())
+}
+
+/// The step of a row, if it has one.
+fn claimed_step(taken: Taken) -> Result<Option<ClaimedStep>, Fault> {
+    let (Some(task_uuid), Some(index), Some(epoch)) = (taken.uuid, taken.idx, taken.epoch) else {
+        return Ok(None);
+    };
+    let names = taken.names.unwrap_or_default();
+    let results = taken.results.unwrap_or_default();
+    Ok(Some(ClaimedStep {
+        id: StepId {
+            task_uuid,
+            index: number(i64::from(index))?,
+        },
+        name: taken.name.unwrap_or_default(),
+        callable: taken.callable.unwrap_or_default(),
+        epoch: number(epoch)?,
+        attempt: number(i64::from(taken.attempts.unwrap_or_default()))?,
+        max_attempts: number(i64::from(taken.max_attempts.unwrap_or_default()))?,
+        correlation_id: taken.correlation_id.unwrap_or_default(),
+        parents: names
+            .into_iter()
+            .zip(results)
+            .map(|(name, result_json)| ParentResult { name, result_json })
+            .collect(),
+    }))
+}

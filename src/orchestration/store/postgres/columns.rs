@@ -1,0 +1,205 @@
+//! Sets of rows as the server takes them: one array for each column.
+
+use sqlx::postgres::{PgArguments, Postgres};
+use sqlx::query::QueryAs;
+use uuid::Uuid;
+
+use super::unit::{json, text};
+use crate::orchestration::state::StepState;
+use crate::orchestration::store::sql::judge::{Child, Recorded};
+use crate::orchestration::store::sql::ledger::HistoryRow;
+use crate::orchestration::store::sql::task_row::TaskRow;
+
+type Writing<'q, O> = QueryAs<'q, Postgres, O, PgArguments>;
+
+/// As large a number as the database holds, at most: beyond it there is only damage.
+pub(super) fn long(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn owned(words: Option<&str>) -> Option<String> {
+    words.map(|words| text(words).into_owned())
+}
+
+/// Completed steps.
+#[derive(Debug, Default)]
+pub(super) struct StepColumns {
+    task_ids: Vec<i64>,
+    indexes: Vec<i64>,
+    epochs: Vec<i64>,
+    states: Vec<&'static str>,
+    due: Vec<Option<i64>>,
+    results: Vec<Option<String>>,
+    errors: Vec<Option<String>>,
+}
+
+impl StepColumns {
+    pub(super) fn len(&self) -> usize {
+        self.task_ids.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.task_ids.is_empty()
+    }
+
+    pub(super) fn push(&mut self, one: &Recorded<'_>) {
+        self.task_ids.push(one.step.task_id);
+        self.indexes.push(i64::from(one.step.index));
+        self.epochs.push(long(one.step.epoch));
+        self.states.push(one.to.as_str());
+        self.due.push(one.due_at);
+        self.results
+            .push(one.result().map(|result| json(result).into_owned()));
+        self.errors.push(owned(one.error.as_deref()));
+    }
+
+    pub(super) fn bind<O>(self, query: Writing<'_, O>) -> Writing<'_, O> {
+        query
+            .bind(self.task_ids)
+            .bind(self.indexes)
+            .bind(self.epochs)
+            .bind(self.states)
+            .bind(self.due)
+            .bind(self.results)
+            .bind(self.errors)
+    }
+}
+
+/// Children of completed steps.
+#[derive(Debug, Default)]
+pub(super) struct ChildColumns {
+    task_ids: Vec<i64>,
+    indexes: Vec<i64>,
+    done: Vec<i64>,
+    states: Vec<&'static str>,
+}
+
+impl ChildColumns {
+    pub(super) fn len(&self) -> usize {
+        self.task_ids.len()
+    }
+
+    pub(super) fn push(&mut self, child: &Child, state: StepState) {
+        self.task_ids.push(child.task_id);
+        self.indexes.push(child.index);
+        self.done.push(child.done);
+        self.states.push(state.as_str());
+    }
+
+    pub(super) fn bind<O>(self, query: Writing<'_, O>) -> Writing<'_, O> {
+        query
+            .bind(self.task_ids)
+            .bind(self.indexes)
+            .bind(self.done)
+            .bind(self.states)
+    }
+}
+
+/// Tasks that have changed.
+#[derive(Debug, Default)]
+pub(super) struct TaskColumns {
+    ids: Vec<i64>,
+    states: Vec<&'static str>,
+    reasons: Vec<Option<String>>,
+    runs: Vec<i64>,
+    owners: Vec<Option<Uuid>>,
+    started: Vec<Option<i64>>,
+    ended: Vec<Option<i64>>,
+    counts: [Vec<i64>; 6],
+}
+
+impl TaskColumns {
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(super) fn bind<O>(self, query: Writing<'_, O>) -> Writing<'_, O> {
+        let query = query
+            .bind(self.ids)
+            .bind(self.states)
+            .bind(self.reasons)
+            .bind(self.runs)
+            .bind(self.owners)
+            .bind(self.started)
+            .bind(self.ended);
+        self.counts.into_iter().fold(query, QueryAs::bind)
+    }
+}
+
+impl<'t> FromIterator<&'t TaskRow> for TaskColumns {
+    fn from_iter<I: IntoIterator<Item = &'t TaskRow>>(tasks: I) -> Self {
+        let mut columns = Self::default();
+        for task in tasks {
+            columns.ids.push(task.id);
+            columns.states.push(task.state.as_str());
+            columns.reasons.push(owned(task.reason.as_deref()));
+            columns.runs.push(i64::from(task.run));
+            columns.owners.push(task.owner);
+            columns.started.push(task.started_at);
+            columns.ended.push(task.ended_at);
+            let counts = &task.counts;
+            let counts = [
+                counts.pending,
+                counts.ready + counts.running,
+                counts.retry_wait,
+                counts.satisfied,
+                counts.failed,
+                counts.cancelled,
+            ];
+            for (column, count) in columns.counts.iter_mut().zip(counts) {
+                column.push(i64::from(count));
+            }
+        }
+        columns
+    }
+}
+
+/// Rows of history.
+#[derive(Debug, Default)]
+pub(super) struct HistoryColumns {
+    task_ids: Vec<i64>,
+    runs: Vec<i64>,
+    kinds: Vec<&'static str>,
+    steps: Vec<Option<i64>>,
+    attempts: Vec<Option<i64>>,
+    epochs: Vec<Option<i64>>,
+    from: Vec<Option<&'static str>>,
+    to: Vec<Option<&'static str>>,
+    processes: Vec<Uuid>,
+    details: Vec<Option<String>>,
+}
+
+impl HistoryColumns {
+    pub(super) fn bind<O>(self, query: Writing<'_, O>) -> Writing<'_, O> {
+        query
+            .bind(self.task_ids)
+            .bind(self.runs)
+            .bind(self.kinds)
+            .bind(self.steps)
+            .bind(self.attempts)
+            .bind(self.epochs)
+            .bind(self.from)
+            .bind(self.to)
+            .bind(self.processes)
+            .bind(self.details)
+    }
+}
+
+impl FromIterator<HistoryRow> for HistoryColumns {
+    fn from_iter<I: IntoIterator<Item = HistoryRow>>(rows: I) -> Self {
+        let mut columns = Self::default();
+        for row in rows {
+            columns.task_ids.push(row.task_id);
+            columns.runs.push(i64::from(row.run));
+            columns.kinds.push(row.kind.as_str());
+            columns.steps.push(row.step.map(i64::from));
+            columns.attempts.push(row.attempt.map(i64::from));
+            columns.epochs.push(row.epoch.map(long));
+            columns.from.push(row.from);
+            columns.to.push(row.to);
+            columns.processes.push(row.process);
+            columns.details.push(owned(row.detail.as_deref()));
+        }
+        columns
+    }
+}

@@ -1,0 +1,112 @@
+//! Where a database is: what people write, and what is refused.
+
+use sqlx::postgres::PgConnectOptions;
+
+use super::options::PostgresOptions;
+use crate::orchestration::store::{StoreError, without_password};
+
+/// What may be said in a URL beside user, password, host, port and database.
+const PARAMETERS: &[&str] = &[
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+/// Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE?PARAMETERS`. What is not said is taken from the
+/// environment, as `psql` does it. `poll_only` is ours and changes the options.
+pub(super) fn parse(
+    url: &str,
+    options: &mut PostgresOptions,
+) -> Result<PgConnectOptions, StoreError> {
+    let refuse = |problem: String| StoreError::BadUrl {
+        url: without_password(url),
+        problem,
+    };
+    if !["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme))
+    {
+        return Err(refuse(
+            "expected `postgres://USER@HOST/DATABASE`".to_owned(),
+        ));
+    }
+    let (place, parameters) = url.split_once('?').unwrap_or((url, ""));
+    let mut kept = Vec::new();
+    for parameter in parameters.split('&').filter(|part| !part.is_empty()) {
+        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        if key == "poll_only" {
+            options.poll_only = match value {
+                "true" => true,
+                "false" => false,
+                _ => return Err(refuse("poll_only is true or false".to_owned())),
+            };
+        } else if PARAMETERS.contains(&key) {
+            kept.push(parameter);
+        } else {
+            return Err(refuse(format!(
+                "the parameter {key:?} is not known; known are poll_only, {}",
+                PARAMETERS.join(", ")
+            )));
+        }
+    }
+    let parsed = format!("{place}?{}", kept.join("&"));
+    parsed.parse().map_err(|error: sqlx::Error| {
+        // The source says it without the words around it.
+        let said = std::error::Error::source(&error).map(ToString::to_string);
+        refuse(said.unwrap_or_else(|| error.to_string()))
+    })
+}
+
+/// As it is shown to people: without the password.
+pub(super) fn name(options: &PgConnectOptions) -> String {
+    let user = options.get_username();
+    let database = options.get_database().unwrap_or(user);
+    let place = match options.get_socket() {
+        Some(socket) => format!("{}:{}", socket.display(), options.get_port()),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    };
+    format!("postgres://{user}@{place}/{database}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn o15_what_is_shown_has_no_password() {
+        let mut options = PostgresOptions::default();
+        let url = "postgres://me:secret@db.example:6432/work?poll_only=true";
+        let parsed = parse(url, &mut options).unwrap();
+        assert!(options.poll_only);
+        assert_eq!(name(&parsed), "postgres://me@db.example:6432/work");
+    }
+
+    #[test]
+    fn o15_what_is_refused_is_told_without_passwords() {
+        for (url, word) in [
+            ("sqlite:a.db", "expected"),
+            ("postgres://me:secret@host/db?sslmod=require", "sslmod"),
+            (
+                "postgres://me:secret@host/db?poll_only=maybe",
+                "true or false",
+            ),
+            ("postgres://me:secret@host:port/db", "port"),
+            ("postgres://me:secret@host/db?sslmode=perhaps", "perhaps"),
+        ] {
+            let error = parse(url, &mut PostgresOptions::default()).unwrap_err();
+            assert!(matches!(error, StoreError::BadUrl { .. }), "{error:?}");
+            let said = format!("{error} {error:?}");
+            assert!(said.contains(word), "{said}");
+            assert!(!said.contains("secret"), "{said}");
+        }
+    }
+}

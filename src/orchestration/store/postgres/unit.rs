@@ -1,0 +1,232 @@
+//! One transaction while it is under way.
+//!
+//! Every statement is a journey to the server and back. So rows are not written as they change: the unit keeps
+//! them and writes them all in one statement, at the end or before something is read that depends on them.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use sqlx::PgConnection;
+use sqlx::postgres::{PgArguments, Postgres};
+use sqlx::query::{Query, QueryAs};
+use uuid::Uuid;
+
+use super::columns::{ChildColumns, HistoryColumns, StepColumns, TaskColumns};
+use super::fault::Fault;
+use super::task_row::count_as_one;
+use crate::orchestration::state::StepState;
+use crate::orchestration::store::sql::judge::{Child, Recorded};
+use crate::orchestration::store::sql::ledger::Ledger;
+use crate::orchestration::store::sql::task_row::Tasks;
+
+/// A transaction. The rows of the tasks in `tasks` are locked.
+pub(super) struct Unit<'c> {
+    pub(super) conn: &'c mut PgConnection,
+    pub(super) ledger: Ledger,
+    /// The tasks that this transaction has locked, as they stand.
+    pub(super) tasks: Tasks,
+    /// Which of them are to be written.
+    changed: BTreeSet<i64>,
+    steps: StepColumns,
+    children: ChildColumns,
+    /// Whether anything was written.
+    wrote: bool,
+    /// Whether other processes may find something to do by it.
+    pub(super) made_work: bool,
+    /// Whether statements are prepared once and kept by name.
+    named: bool,
+    commit: Commit,
+}
+
+/// The name of a commit: its row says that it happened.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Commit {
+    pub(super) writer: Uuid,
+    pub(super) number: i64,
+    /// Rows of earlier ones that are not needed any more: from here, before `number`.
+    pub(super) forget_from: Option<i64>,
+}
+
+impl<'c> Unit<'c> {
+    /// The transaction has begun at this moment.
+    pub(super) fn new(conn: &'c mut PgConnection, now: i64, named: bool, commit: Commit) -> Self {
+        Self {
+            conn,
+            ledger: Ledger::new(now),
+            tasks: Tasks::new(),
+            changed: BTreeSet::new(),
+            steps: StepColumns::default(),
+            children: ChildColumns::default(),
+            wrote: false,
+            made_work: false,
+            named,
+            commit,
+        }
+    }
+
+    /// When it began. Everything in it happens at this moment.
+    pub(super) fn now(&self) -> i64 {
+        self.ledger.now
+    }
+
+    pub(super) fn query<'q>(&self, sql: &'static str) -> Query<'q, Postgres, PgArguments> {
+        sqlx::query(sql).persistent(self.named)
+    }
+
+    pub(super) fn query_as<'q, O>(&self, sql: &'static str) -> QueryAs<'q, Postgres, O, PgArguments>
+    where
+        O: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>,
+    {
+        sqlx::query_as(sql).persistent(self.named)
+    }
+
+    /// A statement has written something.
+    pub(super) fn wrote(&mut self) {
+        self.wrote = true;
+    }
+
+    /// Keeps tasks to be written.
+    pub(super) fn save_tasks(&mut self, tasks: Tasks) {
+        for (id, mut task) in tasks {
+            count_as_one(&mut task.counts);
+            self.changed.insert(id);
+            self.tasks.insert(id, task);
+        }
+    }
+
+    /// Forgets tasks that are no more.
+    pub(super) fn forget_tasks(&mut self, ids: &[i64]) {
+        for id in ids {
+            self.tasks.remove(id);
+            self.changed.remove(id);
+        }
+    }
+
+    /// Keeps completed steps to be written.
+    pub(super) fn save_steps(&mut self, recorded: &[Recorded<'_>]) {
+        for one in recorded {
+            self.steps.push(one);
+        }
+    }
+
+    /// Keeps the children of completed steps to be written.
+    pub(super) fn save_children(&mut self, children: &[Child], states: &[StepState]) {
+        for (child, state) in children.iter().zip(states) {
+            self.children.push(child, *state);
+            self.made_work |= *state == StepState::Ready;
+        }
+    }
+
+    /// Writes what was kept, so that what is read next finds it.
+    pub(super) async fn flush(&mut self) -> Result<(), Fault> {
+        if self.changed.is_empty() && self.ledger.rows.is_empty() && self.steps.is_empty() {
+            return Ok(());
+        }
+        self.write(None).await
+    }
+
+    /// Writes all that was kept, and the commit's own row. Returns whether there is anything to commit.
+    pub(super) async fn finish(&mut self) -> Result<bool, Fault> {
+        let kept = !self.changed.is_empty()
+            || !self.ledger.rows.is_empty()
+            || !self.steps.is_empty()
+            || self.wrote;
+        if kept {
+            self.write(Some(self.commit)).await?;
+        }
+        Ok(kept)
+    }
+
+    async fn write(&mut self, commit: Option<Commit>) -> Result<(), Fault> {
+        let steps = std::mem::take(&mut self.steps);
+        let children = std::mem::take(&mut self.children);
+        let tasks: TaskColumns = std::mem::take(&mut self.changed)
+            .into_iter()
+            .filter_map(|id| self.tasks.get(&id))
+            .collect();
+        let history: HistoryColumns = std::mem::take(&mut self.ledger.rows).into_iter().collect();
+        let expected = (steps.len(), children.len(), tasks.len());
+        let now = self.now();
+        let query = self.query_as::<(i64, i64, i64)>(WRITE).bind(now);
+        let query = history.bind(tasks.bind(children.bind(steps.bind(query))));
+        let (stepped, readied, moved) = query
+            .bind(commit.map(|commit| commit.writer))
+            .bind(commit.map(|commit| commit.number))
+            .bind(commit.and_then(|commit| commit.forget_from))
+            .fetch_one(&mut *self.conn)
+            .await?;
+        self.wrote = true;
+        let written = [stepped, readied, moved].map(|count| usize::try_from(count).unwrap_or(0));
+        if written != [expected.0, expected.1, expected.2] {
+            return Err(Fault::Corrupt(format!(
+                "{written:?} completed steps, children and tasks were written, and not {expected:?}"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Everything that a transaction has kept, in one statement. Empty sets do nothing.
+const WRITE: &str = "
+    WITH stepped AS (
+        UPDATE postroom.steps s SET
+            state = n.state, due_at = n.due_at, result = n.result, error = n.error, owner = NULL,
+            lease_until = NULL, ended_at = $1
+        FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::text[],
+                    $8::text[]) AS n (task_id, idx, epoch, state, due_at, result, error)
+        WHERE s.task_id = n.task_id AND s.idx = n.idx AND s.state = 'running' AND s.epoch = n.epoch
+        RETURNING 1),
+    readied AS (
+        UPDATE postroom.steps s SET unmet = s.unmet - n.done, state = n.state
+        FROM unnest($9::bigint[], $10::bigint[], $11::bigint[], $12::text[])
+            AS n (task_id, idx, done, state)
+        WHERE s.task_id = n.task_id AND s.idx = n.idx
+        RETURNING 1),
+    moved AS (
+        UPDATE postroom.tasks t SET
+            state = n.state, reason = n.reason, run = n.run, owner = coalesce(n.owner, t.owner),
+            started_at = n.started_at, ended_at = n.ended_at, steps_pending = n.pending,
+            steps_active = n.active, steps_retry_wait = n.retry_wait, steps_satisfied = n.satisfied,
+            steps_failed = n.failed, steps_cancelled = n.cancelled
+        FROM unnest($13::bigint[], $14::text[], $15::text[], $16::bigint[], $17::uuid[],
+                    $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[],
+                    $23::bigint[], $24::bigint[], $25::bigint[])
+            AS n (id, state, reason, run, owner, started_at, ended_at, pending, active, retry_wait,
+                  satisfied, failed, cancelled)
+        WHERE t.id = n.id
+        RETURNING 1),
+    told AS (
+        INSERT INTO postroom.history
+            (task_id, at, run, kind, step, attempt, epoch, from_state, to_state, process, detail)
+        SELECT task_id, $1, run, kind, step, attempt, epoch, from_state, to_state, process, detail
+        FROM unnest($26::bigint[], $27::bigint[], $28::text[], $29::bigint[], $30::bigint[],
+                    $31::bigint[], $32::text[], $33::text[], $34::uuid[], $35::text[])
+            WITH ORDINALITY
+            AS n (task_id, run, kind, step, attempt, epoch, from_state, to_state, process, detail,
+                  place)
+        ORDER BY place),
+    marked AS (
+        INSERT INTO postroom.commits (writer, number, at)
+        SELECT $36, $37, $1 WHERE $36::uuid IS NOT NULL AND $37::bigint IS NOT NULL),
+    forgotten AS (
+        DELETE FROM postroom.commits WHERE writer = $36 AND number >= $38::bigint AND number < $37)
+    SELECT (SELECT count(*) FROM stepped), (SELECT count(*) FROM readied),
+           (SELECT count(*) FROM moved)";
+
+/// Text as the database can hold it: all but the character 0.
+pub(super) fn text(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{FFFD}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// JSON as the database can hold it; the character 0 means the same when it is escaped.
+pub(super) fn json(json: &str) -> Cow<'_, str> {
+    if json.contains('\0') {
+        Cow::Owned(json.replace('\0', "\\u0000"))
+    } else {
+        Cow::Borrowed(json)
+    }
+}

@@ -1,0 +1,127 @@
+//! Making, finding and refusing schemas.
+
+use std::sync::Arc;
+
+use postroom::orchestration::store::postgres::{PostgresOptions, PostgresStore};
+use postroom::orchestration::store::{Store, StoreError};
+use sqlx::{Connection, Executor, PgConnection, Row};
+use tokio::task::JoinSet;
+
+use super::cluster;
+use super::kit::{open, submit, task};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn o12_fifty_may_make_the_same_schema_at_once() {
+    let url = Arc::new(cluster::database().await);
+    let mut opening = JoinSet::new();
+    for _ in 0..50 {
+        let url = Arc::clone(&url);
+        opening.spawn(async move {
+            let options = PostgresOptions::default().connections(1);
+            PostgresStore::open(&url, options).await.unwrap()
+        });
+    }
+    let stores = opening.join_all().await;
+    let uuid = submit(&stores[7], task(&[&[]])).await;
+    assert!(stores[42].task(uuid).await.unwrap().is_some());
+    for store in &stores {
+        store.close().await;
+    }
+    let mut by_hand = PgConnection::connect(&url).await.unwrap();
+    let locks = by_hand
+        .fetch_one("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+        .await
+        .unwrap();
+    assert_eq!(locks.get::<i64, _>(0), 0, "no session holds a lock");
+}
+
+#[tokio::test]
+async fn o12_a_newer_schema_is_refused_and_left_alone() {
+    let url = cluster::database().await;
+    open(&url).await.close().await;
+    let mut by_hand = PgConnection::connect(&url).await.unwrap();
+    by_hand
+        .execute("INSERT INTO postroom.migrations VALUES (99, 0)")
+        .await
+        .unwrap();
+    let error = PostgresStore::open(&url, PostgresOptions::default())
+        .await
+        .unwrap_err();
+    let refused = matches!(error, StoreError::SchemaVersion { found: 99, .. });
+    assert!(refused, "{error}");
+    assert!(error.to_string().contains("newer"), "{error}");
+}
+
+#[tokio::test]
+async fn o12_an_older_schema_is_brought_up_to_date() {
+    let url = cluster::database().await;
+    let mut by_hand = PgConnection::connect(&url).await.unwrap();
+    // As a process leaves it that got no further than this.
+    by_hand.execute("CREATE SCHEMA postroom").await.unwrap();
+    let store = open(&url).await;
+    submit(&store, task(&[&[]])).await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn looking_makes_no_schema() {
+    let url = cluster::database().await;
+    let options = PostgresOptions::default().create(false);
+    let error = PostgresStore::open(&url, options.clone())
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("no schema `postroom`"),
+        "{error}"
+    );
+    let mut by_hand = PgConnection::connect(&url).await.unwrap();
+    let found = by_hand
+        .fetch_one("SELECT to_regnamespace('postroom') IS NULL")
+        .await
+        .unwrap();
+    assert!(found.get::<bool, _>(0));
+    open(&url).await.close().await;
+    PostgresStore::open(&url, options)
+        .await
+        .unwrap()
+        .close()
+        .await;
+}
+
+#[tokio::test]
+async fn o15_what_cannot_be_opened_is_named_without_its_password() {
+    let nowhere = "postgres://me:secret@127.0.0.1:1/work";
+    let error = PostgresStore::open(nowhere, PostgresOptions::default())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, StoreError::Open { .. }), "{error:?}");
+    let said = format!("{error} {error:?}");
+    assert!(said.contains("me@127.0.0.1:1/work"), "{said}");
+    assert!(!said.contains("secret"), "{said}");
+
+    let url = cluster::database().await;
+    let store = open(&url.replace("postgres@", "postgres:secret@")).await;
+    let said = format!("{store:?} {}", store.name());
+    assert!(
+        said.contains("postgres@") && !said.contains("secret"),
+        "{said}"
+    );
+    store.close().await;
+}
+
+#[tokio::test]
+async fn another_encoding_is_refused() {
+    let url = cluster::database().await;
+    let mut by_hand = PgConnection::connect(&url).await.unwrap();
+    let name = format!("latin_{}", uuid::Uuid::new_v4().simple());
+    let create = format!(
+        "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
+    );
+    by_hand.execute(sqlx::AssertSqlSafe(create)).await.unwrap();
+    let error = PostgresStore::open(&url.replace(url.name(), &name), PostgresOptions::default())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("UTF8"), "{error}");
+    let drop = format!("DROP DATABASE {name}");
+    by_hand.execute(sqlx::AssertSqlSafe(drop)).await.unwrap();
+}

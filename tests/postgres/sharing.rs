@@ -1,0 +1,277 @@
+//! Several stores on one database, as several processes have them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use postroom::orchestration::state::{StepState, TaskState};
+use postroom::orchestration::store::postgres::{PostgresOptions, PostgresStore};
+use postroom::orchestration::store::{
+    ClaimedStep, Operation, OperationKind, StepId, Store, Submission, SweepRequest,
+};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::cluster;
+use super::kit::{assert_sound, chain, claim, open, open_with, run_out, submit, succeed, task};
+
+async fn two(url: &str) -> [Arc<PostgresStore>; 2] {
+    [Arc::new(open(url).await), Arc::new(open(url).await)]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn o03_two_processes_share_the_work_and_never_a_step() {
+    let url = cluster::database().await;
+    let stores = two(&url).await;
+    // One wide task: its steps are claimed beside each other.
+    let roots: Vec<&[u32]> = (0..200).map(|_| &[][..]).collect();
+    let wide = submit(&stores[0], task(&roots)).await;
+    for number in 0..40 {
+        submit(&stores[number % 2], chain()).await;
+    }
+    let mut working = JoinSet::new();
+    for worker in 0..6 {
+        let store = Arc::clone(&stores[worker % 2]);
+        working.spawn(async move {
+            let process = Uuid::new_v4();
+            let mut done = Vec::new();
+            let mut idle = 0;
+            while idle < 20 {
+                let steps = claim(&store, process, 3).await;
+                idle = if steps.is_empty() { idle + 1 } else { 0 };
+                for step in &steps {
+                    succeed(&store, step, process).await;
+                    done.push(step.id);
+                }
+                tokio::task::yield_now().await;
+            }
+            done
+        });
+    }
+    let mut done: Vec<StepId> = working.join_all().await.into_iter().flatten().collect();
+    let last = Uuid::new_v4();
+    while let [step, ..] = &claim(&stores[0], last, 1).await[..] {
+        succeed(&stores[0], step, last).await;
+        done.push(step.id);
+    }
+    assert_eq!(done.len(), 360);
+    assert_eq!(done.into_iter().collect::<HashSet<_>>().len(), 360);
+    let record = stores[1].task(wide).await.unwrap().unwrap();
+    assert_eq!(record.state, TaskState::Complete);
+    for store in &stores {
+        assert_sound(store).await;
+        store.close().await;
+    }
+}
+
+/// Two parents complete at the same instant, over two connections.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn o06_parents_completing_at_once_over_two_connections_ready_their_join_once() {
+    let url = cluster::database().await;
+    let stores = two(&url).await;
+    let process = Uuid::new_v4();
+    let rounds: usize = std::env::var("POSTROOM_TEST_JOINS")
+        .ok()
+        .and_then(|rounds| rounds.parse().ok())
+        .unwrap_or(500);
+    for _ in 0..rounds {
+        let uuid = submit(&stores[0], task(&[&[], &[], &[0, 1]])).await;
+        let sides = claim(&stores[0], process, 2).await;
+        let (left, right) = tokio::join!(
+            succeed(&stores[0], &sides[0], process),
+            succeed(&stores[1], &sides[1], process)
+        );
+        assert_eq!(left + right, 1);
+        let join = claim(&stores[1], process, 10).await;
+        assert_eq!(join.len(), 1);
+        assert_eq!((join[0].epoch, join[0].parents.len()), (1, 2));
+        succeed(&stores[0], &join[0], process).await;
+        let record = stores[0].task(uuid).await.unwrap().unwrap();
+        assert_eq!(record.state, TaskState::Complete);
+    }
+    assert_sound(&stores[0]).await;
+    for store in &stores {
+        store.close().await;
+    }
+}
+
+/// The same identities in opposite orders, and all kinds of intents on the same tasks: everything is answered,
+/// and no deadlock has to be broken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn o02_transactions_lock_in_one_order_and_never_wait_for_each_other() {
+    let url = cluster::database().await;
+    let stores = two(&url).await;
+    let tasks: Vec<_> = (0..200).map(|_| chain()).collect();
+    let mut submitting = JoinSet::new();
+    for (number, store) in stores.iter().enumerate() {
+        let (store, mut tasks) = (Arc::clone(store), tasks.clone());
+        if number == 1 {
+            tasks.reverse();
+        }
+        submitting.spawn(async move {
+            let mut created = 0;
+            for tasks in tasks.chunks(20) {
+                let mut tasks = tasks.to_vec();
+                for task in &mut tasks {
+                    task.task_uuid = Uuid::now_v7();
+                }
+                for answer in store.submit(tasks).await.unwrap() {
+                    created += usize::from(matches!(answer, Ok(Submission::Created { .. })));
+                }
+            }
+            created
+        });
+    }
+    let created: usize = submitting.join_all().await.into_iter().sum();
+    assert_eq!(created, 200, "each once");
+
+    let mut working = JoinSet::new();
+    for worker in 0..4 {
+        let store = Arc::clone(&stores[worker % 2]);
+        working.spawn(async move {
+            let process = Uuid::new_v4();
+            for round in 0..40_u32 {
+                let steps = claim(&store, process, 10).await;
+                let (give_back, complete) = steps.split_at(steps.len() / 3);
+                let completions = complete
+                    .iter()
+                    .map(|step| super::kit::success(step, process))
+                    .collect();
+                let leases = give_back.iter().map(ClaimedStep::lease).collect();
+                let finalise = steps.iter().map(|step| Operation {
+                    task_uuid: step.id.task_uuid,
+                    kind: match round % 4 {
+                        0 => OperationKind::Cancel {
+                            reason: "enough".into(),
+                        },
+                        _ => OperationKind::Finalise,
+                    },
+                    process,
+                });
+                let sweep = SweepRequest {
+                    process,
+                    dead: Vec::new(),
+                    max_lost_leases: 3,
+                    process_ttl: Duration::from_mins(1),
+                    limit: 100,
+                };
+                let finalise = finalise.rev().collect();
+                let done = tokio::join!(
+                    store.complete(completions),
+                    store.release(process, leases),
+                    store.operate(finalise),
+                    store.sweep(sweep),
+                    store.heartbeat(process, Duration::from_mins(1)),
+                );
+                done.0.unwrap();
+                done.1.unwrap();
+                done.2.unwrap();
+                done.3.unwrap();
+                done.4.unwrap();
+            }
+        });
+    }
+    working.join_all().await;
+    assert_sound(&stores[0]).await;
+    let deadlocks: i64 = {
+        use sqlx::{Connection, Executor, PgConnection, Row};
+        let mut by_hand = PgConnection::connect(&url).await.unwrap();
+        let row = by_hand
+            .fetch_one("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+            .await
+            .unwrap();
+        row.get(0)
+    };
+    assert_eq!(deadlocks, 0);
+    for store in &stores {
+        store.close().await;
+    }
+}
+
+/// Reads and writes take turns on the only connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn o13_one_connection_is_enough() {
+    let url = cluster::database().await;
+    let store = Arc::new(open_with(&url, PostgresOptions::default().connections(1)).await);
+    let mut working = JoinSet::new();
+    for _ in 0..8 {
+        let store = Arc::clone(&store);
+        working.spawn(async move {
+            let process = Uuid::new_v4();
+            for _ in 0..5 {
+                let uuid = submit(&store, chain()).await;
+                run_out(&store, process).await;
+                assert_eq!(store.steps(uuid).await.unwrap().len(), 4);
+            }
+        });
+    }
+    working.join_all().await;
+    run_out(&store, Uuid::new_v4()).await;
+    assert_sound(&store).await;
+    store.close().await;
+}
+
+/// Others are told of work, and are not told when there is none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn o12_another_process_is_told_of_new_work() {
+    let url = cluster::database().await;
+    let stores = two(&url).await;
+    for store in &stores {
+        let registration = postroom::orchestration::store::ProcessRegistration {
+            process: Uuid::new_v4(),
+            host: "host".into(),
+            pid: 1,
+            pid_birth: String::new(),
+            callables: vec!["work".into()],
+            serves: Vec::new(),
+            only_task: None,
+        };
+        store.register_process(registration).await.unwrap();
+    }
+    // Listening has begun when a notification arrives; those before it may be missed.
+    let told = async {
+        loop {
+            submit(&stores[0], chain()).await;
+            let woken = timeout(Duration::from_millis(100), stores[1].woken()).await;
+            if woken.is_ok() {
+                return;
+            }
+        }
+    };
+    timeout(Duration::from_secs(30), told)
+        .await
+        .expect("to be told");
+    for store in &stores {
+        store.close().await;
+    }
+}
+
+/// Text that the database cannot hold does no harm to anybody.
+#[tokio::test]
+async fn o02_the_character_zero_harms_nobody() {
+    use postroom::orchestration::store::{Completion, StepFailure, StepOutcome};
+    let url = cluster::database().await;
+    let store = open(&url).await;
+    let process = Uuid::new_v4();
+    let uuid = submit(&store, task(&[&[], &[]])).await;
+    let steps = claim(&store, process, 2).await;
+    let failed = Completion {
+        outcome: StepOutcome::Failure {
+            failure: StepFailure {
+                kind: "error".into(),
+                message: "a\0b".into(),
+                retryable: false,
+                retry_after: None,
+            },
+            retry_in: None,
+        },
+        ..super::kit::success(&steps[0], process)
+    };
+    let good = super::kit::success(&steps[1], process);
+    store.complete(vec![failed, good]).await.unwrap();
+    let stored = store.steps(uuid).await.unwrap();
+    assert_eq!(stored[0].error.as_deref(), Some("error: a\u{FFFD}b"));
+    assert_eq!(stored[1].state, StepState::Complete);
+    store.close().await;
+}
