@@ -255,6 +255,8 @@ impl<M, R> Drop for Counted<M, R> {
         let last =
             self.refs.load(Ordering::Acquire) == 1 || self.refs.fetch_sub(1, Ordering::AcqRel) == 1;
         if last {
+            // Does nothing, but tells loom that what is in the body is touched now.
+            self.body.with_mut(|_| ());
             // SAFETY: the cell came from a `Box`, and this was the last reference. The acquiring load or the
             // acquiring and releasing subtraction makes all that other holders did happen before.
             drop(unsafe { Box::from_raw(self.0.as_ptr()) });

@@ -14,8 +14,7 @@
 //! comes behind cannot be reached, and a pop finds nothing. So the receiver never trusts an empty look: it
 //! knows from the count of accepted messages whether there are more to come, and looks again.
 
-use super::sync::{AtomicPtr, Ordering, relax};
-use std::cell::Cell;
+use super::sync::{AtomicPtr, Ordering, UnsafeCell, relax};
 use std::ptr::{self, NonNull};
 
 /// The part of a cell that the queue uses. The first field of every cell.
@@ -24,15 +23,22 @@ use std::ptr::{self, NonNull};
 pub(super) struct Header {
     next: AtomicPtr<Header>,
     /// What the receiver does with it: a `Kind` of the mailbox it is in. Written before it is pushed.
-    kind: Cell<*const ()>,
+    kind: UnsafeCell<*const ()>,
 }
 
 impl Header {
     pub(super) fn new() -> Self {
         Self {
             next: AtomicPtr::new(ptr::null_mut()),
-            kind: Cell::new(ptr::null()),
+            kind: UnsafeCell::new(ptr::null()),
         }
+    }
+
+    /// # Safety
+    /// It was pushed, and the caller has seen that.
+    unsafe fn kind(&self) -> *const () {
+        // SAFETY: written before it was pushed, and not again before it is pushed again.
+        self.kind.with(|kind| unsafe { *kind })
     }
 }
 
@@ -65,7 +71,8 @@ impl Queue {
         {
             // SAFETY: valid, and nobody else has it yet. This reference ends before the swap gives it away.
             let own = unsafe { header.as_ref() };
-            own.kind.set(kind);
+            // SAFETY: as above.
+            own.kind.with_mut(|own| unsafe { *own = kind });
             own.next.store(ptr::null_mut(), Ordering::Relaxed);
         }
         let before = self.tail.swap(new, Ordering::AcqRel);
@@ -120,7 +127,7 @@ impl Queue {
     pub(super) unsafe fn peek(&self) -> Option<*const ()> {
         let first = NonNull::new(self.first.load(Ordering::Acquire))?;
         // SAFETY: as in `pop`.
-        Some(unsafe { first.as_ref() }.kind.get())
+        Some(unsafe { first.as_ref().kind() })
     }
 
     /// Like `pop`, for a message that is there or was accepted: a sender that stands between the two steps of its
@@ -147,5 +154,5 @@ impl Queue {
 /// `header` came from `pop`, and has not been given away.
 pub(super) unsafe fn kind_of(header: NonNull<Header>) -> *const () {
     // SAFETY: the caller has it.
-    unsafe { header.as_ref() }.kind.get()
+    unsafe { header.as_ref().kind() }
 }

@@ -298,7 +298,8 @@ impl Slots {
             return Wakers::default();
         }
         let mut line = lock_own(&self.line);
-        self.word.fetch_or(CLOSED, Ordering::AcqRel);
+        // SeqCst: who closes goes on to look whose turn it is, see `turn`.
+        self.word.fetch_or(CLOSED, Ordering::SeqCst);
         self.word.fetch_and(!WAITING, Ordering::AcqRel);
         line.dissolve()
     }

@@ -86,9 +86,26 @@ mod real {
         }
     }
 
+    loom::thread_local! {
+        /// Whether this thread has made a sequentially consistent change since it last had a look of that kind.
+        static ORDERED: std::cell::Cell<bool> = std::cell::Cell::new(false);
+    }
+
     /// Loom takes a sequentially consistent access for an acquiring and releasing one, and then finds runs that
-    /// cannot be. With fences between a store and the loads after it, which loom does model, the order is
-    /// there; an access of a weaker order gets none.
+    /// cannot be. What this layer needs of that order is that a change comes before the look that follows it, which
+    /// a fence gives, and that loom knows. A change or a look of a weaker order gets none.
+    fn changed(order: Ordering) {
+        if order == Ordering::SeqCst {
+            ORDERED.with(|ordered| ordered.set(true));
+        }
+    }
+
+    fn looks(order: Ordering) {
+        if order == Ordering::SeqCst && ORDERED.with(|ordered| ordered.replace(false)) {
+            fence(Ordering::SeqCst);
+        }
+    }
+
     macro_rules! sequential {
         ($($name:ident: $value:ty),*) => {$(
             #[derive(Debug, Default)]
@@ -101,21 +118,19 @@ mod real {
                 }
 
                 pub(crate) fn load(&self, order: Ordering) -> $value {
-                    if order == Ordering::SeqCst {
-                        fence(Ordering::SeqCst);
-                    }
+                    looks(order);
                     self.0.load(order)
                 }
 
                 pub(crate) fn store(&self, value: $value, order: Ordering) {
                     self.0.store(value, order);
-                    if order == Ordering::SeqCst {
-                        fence(Ordering::SeqCst);
-                    }
+                    changed(order);
                 }
 
                 pub(crate) fn swap(&self, value: $value, order: Ordering) -> $value {
-                    self.0.swap(value, order)
+                    let before = self.0.swap(value, order);
+                    changed(order);
+                    before
                 }
 
                 pub(crate) fn compare_exchange(
@@ -125,7 +140,9 @@ mod real {
                     order: Ordering,
                     failure: Ordering,
                 ) -> Result<$value, $value> {
-                    self.0.compare_exchange(from, to, order, failure)
+                    let result = self.0.compare_exchange(from, to, order, failure);
+                    changed(order);
+                    result
                 }
 
                 pub(crate) fn compare_exchange_weak(
@@ -135,7 +152,7 @@ mod real {
                     order: Ordering,
                     failure: Ordering,
                 ) -> Result<$value, $value> {
-                    self.0.compare_exchange_weak(from, to, order, failure)
+                    self.compare_exchange(from, to, order, failure)
                 }
             }
         )*};
@@ -147,7 +164,9 @@ mod real {
         ($($name:ident: $value:ty: $($method:ident)*),*) => {$(
             impl $name {$(
                 pub(crate) fn $method(&self, value: $value, order: Ordering) -> $value {
-                    self.0.$method(value, order)
+                    let before = self.0.$method(value, order);
+                    changed(order);
+                    before
                 }
             )*}
         )*};

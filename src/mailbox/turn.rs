@@ -118,7 +118,8 @@ impl Turn {
     /// The task wants the turn; false if an asker has it, who will wake the task when it is done.
     #[inline]
     pub(super) fn take(&self) -> bool {
-        let mut state = self.state.load(Ordering::Acquire);
+        // SeqCst: whoever returns the turn looks for the task's waker, which was set before, see `introduce`.
+        let mut state = self.state.load(Ordering::SeqCst);
         loop {
             let next = match state {
                 HELD => return true,
@@ -128,7 +129,7 @@ impl Turn {
             };
             match self
                 .state
-                .compare_exchange_weak(state, next, Ordering::SeqCst, Ordering::Acquire)
+                .compare_exchange_weak(state, next, Ordering::SeqCst, Ordering::SeqCst)
             {
                 Ok(found) => return found == FREE,
                 Err(seen) => state = seen,

@@ -117,9 +117,12 @@ impl Wakers {
     /// panic hook has told of it.
     pub(super) fn wake(self) {
         for waker in self.first.into_iter().chain(self.rest) {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-                // Its drop might panic as well.
-                std::mem::forget(payload);
+            let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) else {
+                continue;
+            };
+            if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                // A payload whose drop panics could go on so for ever.
+                std::mem::forget(second);
             }
         }
     }

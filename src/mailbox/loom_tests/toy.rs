@@ -47,6 +47,9 @@ impl Toy {
     }
 }
 
+/// For a handler that is never done.
+pub(super) const FOR_EVER: u32 = u32::MAX;
+
 /// A message whose handler waits that many times.
 pub(super) struct Note {
     n: u32,
@@ -115,11 +118,15 @@ impl Running<'_> {
 }
 
 impl Run for Running<'_> {
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Verdict> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Verdict> {
         self.touch();
+        if self.note.waits == FOR_EVER {
+            return Poll::Pending;
+        }
         if self.note.waits > 0 {
-            // Whatever it waits for has come by the time it is polled again, which needs no waker.
+            // What it waits for comes at once.
             self.note.waits -= 1;
+            cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         self.toy.log.0.lock().unwrap().push(self.note.n);
@@ -265,8 +272,6 @@ impl Task {
                     break;
                 }
                 if run.poll(cx).is_pending() {
-                    // What it waits for comes at once.
-                    cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
                 hold.seat().clear();
@@ -439,7 +444,16 @@ pub(super) fn assert_settled(account: &Account) {
     assert_eq!((account.queued, account.running), (0, 0), "{account}");
 }
 
+/// Tries the interleavings with at most as many preemptions as `LOOM_MAX_PREEMPTIONS` says.
 pub(super) fn model(test: impl Fn() + Send + Sync + 'static) {
-    // Read by loom: `LOOM_MAX_PREEMPTIONS` bounds the runs.
     loom::model(test);
+}
+
+/// The same with one preemption less, for a test of many steps.
+pub(super) fn large_model(test: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder
+        .preemption_bound
+        .map(|bound| bound.saturating_sub(1));
+    builder.check(test);
 }

@@ -1,13 +1,15 @@
 //! Askers that run a handler themselves, against the queue, the task and whatever ends it.
 
-use super::toy::{Answer, Note, actor, ask, assert_settled, give_up, model, tell};
+use super::toy::{
+    Answer, FOR_EVER, Note, actor, ask, assert_settled, give_up, large_model, model, tell,
+};
 use crate::mailbox::Level;
 use loom::sync::Arc;
 use loom::thread;
 
 #[test]
 fn two_askers_of_an_idle_actor_exclude_each_other() {
-    model(|| {
+    large_model(|| {
         let (mailbox, mut task, log) = actor(4);
         task.settle();
         let askers = [1, 2].map(|n| {
@@ -32,7 +34,7 @@ fn two_askers_of_an_idle_actor_exclude_each_other() {
 
 #[test]
 fn an_asker_in_place_against_the_queue() {
-    model(|| {
+    large_model(|| {
         let (mailbox, mut task, log) = actor(4);
         task.settle();
         let asker = {
@@ -61,7 +63,7 @@ fn an_asker_in_place_against_the_queue() {
 
 #[test]
 fn the_task_takes_over_a_handler_that_waits() {
-    model(|| {
+    large_model(|| {
         let (mailbox, mut task, log) = actor(4);
         task.settle();
         let asker = {
@@ -106,6 +108,45 @@ fn an_asker_in_place_against_a_stop_and_a_kill() {
             assert_settled(&mailbox.account());
         });
     }
+}
+
+/// Nothing wakes the task but the kill.
+#[test]
+fn a_kill_reaches_a_handler_that_waits_for_ever() {
+    model(|| {
+        let (mailbox, task, _) = actor(4);
+        assert!(
+            mailbox
+                .try_push(super::toy::LetterOf::tell(Note::waiting(1, FOR_EVER)))
+                .is_ok()
+        );
+        let ender = {
+            let mailbox = Arc::clone(&mailbox);
+            thread::spawn(move || mailbox.raise(Level::Kill))
+        };
+        task.run();
+        ender.join().unwrap();
+        assert_settled(&mailbox.account());
+    });
+    model(|| {
+        let (mailbox, mut task, _) = actor(4);
+        task.settle();
+        let asker = {
+            let mailbox = Arc::clone(&mailbox);
+            thread::spawn(move || {
+                let answer = ask(&mailbox, Note::waiting(1, FOR_EVER));
+                assert!(!matches!(answer, Some(Answer::Done(_))));
+            })
+        };
+        let ender = {
+            let mailbox = Arc::clone(&mailbox);
+            thread::spawn(move || mailbox.raise(Level::Kill))
+        };
+        task.run();
+        asker.join().unwrap();
+        ender.join().unwrap();
+        assert_settled(&mailbox.account());
+    });
 }
 
 #[test]
@@ -186,7 +227,10 @@ fn a_seized_queue_loses_nothing_whenever_the_task_goes_on() {
         mailbox.raise(Level::Drain);
         let thief = {
             let mailbox = Arc::clone(&mailbox);
-            thread::spawn(move || give_up(&mailbox))
+            thread::spawn(move || {
+                mailbox.raise(Level::Kill);
+                give_up(&mailbox);
+            })
         };
         task.run();
         thief.join().unwrap();

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Runs the runtime's tests under valgrind's memcheck: no invalid access, no use of what was never written, no leak.
+#
+#   tests/memcheck.sh             the tests of the mailbox and the actors, with reduced counts
+#   tests/memcheck.sh all         every test of the runtime alone
+#   tests/memcheck.sh NAME...     these test binaries
+#
+# Miri and the sanitizers need a nightly toolchain; with one, the same tests run by
+#
+#   MIRIFLAGS="-Zmiri-disable-isolation" cargo +nightly miri test --no-default-features --lib --test messages --test replies
+#   RUSTFLAGS=-Zsanitizer=address cargo +nightly test -Zbuild-std --target x86_64-unknown-linux-gnu --no-default-features
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+command -v valgrind >/dev/null || { echo "valgrind is not installed: nothing was checked" >&2; exit 1; }
+# Schedules and model cases, few of them: a program runs some 30 times slower.
+export POSTROOM_CASES=${POSTROOM_CASES:-6} PROPTEST_CASES=${PROPTEST_CASES:-6}
+export CARGO_PROFILE_TEST_DEBUG=line-tables-only CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/memcheck
+
+usual=(asks backpressure endings messages replies restarts schedules)
+select=()
+case ${1:-} in
+all) select=(--lib --tests) ;;
+"") for name in "${usual[@]}"; do select+=(--test "$name"); done ;;
+*) for name in "$@"; do select+=(--test "$name"); done ;;
+esac
+
+binaries=$(cargo test --locked --no-default-features "${select[@]}" --no-run --message-format=json |
+  sed -n 's/.*"profile":{[^}]*"test":true.*"executable":"\([^"]*\)".*/\1/p')
+[ -n "$binaries" ] || { echo "there is nothing to run" >&2; exit 1; }
+for binary in $binaries; do
+  printf '\n== %s (%ss)\n' "${binary##*/}" "$SECONDS"
+  # What is still reachable at the end was made once for the whole process: thread-local and static values.
+  valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect \
+    --suppressions=tests/memcheck.supp --error-exitcode=1 --fair-sched=yes --num-callers=40 "$binary" --test-threads=2 --quiet
+done
+echo "no errors (${SECONDS}s)"
