@@ -158,7 +158,40 @@ impl<'a, M: Message> Delivery<'a, M> {
         }
     }
 
+    /// The same as [`poll`](Self::poll), for a tell, with a short way where there is room.
     #[inline]
+    pub(super) fn poll_tell(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<M>>> {
+        let message = match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::New(message) => message,
+            other => {
+                self.stage = other;
+                return self.poll(cx).map_ok(|_| ());
+            }
+        };
+        let told = match self.to.target() {
+            Some(target) => target.tell(message),
+            None => return Poll::Ready(Err(self.to.no_target(message))),
+        };
+        match told {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err((letter, refused)) => self.not_told(letter, refused, cx),
+        }
+    }
+
+    #[cold]
+    fn not_told(
+        &mut self,
+        letter: LetterOf<M>,
+        refused: Refused,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError<M>>> {
+        self.limit.start();
+        match self.refused(letter, None, refused, cx) {
+            Some(result) => Poll::Ready(result.map(|_| ())),
+            None => Poll::Pending,
+        }
+    }
+
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Accepted<M>, SendError<M>>> {
         let step = match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::New(message) => self.first_poll(message, cx),
@@ -175,7 +208,6 @@ impl<'a, M: Message> Delivery<'a, M> {
         }
     }
 
-    #[inline]
     fn first_poll(&mut self, message: M, cx: &mut Context<'_>) -> Step<M> {
         let Some(target) = self.to.target() else {
             return Some(Err(self.to.no_target(message)));
@@ -209,14 +241,26 @@ impl<'a, M: Message> Delivery<'a, M> {
         };
         match target.try_push(letter) {
             Ok(()) => Some(Ok(receipt.map_or(Accepted::Told, Accepted::Asked))),
-            Err((letter, Refused::Full)) if self.patient => {
-                if target.id().is_current() {
-                    return Some(Err(SendError::WouldDeadlock(letter.take_back(receipt))));
-                }
-                self.wait(letter, receipt, None, cx)
-            }
-            Err((letter, refused)) => Some(Err(refuse(letter, receipt, refused))),
+            Err((letter, refused)) => self.refused(letter, receipt, refused, cx),
         }
+    }
+
+    /// The first try to push it failed.
+    #[cold]
+    fn refused(
+        &mut self,
+        letter: LetterOf<M>,
+        receipt: Option<ReceiptOf<M>>,
+        refused: Refused,
+        cx: &mut Context<'_>,
+    ) -> Step<M> {
+        if refused == Refused::Closed || !self.patient {
+            return Some(Err(refuse(letter, receipt, refused)));
+        }
+        if self.to.target()?.id().is_current() {
+            return Some(Err(SendError::WouldDeadlock(letter.take_back(receipt))));
+        }
+        self.wait(letter, receipt, None, cx)
     }
 
     #[cold]

@@ -120,6 +120,7 @@ pub(crate) fn depth() -> u32 {
 /// The last segment of a type's name, without its generic arguments.
 pub(crate) fn short_type_name<T: ?Sized>() -> &'static str {
     let name = std::any::type_name::<T>();
-    let plain = name.split('<').next().unwrap_or(name);
-    plain.rsplit("::").next().unwrap_or(plain)
+    // By characters, for which searching is a simple scan: this is part of starting an actor.
+    let plain = name.find('<').map_or(name, |end| &name[..end]);
+    plain.rfind(':').map_or(plain, |colon| &plain[colon + 1..])
 }

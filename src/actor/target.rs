@@ -34,6 +34,7 @@ pub(crate) trait Target<M: Message>: Send + Sync {
     fn name(&self) -> &Arc<str>;
     fn stats(&self) -> MailboxStats;
     fn ask(&self, message: M, deadline: Option<Instant>, cx: &mut Context<'_>) -> Begun<M>;
+    fn tell(&self, message: M) -> Result<(), (LetterOf<M>, Refused)>;
     fn try_push(&self, letter: LetterOf<M>) -> Result<(), (LetterOf<M>, Refused)>;
     fn poll_reserve(
         &self,
@@ -73,6 +74,10 @@ impl<A: Receive<M>, M: Message> Target<M> for Anchor<A> {
             Ok(()) => Begun::Accepted(receipt),
             Err((letter, refused)) => Begun::Refused(letter, receipt, refused),
         }
+    }
+
+    fn tell(&self, message: M) -> Result<(), (LetterOf<M>, Refused)> {
+        self.shared.mailbox.try_push(spans::tell(message))
     }
 
     fn try_push(&self, letter: LetterOf<M>) -> Result<(), (LetterOf<M>, Refused)> {

@@ -51,8 +51,8 @@ impl<M: Message> Future for Tell<'_, M> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // A sender in a loop would otherwise never give way while the receiver keeps up.
         let budget = ready!(tokio::task::coop::poll_proceed(cx));
-        let result = ready!(self.delivery.poll(cx));
+        let result = ready!(self.delivery.poll_tell(cx));
         budget.made_progress();
-        Poll::Ready(result.map(|_| ()))
+        Poll::Ready(result)
     }
 }
