@@ -84,7 +84,8 @@
 //! | `sqlite` | workflows on an SQLite file |
 //! | `postgres` | workflows on PostgreSQL, for many processes on many machines |
 //! | `cli` | the command line `postroom` |
-//! | `testing` | the conformance suite for stores |
+//! | `metrics` | counters, gauges and histograms of actors for any recorder of the crate `metrics` |
+//! | `testing` | the kit for testing actors, and the conformance suite for stores |
 
 pub mod actor;
 mod mailbox;
@@ -93,11 +94,13 @@ pub mod registry;
 pub mod semantics;
 pub mod supervision;
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 #[cfg(feature = "orchestration")]
 pub mod orchestration;
 
 /// Every block of code in the README is compiled and run with the tests.
-#[cfg(all(doctest, feature = "sqlite"))]
+#[cfg(all(doctest, feature = "sqlite", feature = "postgres", feature = "metrics"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -10,9 +10,9 @@
 //! | R1 | yes | One handler runs at a time per actor, with `&mut self`, across awaits. Handlers are native `async fn`. The error belongs to the message. Actors that ask each other compile. |
 //! | R2 | yes | If one send returned `Ok` before another began, its message is handled first, whatever the senders, types and handles. |
 //! | R3 | yes | Capacity is the number of accepted messages whose handler has not started, plus unused permits and promised slots, exactly. A slot is free when the handler (or batch) starts. `Full` only if all slots are taken or someone waits; a freed slot goes to the longest waiter; a dropped wait leaves nothing behind. Capacity 0 is an error. |
-//! | R4 | in part | `tell` waits for room; `try_tell` and a timed tell give the message back; `reserve` gives a permit. Not yet: owned permits, dropping the newest, evicting the oldest. |
+//! | R4 | yes | `tell` waits for room; `try_tell` and a timed tell give the message back; `reserve` gives a permit, also an owned one. A mailbox may instead drop its newest (a tell gets `Ok(Dropped)`, an ask `Full(M)`) or evict its oldest (an evicted asker gets `Evicted(M)`; permits are never evicted). Every drop is counted. |
 //! | R5 | in part | Stop levels are state and no queue: they need no room and go before messages. Not yet: health and death notices, the bound of 16 control items. |
-//! | R6 | in part | Errors say whether the handler ran, and give the message back if not. Not yet: `Evicted`. |
+//! | R6 | yes | Errors say whether the handler ran, and give the message back if not. |
 //! | R7 | yes | A plain ask has the deadline of the handler that makes it, or none. A queued message whose asker is gone is skipped and counted, unless its type opts out. Timeouts cover room, queue and handling, and revoke what is queued. A running handler is never cancelled by its asker. A clock is touched only when a timeout is set. |
 //! | R8 | yes | Waiting for oneself returns `WouldDeadlock`, through handles, recipients, routes, permits and pending replies. With debug assertions a circle of asks, waits for room and direct calls is logged by name, once. |
 //! | R9 | yes | The general form of a handler gets a reply token, which may move into a task or another message, and knows its asker's deadline and whether the asker has gone. A dropped token answers `NoReply`. An ask can be enqueued now and its answer awaited later and elsewhere. |
@@ -25,11 +25,11 @@
 //! | R16 | yes | `drain`, `stop` and `kill`; levels only rise. A shutdown closes the routes at once and each mailbox in its turn, in reverse order, under deadlines, in a task of its own. Every accepted message is accounted for. |
 //! | R17 | yes | An actor that no registry holds drains when its last handle, recipient, permit and pending send are gone. `closed` is repeatable and carries the account. Handles have a name, an id, `Eq`, `Hash` and `Debug`. |
 //! | R18 | yes | Both kinds of runtime; a flooded mailbox starves neither timers nor stop nor other tasks. Threads send with blocking variants, which are an error inside a runtime. |
-//! | R19 | in part | Depth, high-water mark, every term of the account and restarts are readable at any time, exactly. Not yet: the age of the running handler. |
+//! | R19 | yes | Depth, high-water mark, every term of the account and restarts are readable at any time, exactly; the age of the running handler from the first look at it on. Unasked for, no clock is looked at: times are sampled, and histograms go through the `metrics` facade alone. |
 //! | R20 | yes | If a subscriber asks for them, handlers run in spans (`handle`, target `postroom::handler`, level `DEBUG`) that follow from the span of the sender and have no parent, so that they nest nothing. Unasked for they add no bytes to a message, and one look at the level to its way. |
-//! | R21 | not yet | The test kit. |
+//! | R21 | yes | A kit (feature `testing`) steps an actor message by message, looks into its mailbox and its state, stands in for a collaborator, injects faults, fills mailboxes and works with virtual time. |
 //! | R22 | yes | Two dispatchers for one trait: behind a mailbox, or called in place behind a fair asynchronous mutex, with the same hooks, errors, restarts and counts. (`benches/dispatch.rs` measures the price of the mailbox.) |
-//! | R23 | in part | An ask of an idle actor can run its handler in the asker's task; if the handler has to wait, the actor's task goes on with it. Proved: exclusion, order and conservation against the queue, kills, stops, restarts and a runtime that goes away (and by the model checks of `tests/loom.sh`). |
+//! | R23 | yes | An ask of an idle actor can run its handler in the asker's task; if the handler has to wait, the actor's task goes on with it, whatever the asker does. At most 8 run inside each other, and an asker in a loop gives way. Exclusion, order, conservation and the actor's identity are as if it had been queued, against the queue, kills, stops, restarts and a runtime that goes away (and by the model checks of `tests/loom.sh`). |
 //!
 //! # Tests
 //!
@@ -41,6 +41,7 @@
 //! | R1 | `r01_the_public_types_are_as_free_as_their_messages` | `tests/messages.rs` |
 //! | R2 | `r02_each_sender_is_handled_in_its_own_order` | `tests/backpressure.rs` |
 //! | R2 | `r02_order_holds_across_types_senders_and_handles` | `tests/messages.rs` |
+//! | R2 | `r02_the_mailbox_keeps_the_order_of_the_sends` | `tests/stepped.rs` |
 //! | R3 | `r03_capacity_is_exact_and_the_running_message_takes_no_slot` | `tests/backpressure.rs` |
 //! | R3 | `r03_a_slot_is_free_as_soon_as_the_handler_starts` | `tests/backpressure.rs` |
 //! | R3 | `r03_capacity_zero_is_an_error` | `tests/backpressure.rs` |
@@ -58,6 +59,15 @@
 //! | R4 | `r04_a_timed_tell_gives_the_message_back` | `tests/backpressure.rs` |
 //! | R4 | `r04_a_send_does_nothing_until_it_is_polled_and_then_enqueues_at_once` | `tests/backpressure.rs` |
 //! | R4 | `r04_a_permit_is_closed_with_the_mailbox` | `tests/backpressure.rs` |
+//! | R4 | `r04_an_owned_permit_moves_into_a_task_and_keeps_the_actor` | `tests/overflow.rs` |
+//! | R4 | `r04_a_full_mailbox_may_drop_its_newest` | `tests/overflow.rs` |
+//! | R4 | `r04_a_full_mailbox_may_evict_its_oldest` | `tests/overflow.rs` |
+//! | R4 | `r04_permits_are_never_evicted` | `tests/overflow.rs` |
+//! | R4 | `r04_an_evicted_message_that_was_abandoned_is_counted_as_that` | `tests/overflow.rs` |
+//! | R4 | `r04_a_registered_actor_has_its_policy` | `tests/overflow.rs` |
+//! | R4 | `r04_eviction_against_the_receiver_loses_and_doubles_nothing` | `tests/overflow.rs` |
+//! | R4 | `r04_overflow_leaves_control_alone` | `tests/overflow.rs` |
+//! | R4 | `r04_the_oldest_is_evicted_and_the_rest_moves_up` | `tests/stepped.rs` |
 //! | R5 | `r05_stop_needs_no_room_and_goes_before_messages` | `tests/backpressure.rs` |
 //! | R6 | `r06_errors_say_whether_the_handler_ran` | `tests/asks.rs` |
 //! | R6 | `r06_a_kill_mid_way_is_cancelled` | `tests/asks.rs` |
@@ -81,6 +91,7 @@
 //! | R7 | `r07_the_last_limit_that_was_set_counts` | `tests/deadlines.rs` |
 //! | R7 | `r07_a_deadline_goes_through_every_actor_on_the_way` | `tests/deadlines.rs` |
 //! | R7 | `r07_a_handler_without_a_deadline_hands_none_on` | `tests/deadlines.rs` |
+//! | R7 | `r07_those_that_nobody_waits_for_are_skipped_wherever_they_stand` | `tests/stepped.rs` |
 //! | R8 | `r08_waiting_for_oneself_is_an_error` | `tests/asks.rs` |
 //! | R8 | `r08_asking_another_actor_is_no_deadlock` | `tests/asks.rs` |
 //! | R8 | `r08_asking_oneself_through_a_route_is_an_error` | `tests/registry/routes.rs` |
@@ -117,6 +128,7 @@
 //! | R12 | `r12_a_panic_while_dropping_the_state_is_reported` | `tests/life.rs` |
 //! | R12 | `r12_a_panic_while_dropping_a_queued_message_loses_no_other` | `tests/life.rs` |
 //! | R12 | `r12_a_panic_while_dropping_an_unwanted_answer_is_counted_once` | `tests/endings.rs` |
+//! | R12 | `r12_a_panic_while_dropping_an_evicted_message_is_not_its_evictors` | `tests/overflow.rs` |
 //! | R12 | `r12_a_report_that_cannot_be_logged_is_published_all_the_same` | `tests/endings.rs` |
 //! | R12 | `r12_a_told_messages_error_is_counted_and_logged_once` | `tests/logs.rs` |
 //! | R12 | `r12_a_handlers_error_stops_nothing` | `tests/messages.rs` |
@@ -174,6 +186,8 @@
 //! | R14 | `r14_a_kill_cancels_a_message_that_is_handled_again` | `tests/redelivery.rs` |
 //! | R14 | `r14_repeated_panics_of_one_type_are_in_the_report` | `tests/redelivery.rs` |
 //! | R14 | `r14_messages_that_are_handled_again_are_all_accounted_for` | `tests/redelivery.rs` |
+//! | R14 | `r14_a_message_that_panics_when_it_is_given_up_changes_nothing_else` | `tests/redelivery.rs` |
+//! | R14 | `r14_a_restart_keeps_what_is_queued_and_nothing_of_the_state` | `tests/stepped.rs` |
 //! | R15 | `r15_sends_to_earlier_actors_are_in_order` | `src/registry/order.rs` |
 //! | R15 | `r15_a_send_to_a_later_actor_is_refused` | `src/registry/order.rs` |
 //! | R15 | `r15_a_circle_of_sends_is_named` | `src/registry/order.rs` |
@@ -230,6 +244,7 @@
 //! | R16 | `r16_a_signal_shuts_the_registry_down` | `tests/registry/shutdown.rs` |
 //! | R16 | `r16_a_hundred_thousand_actors_start_answer_and_end_in_reverse` | `tests/registry/scale.rs` |
 //! | R16 | `r16_the_end_of_many_that_hang_is_bounded_by_the_deadlines_of_all` | `tests/registry/scale.rs` |
+//! | R16 | `r16_a_stop_gives_back_what_a_drain_handles` | `tests/stepped.rs` |
 //! | R17 | `r17_an_actor_drains_when_its_last_handle_is_gone` | `tests/life.rs` |
 //! | R17 | `r17_handles_know_who_they_reach` | `tests/life.rs` |
 //! | R17 | `r17_closed_is_repeatable_and_may_be_dropped` | `tests/life.rs` |
@@ -243,9 +258,23 @@
 //! | R18 | `r18_a_blocked_thread_is_told_what_became_of_its_ask` | `tests/blocking.rs` |
 //! | R18 | `r18_a_blocking_send_inside_a_runtime_is_an_error_and_gives_the_message_back` | `tests/blocking.rs` |
 //! | R19 | `r19_counts_are_exact_at_every_instant` | `tests/messages.rs` |
+//! | R19 | `r19_the_age_of_a_handler_counts_from_the_first_look` | `tests/observer.rs` |
+//! | R19 | `r19_all_actors_of_a_registry_are_seen_at_once` | `tests/observer.rs` |
+//! | R19 | `r19_counters_and_gauges_are_published_under_their_documented_names` | `tests/metrics.rs` |
+//! | R19 | `r19_times_are_recorded_when_that_is_asked_for` | `tests/metrics.rs` |
 //! | R20 | `r20_a_handlers_span_follows_from_its_senders` | `tests/spans.rs` |
 //! | R20 | `r20_the_span_holds_across_waits_and_for_tokens_and_direct_calls` | `tests/spans.rs` |
 //! | R20 | `r20_without_a_span_there_is_no_link_and_unasked_for_there_is_no_span` | `tests/spans.rs` |
+//! | R20 | `r20_a_subscriber_that_panics_takes_no_actor_along` | `tests/spans.rs` |
+//! | R21 | `r21_an_actor_is_stepped_message_by_message` | `tests/test_kit.rs` |
+//! | R21 | `r21_its_mailbox_and_its_state_can_be_looked_into` | `tests/test_kit.rs` |
+//! | R21 | `r21_a_step_takes_what_one_call_of_a_batch_handler_takes` | `tests/test_kit.rs` |
+//! | R21 | `r21_an_end_is_stepped_too` | `tests/test_kit.rs` |
+//! | R21 | `r21_a_stand_in_hands_its_messages_to_the_test` | `tests/test_kit.rs` |
+//! | R21 | `r21_a_stand_in_answers_by_itself_and_keeps_what_it_was_sent` | `tests/test_kit.rs` |
+//! | R21 | `r21_handlers_and_starts_panic_when_told_to` | `tests/test_kit.rs` |
+//! | R21 | `r21_starts_are_slow_in_virtual_time` | `tests/test_kit.rs` |
+//! | R21 | `r21_a_mailbox_is_full_when_told_to` | `tests/test_kit.rs` |
 //! | R20 | `r20_messages_that_cause_messages_nest_no_spans` | `tests/spans.rs` |
 //! | R22 | `r22_the_same_handlers_answer_in_place_and_hooks_run` | `tests/direct.rs` |
 //! | R22 | `r22_started_runs_with_the_first_call` | `tests/direct.rs` |
@@ -262,6 +291,13 @@
 //! | R22 | `r22_any_schedule_of_calls_drops_and_ends_keeps_the_account` | `tests/direct.rs` |
 //! | R22 | `r22_a_runtime_that_goes_away_ends_the_actor` | `tests/direct.rs` |
 //! | R23 | `r23_asks_in_place_survive_every_end` | `tests/schedules.rs` |
+//! | R23 | `r23_an_idle_actor_handles_an_ask_in_the_askers_task` | `tests/in_place.rs` |
+//! | R23 | `r23_an_actor_that_is_not_idle_handles_an_ask_in_its_own_task` | `tests/in_place.rs` |
+//! | R23 | `r23_at_most_eight_handlers_run_inside_each_other` | `tests/in_place.rs` |
+//! | R23 | `r23_an_asker_in_a_loop_gives_way` | `tests/in_place.rs` |
+//! | R23 | `r23_a_handler_that_waits_goes_on_in_the_actors_task_whatever_its_asker_does` | `tests/in_place.rs` |
+//! | R23 | `r23_in_its_askers_task_an_actor_is_itself` | `tests/in_place.rs` |
+//! | R23 | `r23_by_default_handlers_that_wait_are_left_to_the_actor` | `tests/in_place.rs` |
 //!
 //! # The orchestration
 //!
@@ -269,7 +305,7 @@
 //!
 //! | Clause | Proved | Promise |
 //! |---|---|---|
-//! | O1 | yes | The database is the truth; mailboxes only carry work. A submission is acknowledged after the durable commit of task, steps and edges; a result when its completion has committed. Losing every process loses nothing acknowledged. Handlers run at least once; results, counters and finalisation happen once. |
+//! | O1 | yes | The database is the truth; mailboxes only carry work. A submission is acknowledged after the durable commit of task, steps and edges; a result when its completion has committed. Losing every process loses nothing acknowledged. Handlers run at least once; results, counters and finalisation happen once. Proved by storms over several processes on one file and on one server. |
 //! | O2 | yes | Each intent is atomic, by compare-and-swap on state and epoch; the loser gets a graceful answer. One commit may carry many intents, and one that fails harms no neighbour. A transaction whose COMMIT was not answered is looked up before its callers are. Proved by the conformance suite, on every store. |
 //! | O3 | yes | A claimed step carries a lease and an epoch that rises at every claim and is given to the handler. Heartbeats renew; only the store's clock decides. A stale completion is answered as stale and leaves one history row. Lost leases count apart from attempts. |
 //! | O4 | yes | A task is finalised once per run, by compare-and-swap, however many processes see the last step finish. Proved by the conformance suite. |
@@ -279,10 +315,10 @@
 //! | O8 | yes | Under `failure_policy: continue` independent branches go on, and a failed task names its first failed step in template order. Under `fail_fast` nothing new starts, steps that run are told to stop, and the rest is cancelled. Operators retry, resolve, complete by hand, cancel, pause, resume, and rerun from a step; the task is evaluated anew in the same commit. |
 //! | O9 | not yet | Steps that are decided at run time. |
 //! | O10 | yes | Identity by template and input, by the caller's key, or none; a duplicate is answered and never run twice; a task keeps its own copy of its template. |
-//! | O11 | not yet | Submitting and completing inside the caller's own transaction. |
+//! | O11 | yes | Submitting, and completing a step, can join the caller's own transaction on SQLite and PostgreSQL: nothing is seen or started before its commit, a rollback undoes all of it, and an error says whether the transaction can go on. |
 //! | O12 | yes | One conformance suite over all stores: in memory, SQLite and PostgreSQL. |
 //! | O13 | in part | Every queue is bounded and a full one makes its callers wait; a claim takes no more than there is room for. Not yet: shedding by load, a circuit breaker. |
-//! | O14 | yes | Bad input gets an error that names the place, and nothing is stored; a worker claims only what it has a handler for; a step that nobody can run leaves its task `blocked` with the reason. |
+//! | O14 | yes | Bad input gets an error that names the place, and nothing is stored; a worker claims only what it has a handler for; a step that nobody can run leaves its task `blocked` with the reason. A rolling restart of processes of two template versions strands and doubles nothing. |
 //! | O15 | yes | Rows, spans and log lines carry the correlation id; payloads do not show in debug output. A worker that serves others' tasks runs `shell` only when told to on its command line. |
 //!
 //! # Tests of the orchestration
@@ -293,10 +329,11 @@
 //! | O1 | `o01_killed_again_and_again_it_ends_complete` | `tests/cli/resume.rs` |
 //! | O1 | `o01_a_diamond_runs_each_step_once_parents_before_children` | `tests/orchestration.rs` |
 //! | O1 | `o01_lost_answers_of_the_store_lose_no_task_and_record_no_result_twice` | `tests/orchestration_faults.rs` |
-//! | O1 | `o01_a_killed_process_loses_nothing_that_was_acknowledged` | `tests/sqlite/crash.rs` |
-//! | O1 | `o01_killed_and_stopped_processes_on_one_file_lose_nothing_and_record_nothing_twice` | `tests/crash.rs` |
+//! | O1 | `o01_two_processes_on_one_file_lose_nothing_and_record_nothing_twice_in_a_storm` | `tests/processes/crash/mod.rs` |
+//! | O1 | `o01_three_processes_on_one_server_lose_nothing_and_record_nothing_twice_in_a_storm` | `tests/processes/crash/mod.rs` |
 //! | O1 | `o01_an_acknowledged_task_that_was_not_stored_is_found` | `src/orchestration/simulation/tests.rs` |
 //! | O2 | `o02_a_step_handed_out_twice_is_found` | `src/orchestration/simulation/tests.rs` |
+//! | O2 | `o02_a_broken_state_check_is_found` | `src/orchestration/simulation/tests.rs` |
 //! | O2 | `refusals_do_not_harm_their_neighbours` | `src/orchestration/store/conformance/completions.rs` |
 //! | O2 | `operations_on_the_same_task_in_one_batch_see_each_other` | `src/orchestration/store/conformance/operations.rs` |
 //! | O2 | `concurrent_claims_never_share_a_step` | `src/orchestration/store/conformance/races.rs` |
@@ -320,6 +357,7 @@
 //! | O3 | `o03_two_processes_share_the_work_and_never_a_step` | `tests/sqlite/sharing.rs` |
 //! | O3 | `o03_a_broken_epoch_check_is_found` | `src/orchestration/simulation/tests.rs` |
 //! | O3 | `o03_leases_that_are_never_taken_back_are_found` | `src/orchestration/simulation/tests.rs` |
+//! | O3 | `o03_a_lease_that_is_taken_too_early_is_found` | `src/orchestration/simulation/tests.rs` |
 //! | O4 | `there_is_nothing_to_finalise_twice` | `src/orchestration/store/conformance/operations.rs` |
 //! | O4 | `a_task_ends_once_however_it_is_ended` | `src/orchestration/store/conformance/races.rs` |
 //! | O4 | `many_workers_run_every_step_once` | `src/orchestration/store/conformance/races.rs` |
@@ -330,12 +368,13 @@
 //! | O5 | `o05_the_audit_finds_damage_and_the_finaliser_mends_it` | `tests/sqlite/commits.rs` |
 //! | O6 | `a_join_of_many_gets_all_their_results` | `src/orchestration/store/conformance/claims.rs` |
 //! | O6 | `parents_completing_at_once_ready_their_join_once` | `src/orchestration/store/conformance/races.rs` |
-//! | O6 | `o06_ten_thousand_diamonds_over_two_connections_in_memory` | `tests/joins.rs` |
-//! | O6 | `o06_ten_thousand_diamonds_over_two_connections_to_a_file` | `tests/joins.rs` |
-//! | O6 | `o06_eleven_hundred_parents_ready_their_join_once_in_memory` | `tests/joins.rs` |
-//! | O6 | `o06_eleven_hundred_parents_ready_their_join_once_in_a_file` | `tests/joins.rs` |
-//! | O6 | `o06_two_hundred_diamonds_over_two_processes` | `tests/joins.rs` |
-//! | O6 | `o06_parents_completing_at_once_over_two_connections_ready_their_join_once` | `tests/postgres/sharing.rs` |
+//! | O6 | `o06_joins_of_1100_parents_and_10000_diamonds_start_once_in_memory` | `tests/processes/joins.rs` |
+//! | O6 | `o06_a_join_that_does_not_count_its_parents_is_found` | `src/orchestration/simulation/tests.rs` |
+//! | O6 | `o06_joins_of_1100_parents_and_10000_diamonds_start_once_in_a_file` | `tests/processes/joins.rs` |
+//! | O6 | `o06_joins_of_1100_parents_and_10000_diamonds_start_once_on_a_server` | `tests/processes/joins.rs` |
+//! | O6 | `o06_a_step_costs_the_same_however_many_there_are` | `tests/postgres/costs.rs` |
+//! | O6 | `o06_two_hundred_diamonds_over_two_processes_on_one_file` | `tests/processes/joins.rs` |
+//! | O6 | `o06_two_hundred_diamonds_over_two_processes_on_one_server` | `tests/processes/joins.rs` |
 //! | O7 | `o07_unknown_keys_are_refused` | `src/orchestration/worker/builtin/noop.rs` |
 //! | O7 | `o07_failures_say_why` | `src/orchestration/worker/builtin/shell/tests.rs` |
 //! | O7 | `o07_a_timeout_ends_the_whole_group` | `src/orchestration/worker/builtin/shell/tests.rs` |
@@ -378,28 +417,68 @@
 //! | O8 | `o08_what_cannot_be_done_is_said_with_its_status` | `tests/cli/operators.rs` |
 //! | O8 | `o08_a_task_is_rerun_from_a_step_and_the_old_run_is_told` | `tests/cli/operators.rs` |
 //! | O8 | `o08_another_process_pauses_resumes_and_cancels_what_runs` | `tests/cli/operators.rs` |
+//! | O8 | `o08_operators_do_on_a_server_what_they_do_on_a_file` | `tests/postgres/cli.rs` |
 //! | O8 | `o08_independent_branches_go_on_and_a_failed_task_can_be_continued` | `tests/orchestration.rs` |
 //! | O10 | `o10_every_combination` | `src/bin/postroom/run/choice.rs` |
 //! | O10 | `a_hundred_submissions_of_one_task_make_one` | `src/orchestration/store/conformance/races.rs` |
 //! | O10 | `o10_another_input_is_another_task_and_the_same_one_is_not` | `tests/cli/run.rs` |
 //! | O10 | `o10_the_same_template_and_input_is_the_same_task` | `tests/orchestration.rs` |
 //! | O10 | `o10_many_are_submitted_at_once_and_each_gets_its_answer` | `tests/orchestration_operators.rs` |
+//! | O10 | `o10_a_task_that_is_stored_twice_is_found` | `src/orchestration/simulation/tests.rs` |
+//! | O11 | `o11_committed_together` | `tests/joining/mod.rs` |
+//! | O11 | `o11_found_without_being_told` | `tests/joining/mod.rs` |
+//! | O11 | `o11_rolled_back_together` | `tests/joining/mod.rs` |
+//! | O11 | `o11_identities_hold_inside` | `tests/joining/mod.rs` |
+//! | O11 | `o11_another_database_is_refused` | `tests/joining/mod.rs` |
+//! | O11 | `o11_dropped_half_way_leaves_nothing` | `tests/joining/mod.rs` |
+//! | O11 | `o11_a_step_completes_with_its_rows` | `tests/joining/mod.rs` |
+//! | O11 | `o11_a_step_rolled_back_runs_again` | `tests/joining/mod.rs` |
+//! | O11 | `o11_a_lost_step_is_not_completed` | `tests/joining/mod.rs` |
+//! | O11 | `o11_a_transaction_that_lags_behind_is_said_to_be_broken` | `tests/sqlite/joining.rs` |
+//! | O11 | `o11_a_lock_held_elsewhere_leaves_the_transaction_usable` | `tests/sqlite/joining.rs` |
+//! | O11 | `o11_others_go_on_meanwhile_and_are_told_with_the_commit` | `tests/postgres/transactions.rs` |
+//! | O11 | `o11_heartbeats_do_not_wait_for_a_step_that_is_being_completed` | `tests/postgres/transactions.rs` |
+//! | O11 | `o11_a_lost_connection_is_said_to_be_broken` | `tests/postgres/transactions.rs` |
 //! | O12 | `large_results_are_kept` | `src/orchestration/store/conformance/completions.rs` |
 //! | O12 | `odd_text_comes_back_unchanged` | `src/orchestration/store/conformance/submission.rs` |
 //! | O12 | `o12_a_hundred_completions_at_once_share_their_commits` | `tests/sqlite/commits.rs` |
 //! | O12 | `o12_a_workflow_costs_a_commit_for_each_step_and_one` | `tests/sqlite/costs.rs` |
+//! | O12 | `o12_a_workflow_costs_few_commits_rows_and_statements` | `tests/postgres/costs.rs` |
 //! | O12 | `o12_intents_of_all_kinds_share_a_commit` | `tests/sqlite/commits.rs` |
 //! | O12 | `o12_a_newer_schema_is_refused_and_left_alone` | `tests/sqlite/opening.rs` |
 //! | O12 | `o12_a_lock_held_too_long_is_a_typed_error_and_readers_go_on` | `tests/sqlite/sharing.rs` |
 //! | O12 | `o12_a_lock_held_briefly_is_waited_for` | `tests/sqlite/sharing.rs` |
 //! | O12 | `o12_fifty_may_make_the_same_schema_at_once` | `tests/postgres/opening.rs` |
 //! | O12 | `o12_an_older_schema_is_brought_up_to_date` | `tests/postgres/opening.rs` |
+//! | O12 | `o12_the_tasks_of_an_older_schema_are_kept` | `tests/postgres/opening.rs` |
 //! | O12 | `o12_another_process_is_told_of_new_work` | `tests/postgres/sharing.rs` |
+//! | O12 | `o12_work_that_another_process_submits_is_run_without_polling` | `tests/postgres/sharing.rs` |
+//! | O12 | `o12_work_that_another_process_submits_is_run_without_polling` | `tests/sqlite/sharing.rs` |
+//! | O12 | `o12_a_worker_is_told_of_work` | `tests/together/mod.rs` |
+//! | O12 | `what_waits_and_what_runs_is_counted` | `src/orchestration/store/conformance/reading.rs` |
 //! | O13 | `the_limit_is_kept` | `src/orchestration/store/conformance/claims.rs` |
 //! | O13 | `a_sweep_keeps_its_limit` | `src/orchestration/store/conformance/sweeps.rs` |
 //! | O13 | `o13_whoever_holds_a_row_and_does_nothing_is_cut_off` | `tests/postgres/losses.rs` |
 //! | O13 | `o13_one_connection_is_enough` | `tests/postgres/sharing.rs` |
+//! | O13 | `o13_it_opens_after_failures_in_a_row_and_says_for_how_long` | `src/orchestration/store/breaker.rs` |
+//! | O13 | `o13_half_open_one_call_decides_and_the_others_are_told_to_wait` | `src/orchestration/store/breaker.rs` |
+//! | O13 | `o13_a_deciding_call_that_is_given_up_leaves_it_to_the_next` | `src/orchestration/store/breaker.rs` |
+//! | O13 | `o13_what_began_before_it_opened_decides_nothing` | `src/orchestration/store/breaker.rs` |
+//! | O13 | `o13_faults_of_callers_do_not_open_it` | `src/orchestration/store/breaker.rs` |
+//! | O13 | `o13_an_outage_loses_no_work_and_does_none_twice` | `tests/orchestration_overload.rs` |
+//! | O13 | `o13_an_outage_longer_than_the_lease_records_nothing_twice` | `tests/orchestration_overload.rs` |
+//! | O13 | `o13_while_the_breaker_is_open_callers_are_told_at_once` | `tests/orchestration_overload.rs` |
+//! | O13 | `o13_the_faults_of_callers_leave_the_breaker_closed` | `tests/orchestration_overload.rs` |
+//! | O13 | `o13_a_submission_that_finds_no_room_is_refused_with_when_to_come_back` | `tests/orchestration_overload.rs` |
+//! | O13 | `o13_health_tells_what_waits_and_answers_when_the_store_hangs` | `tests/orchestration_events.rs` |
+//! | O13 | `o13_a_step_that_ends_in_an_outage_is_recorded_after_it` | `tests/outage/mod.rs` |
+//! | O13 | `o13_steps_that_do_not_end_at_shutdown_are_given_back` | `tests/orchestration.rs` |
+//! | O13 | `o13_a_worker_that_is_told_to_stop_gives_its_leases_back_at_once` | `tests/cli/workers.rs` |
+//! | O13 | `o13_a_server_that_is_away_opens_the_breaker` | `tests/postgres/losses.rs` |
+//! | O13 | `o13_a_lock_held_for_long_opens_the_breaker` | `tests/sqlite/sharing.rs` |
 //! | O14 | `only_the_templates_served_are_claimed` | `src/orchestration/store/conformance/selection.rs` |
+//! | O14 | `o14_a_rolling_restart_strands_and_doubles_nothing_on_one_file` | `tests/processes/rolling.rs` |
+//! | O14 | `o14_a_rolling_restart_strands_and_doubles_nothing_on_one_server` | `tests/processes/rolling.rs` |
 //! | O14 | `o14_an_output_that_is_too_large_is_refused_with_its_tail` | `src/orchestration/worker/builtin/shell/tests.rs` |
 //! | O14 | `o14_input_and_config_errors_name_their_place` | `src/orchestration/worker/context.rs` |
 //! | O14 | `o14_what_cannot_run_says_so_without_running` | `src/orchestration/worker/executor_tests.rs` |

@@ -1,9 +1,9 @@
 //! The future of an ask.
 
-use super::delivery::{Accepted, Delivery, Destination, Limit, Mode};
+use super::delivery::{Accepted, Delivery, Destination, Limit};
 use super::pending::Enqueue;
 use super::reply::Answer;
-use super::target::{ReceiptOf, Target};
+use super::target::{Begun, ReceiptOf, Target};
 use super::{AskError, Message, SendError};
 use crate::mailbox::Expiry;
 use std::any::type_name;
@@ -38,7 +38,7 @@ type Queued<M> = (ReceiptOf<M>, Limit);
 impl<'a, M: Message> Ask<'a, M> {
     pub(crate) fn new(to: Destination<'a, M>, message: M, patient: bool) -> Self {
         Self {
-            delivery: Delivery::new(to, message, Mode::Ask, patient),
+            delivery: Delivery::new(to, message, patient),
             accepted: None,
             #[cfg(debug_assertions)]
             wait: super::circle::Wait::default(),
@@ -85,8 +85,7 @@ impl<'a, M: Message> Ask<'a, M> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn enqueue(mut self) -> Enqueue<'a, M> {
-        self.delivery.mode = Mode::Enqueue;
+    pub fn enqueue(self) -> Enqueue<'a, M> {
         Enqueue(self)
     }
 
@@ -95,13 +94,13 @@ impl<'a, M: Message> Ask<'a, M> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Queued<M>, SendError<M>>> {
-        match ready!(self.delivery.poll(cx))? {
-            Accepted::Asked(receipt) => {
-                let limit = std::mem::replace(&mut self.delivery.limit, Limit::None);
-                Poll::Ready(Ok((receipt, limit)))
-            }
-            Accepted::Told | Accepted::Answered(_) => unreachable!("it is queued, to be answered"),
-        }
+        let accepted = match self.delivery.take_new() {
+            Some(message) => self.delivery.enqueue(message, cx),
+            None => self.delivery.poll_waiting(cx),
+        };
+        let receipt = ready!(accepted)?.asked();
+        let limit = std::mem::replace(&mut self.delivery.limit, Limit::None);
+        Poll::Ready(Ok((receipt, limit)))
     }
 
     pub(super) fn target(&self) -> Option<&dyn Target<M>> {
@@ -128,32 +127,76 @@ impl<M: Message> Future for Ask<'_, M> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let receipt = match &mut this.accepted {
-            Some(receipt) => receipt,
-            None => match ready!(this.delivery.poll(cx))? {
-                Accepted::Answered(answer) => return Poll::Ready(this.conclude(answer)),
-                Accepted::Asked(receipt) => this.accepted.insert(receipt),
-                Accepted::Told => unreachable!("an ask asks"),
-            },
+        if this.accepted.is_some() {
+            return this.poll_answer(cx);
+        }
+        let Some(message) = this.delivery.take_new() else {
+            return this.poll_waiting(cx);
+        };
+        let deadline = this.delivery.start_limit();
+        let Some(target) = this.delivery.to.target() else {
+            return Poll::Ready(Err(this.delivery.to.no_target(message).into()));
+        };
+        match target.ask(message, deadline, cx) {
+            Begun::Answered(answer) => Poll::Ready(this.conclude(answer)),
+            Begun::Accepted(receipt) => {
+                this.accepted = Some(receipt);
+                this.poll_answer(cx)
+            }
+            Begun::Refused(letter, receipt, refused) => {
+                let refused = this.delivery.refused(letter, Some(receipt), refused, cx);
+                this.poll_refused(refused, cx)
+            }
+            Begun::WouldDeadlock(message) => Poll::Ready(Err(AskError::WouldDeadlock(message))),
+            Begun::GiveWay(message) => {
+                this.delivery.put_back(message);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<M: Message> Ask<'_, M> {
+    /// There was no room.
+    #[cold]
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Result<M::Response, AskError<M>>> {
+        let waited = self.delivery.poll_waiting(cx);
+        self.poll_refused(waited, cx)
+    }
+
+    #[cold]
+    fn poll_refused(
+        &mut self,
+        waited: Poll<Result<Accepted<M>, SendError<M>>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<M::Response, AskError<M>>> {
+        self.accepted = Some(ready!(waited)?.asked());
+        self.poll_answer(cx)
+    }
+
+    /// The message was accepted.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<M::Response, AskError<M>>> {
+        let Some(receipt) = &mut self.accepted else {
+            unreachable!("an ask has a receipt when it is accepted");
         };
         if let Poll::Ready(answer) = receipt.poll_answer(cx) {
-            this.accepted = None;
+            self.accepted = None;
             #[cfg(debug_assertions)]
-            this.wait.end();
-            return Poll::Ready(this.conclude(answer));
+            self.wait.end();
+            return Poll::Ready(self.conclude(answer));
         }
         #[cfg(debug_assertions)]
-        if let Some(target) = this.delivery.to.target() {
-            this.wait.begin(target.id().number(), target.name(), || {
+        if let Some(target) = self.delivery.to.target() {
+            self.wait.begin(target.id().number(), target.name(), || {
                 Box::new(receipt.watch())
             });
         }
-        ready!(this.delivery.limit.poll_passed(cx));
-        let result = match this.accepted.take().map(ReceiptOf::<M>::expire) {
+        ready!(self.delivery.limit.poll_passed(cx));
+        let result = match self.accepted.take().map(ReceiptOf::<M>::expire) {
             Some(Expiry::Revoked(message)) => Err(AskError::Expired(message)),
-            Some(Expiry::Answered(answer)) => this.conclude(answer),
+            Some(Expiry::Answered(answer)) => self.conclude(answer),
             Some(Expiry::Running) | None => Err(AskError::TimedOut {
-                actor: this.actor(),
+                actor: self.actor(),
                 message: type_name::<M>(),
             }),
         };

@@ -1,12 +1,14 @@
 //! How an actor is made and started.
 
+use super::held::{Held, Holdable};
 use super::run::Runner;
-use super::shared::{Anchor, Life, Shared};
-use super::{Actor, ActorId, Context, Direct, Dispatch, Exit, Handle, Level};
+use super::shared::{Life, Place, Shared};
+use super::{Actor, ActorId, Context, Direct, Dispatch, Exit, Handle, Level, Overflow};
 use crate::mailbox::MailboxStats;
 use crate::supervision::{Group, RestartPolicy};
+use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How many messages may wait in a mailbox unless said otherwise.
@@ -54,35 +56,46 @@ impl<A: Actor> Mould<A> {
     }
 
     pub(crate) fn name(&self) -> Arc<str> {
-        Arc::from(self.first.name())
+        match self.first.name() {
+            Cow::Borrowed(name) => super::name::shared(name),
+            Cow::Owned(name) => Arc::from(name),
+        }
     }
 }
 
 /// A mailbox that has handles and no actor yet. Dropped, it ends the actor as never started.
 pub(crate) struct Seat<A: Actor> {
-    anchor: Arc<Anchor<A>>,
+    actor: Held<Shared<A>>,
     vacant: Runner<A>,
 }
 
 impl<A: Actor> Seat<A> {
+    /// Where it runs is settled when it is spawned.
     pub(crate) fn new(name: Arc<str>, capacity: usize) -> Self {
-        let (shared, tenancy) = Shared::new(name, capacity);
-        let shared = Arc::new(shared);
+        Self::at(None, name, capacity)
+    }
+
+    fn at(place: Option<Place<A>>, name: Arc<str>, capacity: usize) -> Self {
+        let (shared, tenancy) = Shared::new(name, capacity, place);
         let vacant = Runner::vacant(Arc::clone(&shared), tenancy);
-        let anchor = Arc::new(Anchor { shared });
-        Self { anchor, vacant }
+        let actor = Held::first(shared);
+        Self { actor, vacant }
     }
 
     pub(crate) fn handle(&self) -> Handle<A> {
-        Handle(Arc::clone(&self.anchor))
+        Handle(self.actor.clone())
     }
 
     pub(crate) fn set_capacity(&self, capacity: usize) {
-        self.anchor.shared.mailbox.set_capacity(capacity);
+        self.actor.mailbox.set_capacity(capacity);
     }
 
-    pub(crate) fn managed(&self) -> Arc<dyn Managed> {
-        Arc::clone(&self.anchor) as _
+    pub(crate) fn set_overflow(&self, overflow: Overflow) {
+        self.actor.set_overflow(overflow);
+    }
+
+    pub(crate) fn managed(&self) -> Held<dyn Managed> {
+        self.actor.as_other(|actor| actor as _)
     }
 
     /// The actor's task, ready to be spawned. Dropped instead, it ends the actor as never started.
@@ -92,16 +105,26 @@ impl<A: Actor> Seat<A> {
         limits: Limits,
         group: Option<&Arc<Group>>,
     ) -> Runner<A> {
+        self.split(mould, limits, group).1
+    }
+
+    fn split(
+        self,
+        mould: Mould<A>,
+        limits: Limits,
+        group: Option<&Arc<Group>>,
+    ) -> (Handle<A>, Runner<A>) {
+        let Self { actor, vacant } = self;
         let ctx = Context {
-            shared: Arc::clone(&self.anchor.shared),
-            anchor: Arc::downgrade(&self.anchor),
+            shared: Arc::clone(actor.shared()),
         };
-        self.vacant.occupied(mould, limits, group, ctx)
+        let runner = vacant.occupied(mould, limits, group, ctx);
+        (Handle(actor), runner)
     }
 }
 
 /// An actor of any type as its registry sees it.
-pub(crate) trait Managed: Send + Sync {
+pub(crate) trait Managed: Holdable + Send + Sync {
     fn id(&self) -> ActorId;
     fn name(&self) -> &Arc<str>;
     fn raise(&self, level: Level);
@@ -111,29 +134,29 @@ pub(crate) trait Managed: Send + Sync {
     fn give_up(&self) -> Exit;
 }
 
-impl<A: Actor> Managed for Anchor<A> {
+impl<A: Actor> Managed for Shared<A> {
     fn id(&self) -> ActorId {
-        self.shared.id()
+        Self::id(self)
     }
 
     fn name(&self) -> &Arc<str> {
-        &self.shared.name
+        &self.name
     }
 
     fn raise(&self, level: Level) {
-        self.shared.raise(level);
+        Self::raise(self, level);
     }
 
     fn stats(&self) -> MailboxStats {
-        self.shared.stats()
+        Self::stats(self)
     }
 
     fn life(&self) -> &Life {
-        &self.shared.life
+        &self.life
     }
 
     fn give_up(&self) -> Exit {
-        Runner::<A>::give_up(&self.shared)
+        Runner::<A>::give_up(self)
     }
 }
 
@@ -169,8 +192,11 @@ pub struct Builder<A: Actor> {
     mould: Mould<A>,
     name: Option<Arc<str>>,
     capacity: usize,
+    overflow: Overflow,
     dispatch: Dispatch,
     limits: Limits,
+    #[cfg(feature = "testing")]
+    faults: super::Faults,
 }
 
 impl<A: Actor> Builder<A> {
@@ -190,8 +216,11 @@ impl<A: Actor> Builder<A> {
             mould,
             name: None,
             capacity: DEFAULT_CAPACITY,
+            overflow: Overflow::default(),
             dispatch: Dispatch::default(),
             limits: Limits::default(),
+            #[cfg(feature = "testing")]
+            faults: super::Faults::default(),
         }
     }
 
@@ -204,6 +233,12 @@ impl<A: Actor> Builder<A> {
     /// How many messages may wait. Default: 1,024. Zero is an error at [`spawn`](Self::spawn).
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.capacity = capacity;
+        self
+    }
+
+    /// What a full mailbox does with one more message. Default: [`Overflow::Wait`].
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
         self
     }
 
@@ -237,11 +272,42 @@ impl<A: Actor> Builder<A> {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return Err(SpawnError::NoRuntime { actor: name });
         };
-        let seat = Seat::new(name, self.capacity);
-        let handle = seat.handle();
-        seat.runner(self.mould, self.limits, None)
-            .spawn(self.dispatch, &runtime);
+        let place = Place::task(self.dispatch, &runtime);
+        let seat = Seat::at(Some(place), name, self.capacity);
+        seat.set_overflow(self.overflow);
+        #[cfg(feature = "testing")]
+        seat.actor.inject(self.faults);
+        let (handle, runner) = seat.split(self.mould, self.limits, None);
+        drop(runtime.spawn(runner));
         Ok(handle)
+    }
+}
+
+#[cfg(feature = "testing")]
+impl<A: Actor> Builder<A> {
+    /// Faults to be injected, for tests.
+    pub fn faults(mut self, faults: super::Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// The actor without a task: the test handles one message after the other by the
+    /// [`Stepper`](super::Stepper). Asks always go through the mailbox.
+    ///
+    /// # Errors
+    /// [`SpawnError::ZeroCapacity`].
+    pub fn stepped(self) -> Result<(Handle<A>, super::Stepper<A>), SpawnError> {
+        let name = self.name.unwrap_or_else(|| self.mould.name());
+        if self.capacity == 0 {
+            return Err(SpawnError::ZeroCapacity { actor: name });
+        }
+        let seat = Seat::new(name, self.capacity);
+        seat.set_overflow(self.overflow);
+        let handle = seat.handle();
+        let shared = Arc::clone(handle.0.shared());
+        shared.inject(self.faults);
+        let runner = seat.runner(self.mould, self.limits, None);
+        Ok((handle, super::Stepper::new(shared, runner)))
     }
 }
 
@@ -256,11 +322,11 @@ impl<A: Actor> Builder<A> {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return Err(SpawnError::NoRuntime { actor: name });
         };
-        let (shared, tenancy) = Shared::new(name, 1);
-        let shared = Arc::new(shared);
+        let (shared, tenancy) = Shared::new(name, 1, None);
+        #[cfg(feature = "testing")]
+        shared.inject(self.faults);
         let ctx = Context {
             shared: Arc::clone(&shared),
-            anchor: Weak::new(),
         };
         let runner = Runner::vacant(Arc::clone(&shared), tenancy);
         let runner = runner.occupied(self.mould, self.limits, None, ctx);

@@ -1,15 +1,14 @@
 //! What an actor's own code can see and do.
 
-use super::shared::{Anchor, Shared};
+use super::shared::Shared;
 use super::{Actor, ActorId, Handle, Level, WeakHandle};
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 /// The actor seen from inside. It does not keep the actor alive.
 pub struct Context<A: Actor> {
     pub(super) shared: Arc<Shared<A>>,
-    pub(super) anchor: Weak<Anchor<A>>,
 }
 
 impl<A: Actor> Context<A> {
@@ -22,7 +21,7 @@ impl<A: Actor> Context<A> {
     /// A handle to the actor itself that does not keep it alive.
     #[must_use]
     pub fn weak(&self) -> WeakHandle<A> {
-        WeakHandle(Weak::clone(&self.anchor))
+        WeakHandle(Arc::downgrade(&self.shared))
     }
 
     /// The actor's name.
@@ -83,7 +82,6 @@ impl<A: Actor> Clone for Context<A> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            anchor: Weak::clone(&self.anchor),
         }
     }
 }

@@ -1,13 +1,12 @@
 //! The way of one message into a mailbox: what tells and asks have in common.
 
+use super::held::Held;
 use super::identity::current_deadline;
-use super::reply::Answer;
-use super::target::{Begun, LetterOf, ReceiptOf, Target};
-use super::{Message, SendError, spans};
+use super::target::{LetterOf, ReceiptOf, Target};
+use super::{Message, SendError, Told, sending};
 use crate::mailbox::{Refused, Ticket};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
@@ -16,7 +15,7 @@ use tokio::time::{Instant, Sleep};
 pub(crate) enum Destination<'a, M: Message> {
     Borrowed(&'a dyn Target<M>),
     /// Found in the registry's routes, which may change.
-    Owned(Arc<dyn Target<M>>),
+    Owned(Held<dyn Target<M>>),
     /// The registry has no route for it.
     Unrouted,
     /// The registry's routes are closed.
@@ -33,16 +32,18 @@ impl<M: Message> Destination<'_, M> {
     }
 
     /// Sends without waiting.
-    pub(crate) fn try_tell(&self, message: M) -> Result<(), SendError<M>> {
+    pub(crate) fn try_tell(&self, message: M) -> Result<Told, SendError<M>> {
         let Some(target) = self.target() else {
             return Err(self.no_target(message));
         };
-        target
-            .try_push(spans::tell(message))
-            .map_err(|(letter, refused)| refuse(letter, None, refused))
+        match target.tell(message) {
+            Ok(()) => Ok(Told::Accepted),
+            Err((letter, refused)) => overflow(target, letter, refused)
+                .map_err(|(letter, refused)| refuse(letter, None, refused)),
+        }
     }
 
-    fn no_target(&self, message: M) -> SendError<M> {
+    pub(super) fn no_target(&self, message: M) -> SendError<M> {
         match self {
             Self::Unrouted => SendError::Unrouted(message),
             _ => SendError::Closed(message),
@@ -106,18 +107,8 @@ pub(crate) struct Delivery<'a, M: Message> {
     pub(super) limit: Limit,
     /// Whether it waits for room.
     patient: bool,
-    pub(super) mode: Mode,
     #[cfg(debug_assertions)]
     wait: super::circle::Wait,
-}
-
-/// What the sender wants.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
-    Tell,
-    Ask,
-    /// To ask, but not to handle the message itself.
-    Enqueue,
 }
 
 enum Stage<M: Message> {
@@ -132,135 +123,156 @@ enum Stage<M: Message> {
     Done,
 }
 
-/// How a message was accepted.
+/// What became of a message that was not refused.
 pub(super) enum Accepted<M: Message> {
-    /// It was told.
-    Told,
-    /// It was asked, and the answer will be here.
+    Told(Told),
+    /// The answer will be here.
     Asked(ReceiptOf<M>),
-    /// It was asked, and here is the answer.
-    Answered(Answer<M>),
 }
 
-/// `None` means that it is to be polled again.
+impl<M: Message> Accepted<M> {
+    fn new(told: Told, receipt: Option<ReceiptOf<M>>) -> Self {
+        receipt.map_or(Self::Told(told), Self::Asked)
+    }
+
+    /// For a tell.
+    pub(super) fn told(self) -> Told {
+        match self {
+            Self::Told(told) => told,
+            Self::Asked(_) => unreachable!("a tell has no receipt"),
+        }
+    }
+
+    /// For an ask.
+    pub(super) fn asked(self) -> ReceiptOf<M> {
+        match self {
+            Self::Asked(receipt) => receipt,
+            Self::Told(_) => unreachable!("an ask has a receipt"),
+        }
+    }
+}
+
+/// `None`: it waits.
 type Step<M> = Option<Result<Accepted<M>, SendError<M>>>;
 
 impl<'a, M: Message> Delivery<'a, M> {
-    pub(super) fn new(to: Destination<'a, M>, message: M, mode: Mode, patient: bool) -> Self {
+    pub(super) fn new(to: Destination<'a, M>, message: M, patient: bool) -> Self {
         Self {
             to,
             stage: Stage::New(message),
             limit: Limit::None,
             patient,
-            mode,
             #[cfg(debug_assertions)]
             wait: super::circle::Wait::default(),
         }
     }
 
-    /// The same as [`poll`](Self::poll), for a tell, with a short way where there is room.
+    /// The message, if this was not polled yet. Until one of the other functions has it again it is nowhere.
     #[inline]
-    pub(super) fn poll_tell(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<M>>> {
-        let message = match std::mem::replace(&mut self.stage, Stage::Done) {
-            Stage::New(message) => message,
+    pub(super) fn take_new(&mut self) -> Option<M> {
+        match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::New(message) => Some(message),
             other => {
                 self.stage = other;
-                return self.poll(cx).map_ok(|_| ());
+                None
             }
-        };
+        }
+    }
+
+    /// The next poll begins anew.
+    #[cold]
+    pub(super) fn put_back(&mut self, message: M) {
+        self.stage = Stage::New(message);
+    }
+
+    /// When an ask has to be done, which counts from now.
+    #[inline]
+    pub(super) fn start_limit(&mut self) -> Option<Instant> {
+        self.limit.start();
+        self.limit.inherit();
+        self.limit.at()
+    }
+
+    /// Tells it: the first poll of a tell.
+    #[inline]
+    pub(super) fn tell(
+        &mut self,
+        message: M,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Told, SendError<M>>> {
         let told = match self.to.target() {
             Some(target) => target.tell(message),
             None => return Poll::Ready(Err(self.to.no_target(message))),
         };
         match told {
-            Ok(()) => Poll::Ready(Ok(())),
-            Err((letter, refused)) => self.not_told(letter, refused, cx),
+            Ok(()) => Poll::Ready(Ok(Told::Accepted)),
+            Err((letter, refused)) => {
+                self.limit.start();
+                self.refused(letter, None, refused, cx)
+                    .map_ok(Accepted::told)
+            }
         }
     }
 
-    #[cold]
-    fn not_told(
+    /// Enqueues it to be answered: the first poll of an enqueueing.
+    pub(super) fn enqueue(
         &mut self,
-        letter: LetterOf<M>,
-        refused: Refused,
+        message: M,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), SendError<M>>> {
-        self.limit.start();
-        match self.refused(letter, None, refused, cx) {
-            Some(result) => Poll::Ready(result.map(|_| ())),
-            None => Poll::Pending,
+    ) -> Poll<Result<Accepted<M>, SendError<M>>> {
+        let deadline = self.start_limit();
+        let Some(target) = self.to.target() else {
+            return Poll::Ready(Err(self.to.no_target(message)));
+        };
+        let (letter, receipt) = sending::ask(message, deadline);
+        match target.try_push(letter) {
+            Ok(()) => Poll::Ready(Ok(Accepted::Asked(receipt))),
+            Err((letter, refused)) => self.refused(letter, Some(receipt), refused, cx),
         }
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Accepted<M>, SendError<M>>> {
-        let step = match std::mem::replace(&mut self.stage, Stage::Done) {
-            Stage::New(message) => self.first_poll(message, cx),
+    /// The next poll of one that was refused.
+    ///
+    /// # Panics
+    /// If it is not one.
+    #[cold]
+    pub(super) fn poll_waiting(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Accepted<M>, SendError<M>>> {
+        match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::Waiting {
                 letter,
                 receipt,
                 ticket,
-            } => self.wait(letter, receipt, ticket, cx),
-            Stage::Done => panic!("a send was polled after it had completed"),
-        };
-        match step {
-            Some(result) => Poll::Ready(result),
-            None => Poll::Pending,
-        }
-    }
-
-    fn first_poll(&mut self, message: M, cx: &mut Context<'_>) -> Step<M> {
-        let Some(target) = self.to.target() else {
-            return Some(Err(self.to.no_target(message)));
-        };
-        self.limit.start();
-        if self.mode != Mode::Tell {
-            self.limit.inherit();
-        }
-        if self.mode == Mode::Ask {
-            return match target.ask(message, self.limit.at(), cx) {
-                Begun::Answered(answer) => Some(Ok(Accepted::Answered(answer))),
-                Begun::Accepted(receipt) => Some(Ok(Accepted::Asked(receipt))),
-                Begun::Refused(letter, receipt, Refused::Full) if self.patient => {
-                    self.wait(letter, Some(receipt), None, cx)
-                }
-                Begun::Refused(letter, receipt, refused) => {
-                    Some(Err(refuse(letter, Some(receipt), refused)))
-                }
-                Begun::WouldDeadlock(message) => Some(Err(SendError::WouldDeadlock(message))),
-                Begun::GiveWay(message) => {
-                    self.stage = Stage::New(message);
-                    None
-                }
-            };
-        }
-        let (letter, receipt) = if self.mode == Mode::Enqueue {
-            let (letter, receipt) = spans::ask(message, self.limit.at());
-            (letter, Some(receipt))
-        } else {
-            (spans::tell(message), None)
-        };
-        match target.try_push(letter) {
-            Ok(()) => Some(Ok(receipt.map_or(Accepted::Told, Accepted::Asked))),
-            Err((letter, refused)) => self.refused(letter, receipt, refused, cx),
+            } => pending(self.wait(letter, receipt, ticket, cx)),
+            Stage::New(_) | Stage::Done => panic!("a send was polled after it had completed"),
         }
     }
 
     /// The first try to push it failed.
     #[cold]
-    fn refused(
+    pub(super) fn refused(
         &mut self,
         letter: LetterOf<M>,
         receipt: Option<ReceiptOf<M>>,
         refused: Refused,
         cx: &mut Context<'_>,
-    ) -> Step<M> {
-        if refused == Refused::Closed || !self.patient {
-            return Some(Err(refuse(letter, receipt, refused)));
+    ) -> Poll<Result<Accepted<M>, SendError<M>>> {
+        let Some(target) = self.to.target() else {
+            return Poll::Ready(Err(refuse(letter, receipt, refused)));
+        };
+        let (letter, refused) = match overflow(target, letter, refused) {
+            Ok(told) => return Poll::Ready(Ok(Accepted::new(told, receipt))),
+            Err(refused) => refused,
+        };
+        if refused == Refused::Closed || !self.patient || target.keeps_nobody_waiting() {
+            return Poll::Ready(Err(refuse(letter, receipt, refused)));
         }
-        if self.to.target()?.id().is_current() {
-            return Some(Err(SendError::WouldDeadlock(letter.take_back(receipt))));
+        if target.id().is_current() {
+            return Poll::Ready(Err(SendError::WouldDeadlock(letter.take_back(receipt))));
         }
-        self.wait(letter, receipt, None, cx)
+        pending(self.wait(letter, receipt, None, cx))
     }
 
     #[cold]
@@ -282,7 +294,7 @@ impl<'a, M: Message> Delivery<'a, M> {
         }
         match reserved {
             Poll::Ready(Ok(())) => Some(match target.push_reserved(letter) {
-                Ok(()) => Ok(receipt.map_or(Accepted::Told, Accepted::Asked)),
+                Ok(()) => Ok(Accepted::new(Told::Accepted, receipt)),
                 Err(letter) => Err(refuse(letter, receipt, Refused::Closed)),
             }),
             Poll::Ready(Err(refused)) => Some(Err(refuse(letter, receipt, refused))),
@@ -326,6 +338,23 @@ impl<M: Message> Drop for Delivery<'_, M> {
             self.leave();
         }
     }
+}
+
+/// Leaves a letter that found no room to the actor's policy.
+#[cold]
+fn overflow<M: Message>(
+    target: &dyn Target<M>,
+    letter: LetterOf<M>,
+    refused: Refused,
+) -> Result<Told, (LetterOf<M>, Refused)> {
+    match refused {
+        Refused::Full => target.overflow(letter),
+        Refused::Closed => Err((letter, refused)),
+    }
+}
+
+fn pending<M: Message>(step: Step<M>) -> Poll<Result<Accepted<M>, SendError<M>>> {
+    step.map_or(Poll::Pending, Poll::Ready)
 }
 
 fn refuse<M: Message>(

@@ -18,7 +18,7 @@ pub enum Dispatch {
     Queue,
     /// In the asker's task whenever that is possible.
     InPlace,
-    /// In the asker's task as long as this actor's handlers are short: those that are measured, one in 16, take
+    /// In the asker's task as long as this actor's handlers are short: those that are measured, one in 64, take
     /// less than 2 us and do not wait for anything.
     #[default]
     Auto,
@@ -27,7 +27,7 @@ pub enum Dispatch {
 /// How long a handler may take to be run in its asker's task: about what two task switches cost.
 const SHORT: Duration = Duration::from_micros(2);
 /// One handler in this many is measured.
-const SAMPLE: u8 = 16;
+const SAMPLE: u8 = 64;
 
 /// What is known of how long an actor's handlers take. Written by whoever has the turn.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! What can go wrong with a send, and whether the handler ran.
 
 use super::Message;
-use super::identity::short_type_name;
+use super::name::short_type_name;
 use std::any::type_name;
 use std::error::Error;
 use std::fmt;

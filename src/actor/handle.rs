@@ -1,10 +1,12 @@
 //! What the rest of a program holds of an actor.
 
 use super::delivery::Destination;
-use super::permit::{Permit, reserve};
-use super::shared::Anchor;
+use super::held::Held;
+use super::permit::{OwnedPermit, Permit, reserve, reserve_owned};
+use super::shared::Shared;
 use super::{
-    Actor, ActorId, Ask, AskError, Exit, Level, Message, Receive, Recipient, SendError, Tell, wait,
+    Actor, ActorId, Ask, AskError, Exit, Level, Message, Receive, Recipient, SendError, Tell, Told,
+    wait,
 };
 use crate::mailbox::MailboxStats;
 use std::fmt;
@@ -17,7 +19,7 @@ use std::sync::{Arc, Weak};
 /// Handles are strong: an actor that no registry holds drains and stops when its last handle,
 /// recipient, permit and pending send are gone. They stay valid across restarts. Two handles are equal
 /// if they reach the same actor.
-pub struct Handle<A: Actor>(pub(super) Arc<Anchor<A>>);
+pub struct Handle<A: Actor>(pub(super) Held<Shared<A>>);
 
 impl<A: Actor> Handle<A> {
     fn to<M: Message>(&self) -> Destination<'_, M>
@@ -45,7 +47,7 @@ impl<A: Actor> Handle<A> {
     ///
     /// # Errors
     /// [`SendError::Full`] if every slot is taken or someone waits for one; [`SendError::Closed`].
-    pub fn try_tell<M: Message>(&self, message: M) -> Result<(), SendError<M>>
+    pub fn try_tell<M: Message>(&self, message: M) -> Result<Told, SendError<M>>
     where
         A: Receive<M>,
     {
@@ -82,7 +84,7 @@ impl<A: Actor> Handle<A> {
     /// # Errors
     /// As for [`tell`](Self::tell), and [`SendError::InRuntime`] inside a runtime (also on its threads for blocking
     /// work), where `tell` can be awaited, or blocked on with [`tokio::runtime::Handle::block_on`].
-    pub fn blocking_tell<M: Message>(&self, message: M) -> Result<(), SendError<M>>
+    pub fn blocking_tell<M: Message>(&self, message: M) -> Result<Told, SendError<M>>
     where
         A: Receive<M>,
     {
@@ -112,22 +114,33 @@ impl<A: Actor> Handle<A> {
         reserve(&self.0).await
     }
 
+    /// The same for a permit that can be kept or moved into a task.
+    ///
+    /// # Errors
+    /// As for [`reserve`](Self::reserve).
+    ///
+    /// # Cancel safety
+    /// As for [`reserve`](Self::reserve), and the handle is dropped.
+    pub async fn reserve_owned(self) -> Result<OwnedPermit<A>, SendError<()>> {
+        reserve_owned(self.0).await
+    }
+
     /// Has the actor finish the handler that is running and give back what is queued: queued asks get
     /// [`AskError::Stopped`], told messages are reported.
     ///
     /// Returns at once and needs no room. Asking for less than was asked before does nothing.
     pub fn stop(&self) {
-        self.0.shared.raise(Level::Stop);
+        self.0.raise(Level::Stop);
     }
 
     /// Has the actor accept nothing more and stop after it has handled everything it accepted.
     pub fn drain(&self) {
-        self.0.shared.raise(Level::Drain);
+        self.0.raise(Level::Drain);
     }
 
     /// Has the actor drop the running handler at its next await, and give back what is queued.
     pub fn kill(&self) {
-        self.0.shared.raise(Level::Kill);
+        self.0.raise(Level::Kill);
     }
 
     /// Waits until the actor has ended, and returns its report. Every call gets the same one.
@@ -137,7 +150,7 @@ impl<A: Actor> Handle<A> {
     /// # Cancel safety
     /// Nothing is lost by dropping it.
     pub fn closed(&self) -> impl Future<Output = Arc<Exit>> + Send + 'static + use<A> {
-        self.0.shared.ended()
+        self.0.shared().ended()
     }
 
     /// Waits until the actor has started for the first time.
@@ -148,31 +161,31 @@ impl<A: Actor> Handle<A> {
     /// # Cancel safety
     /// Nothing is lost by dropping it.
     pub async fn ready(&self) -> Result<(), Arc<Exit>> {
-        self.0.shared.life.started().await
+        self.0.life.started().await
     }
 
     /// Whether the actor has ended.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.0.shared.life.exit().is_some()
+        self.0.life.exit().is_some()
     }
 
     /// The actor's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.0.shared.name
+        &self.0.name
     }
 
     /// The actor's number.
     #[must_use]
     pub fn id(&self) -> ActorId {
-        self.0.shared.id()
+        self.0.id()
     }
 
     /// The mailbox at this instant.
     #[must_use]
     pub fn stats(&self) -> MailboxStats {
-        self.0.shared.stats()
+        self.0.stats()
     }
 
     /// The same actor, known only by one message it takes.
@@ -181,19 +194,19 @@ impl<A: Actor> Handle<A> {
     where
         A: Receive<M>,
     {
-        Recipient(Arc::clone(&self.0) as _)
+        Recipient(self.0.as_other(|actor| actor as _))
     }
 
     /// A handle that does not keep the actor alive.
     #[must_use]
     pub fn downgrade(&self) -> WeakHandle<A> {
-        WeakHandle(Arc::downgrade(&self.0))
+        WeakHandle(self.0.downgrade())
     }
 }
 
 impl<A: Actor> Clone for Handle<A> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self(self.0.clone())
     }
 }
 
@@ -218,13 +231,13 @@ impl<A: Actor> fmt::Debug for Handle<A> {
 }
 
 /// A handle that does not keep its actor alive.
-pub struct WeakHandle<A: Actor>(pub(super) Weak<Anchor<A>>);
+pub struct WeakHandle<A: Actor>(pub(super) Weak<Shared<A>>);
 
 impl<A: Actor> WeakHandle<A> {
     /// A strong handle, if the actor still has one.
     #[must_use]
     pub fn upgrade(&self) -> Option<Handle<A>> {
-        self.0.upgrade().map(Handle)
+        Held::from_weak(&self.0).map(Handle)
     }
 }
 

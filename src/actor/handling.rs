@@ -1,207 +1,175 @@
 //! A handler that runs in the seat: of one message, or of a batch with its reply tokens.
 
-use super::guard::panic_text;
 use super::identity::set_deadline;
 use super::reply::{Answer, Ledger, Reply};
 use super::resident::Resident;
 use super::{Actor, Batch, Context, Message, Receive};
 use crate::mailbox::{
-    Conclusion, Duty, Ending, Outcome, Receipt, Run, RunInPlace, Start, StartInPlace, Verdict,
-    Witness,
+    Begin, Conclusion, Duty, Ending, Outcome, Receipt, Sequel, SequelInPlace, Start, StartInPlace,
+    Verdict, Witness,
 };
-use pin_project_lite::pin_project;
 use std::any::type_name;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::marker::PhantomData;
 use std::sync::Arc;
-use std::task::{self, Poll, ready};
 use tokio::time::Instant;
-
-/// Where an answer goes.
-pub(crate) enum To<M: Message> {
-    /// The message was told.
-    Nobody,
-    Asker(Duty<M, Answer<M>>),
-    /// The asker polls the handler itself; here the answer waits for it.
-    Here(Option<Result<M::Response, M::Error>>),
-    /// It is counted and answered, whatever else goes wrong.
-    Settled,
-}
 
 /// Begins to handle one message.
 pub(crate) struct BeginOne<M: Message> {
     pub(super) message: M,
-    pub(super) to: To<M>,
+    /// The duty to answer. `None`: it was told.
+    pub(super) duty: Option<Duty<M, Answer<M>>>,
     pub(super) deadline: Option<Instant>,
 }
 
 impl<A: Receive<M>, M: Message> Start<Resident<A>> for BeginOne<M> {
+    type Output = Result<M::Response, M::Error>;
+
     #[inline]
-    fn start(self, state: &mut Resident<A>) -> impl Run {
-        StartInPlace::start(self, state)
+    fn start(
+        self,
+        state: &mut Resident<A>,
+    ) -> (
+        impl Begin<Future = impl Future<Output = Self::Output> + Send> + Send,
+        impl Sequel<Self::Output>,
+    ) {
+        let Resident { actor, ctx, .. } = state;
+        let (ctx, message) = (&*ctx, self.message);
+        let sequel = One {
+            ctx,
+            duty: self.duty,
+            deadline: self.deadline,
+        };
+        let begin = move || {
+            #[cfg(feature = "testing")]
+            ctx.shared.before_handler();
+            actor.receive_one(message, ctx)
+        };
+        (begin, sequel)
     }
 }
 
-impl<A: Receive<M>, M: Message> StartInPlace<Resident<A>> for BeginOne<M> {
-    type Answer = Option<Result<M::Response, M::Error>>;
+/// What follows the handler of one message.
+pub(super) struct One<'a, A: Actor, M: Message> {
+    pub(super) ctx: &'a Context<A>,
+    pub(super) duty: Option<Duty<M, Answer<M>>>,
+    pub(super) deadline: Option<Instant>,
+}
+
+impl<A: Receive<M>, M: Message> Sequel<Result<M::Response, M::Error>> for One<'_, A, M> {
+    #[inline]
+    fn enter(&self) {
+        set_deadline(self.deadline);
+    }
+
+    #[inline]
+    fn done(self, answer: Result<M::Response, M::Error>) -> Verdict {
+        // Counted first: whoever has the answer finds it in the account.
+        count(self.ctx, answer.is_ok());
+        // An answer that nobody wants is dropped here, which may panic.
+        match self.duty {
+            Some(duty) => duty.answer(Answer::Replied(answer)),
+            None if answer.is_err() => self.ctx.shared.told_failed(type_name::<M>()),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn ended(self, ending: &Ending) {
+        let (outcome, answer) = ending_of(ending);
+        self.ctx.shared.mailbox.settle(outcome);
+        if let Some(duty) = self.duty {
+            duty.answer(answer);
+        }
+    }
+
+    fn message() -> &'static str {
+        type_name::<M>()
+    }
+}
+
+#[inline]
+fn count<A: Actor>(ctx: &Context<A>, is_ok: bool) {
+    let mailbox = &ctx.shared.mailbox;
+    if is_ok {
+        mailbox.settle_ok();
+    } else {
+        mailbox.settle(Outcome::Failed);
+    }
+}
+
+/// Begins to handle one message for an asker that polls the handler itself.
+pub(crate) struct BeginHere<M: Message> {
+    pub(super) message: M,
+    pub(super) deadline: Option<Instant>,
+}
+
+impl<A: Receive<M>, M: Message> StartInPlace<Resident<A>> for BeginHere<M> {
+    type Output = Result<M::Response, M::Error>;
     type Receipt = Receipt<M, Answer<M>>;
 
     #[inline]
     fn start(
         self,
         state: &mut Resident<A>,
-    ) -> impl RunInPlace<Answer = Self::Answer, Receipt = Self::Receipt> {
+    ) -> (
+        impl Begin<Future = impl Future<Output = Self::Output> + Send> + Send,
+        impl SequelInPlace<Self::Output, Receipt = Self::Receipt>,
+    ) {
         let Resident { actor, ctx, .. } = state;
         let (ctx, message) = (&*ctx, self.message);
-        One::new(
-            move || actor.receive_one(message, ctx),
+        let sequel = Here {
             ctx,
-            self.to,
-            self.deadline,
-        )
-    }
-}
-
-pin_project! {
-    /// One message being handled.
-    pub(super) struct One<'a, A: Actor, M: Message, B, F> {
-        #[pin]
-        stage: Stage<B, F>,
-        ctx: &'a Context<A>,
-        to: To<M>,
-        deadline: Option<Instant>,
-    }
-}
-
-impl<'a, A: Actor, M: Message, B, F> One<'a, A, M, B, F> {
-    pub(super) const fn new(
-        begin: B,
-        ctx: &'a Context<A>,
-        to: To<M>,
-        deadline: Option<Instant>,
-    ) -> Self {
-        Self {
-            stage: Stage::Fresh { begin },
-            ctx,
-            to,
-            deadline,
-        }
-    }
-
-    /// Drops the handler, and neither counts nor answers the message.
-    pub(super) fn break_off(self: Pin<&mut Self>) -> (To<M>, Option<Instant>, Option<Arc<str>>) {
-        let this = self.project();
-        let problem = this.stage.clear();
-        (
-            std::mem::replace(this.to, To::Nobody),
-            *this.deadline,
-            problem,
-        )
-    }
-}
-
-pin_project! {
-    #[project = StageNow]
-    #[project_replace = StageBefore]
-    enum Stage<B, F> {
-        // The handler is called at the first poll, where panics are caught, for it may be more than an `async fn`.
-        Fresh { begin: B },
-        Runs { #[pin] future: F },
-        Gone,
-    }
-}
-
-impl<B, F> Stage<B, F> {
-    /// Drops what is left. The error is what a panic in that said.
-    fn clear(self: Pin<&mut Self>) -> Option<Arc<str>> {
-        let mut stage = self;
-        catch_unwind(AssertUnwindSafe(|| stage.set(Self::Gone)))
-            .err()
-            .map(panic_text)
-    }
-}
-
-impl<A, M, B, F> Run for One<'_, A, M, B, F>
-where
-    A: Receive<M>,
-    M: Message,
-    B: FnOnce() -> F + Send,
-    F: Future<Output = Result<M::Response, M::Error>> + Send,
-{
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Verdict> {
-        let mut this = self.project();
-        set_deadline(*this.deadline);
-        if let StageNow::Fresh { .. } = this.stage.as_mut().project()
-            && let StageBefore::Fresh { begin } = this.stage.as_mut().project_replace(Stage::Gone)
-        {
-            let future = begin();
-            this.stage.set(Stage::Runs { future });
-        }
-        let StageNow::Runs { future } = this.stage.project() else {
-            return Poll::Ready(Ok(()));
+            deadline: self.deadline,
+            message: PhantomData,
         };
-        let answer = ready!(future.poll(cx));
-        // Counted first: whoever has the answer finds it in the account.
-        let shared = &this.ctx.shared;
-        if answer.is_ok() {
-            shared.mailbox.settle_ok();
-        } else {
-            shared.mailbox.settle(Outcome::Failed);
-        }
-        // An answer that nobody wants is dropped here, which may panic.
-        match std::mem::replace(this.to, To::Settled) {
-            To::Asker(duty) => duty.answer(Answer::Replied(answer)),
-            To::Here(_) => *this.to = To::Here(Some(answer)),
-            To::Nobody if answer.is_err() => shared.told_failed(type_name::<M>()),
-            To::Nobody | To::Settled => {}
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn end(self: Pin<&mut Self>, ending: &Ending) -> Option<Arc<str>> {
-        let this = self.project();
-        let problem = this.stage.clear();
-        let to = std::mem::replace(this.to, To::Settled);
-        if !matches!(to, To::Settled) {
-            let (outcome, answer) = ending_of(ending);
-            this.ctx.shared.mailbox.settle(outcome);
-            if let To::Asker(duty) = to {
-                duty.answer(answer);
-            }
-        }
-        problem
-    }
-
-    fn message(&self) -> &'static str {
-        type_name::<M>()
+        let begin = move || {
+            #[cfg(feature = "testing")]
+            ctx.shared.before_handler();
+            actor.receive_one(message, ctx)
+        };
+        (begin, sequel)
     }
 }
 
-impl<A, M, B, F> RunInPlace for One<'_, A, M, B, F>
-where
-    A: Receive<M>,
-    M: Message,
-    B: FnOnce() -> F + Send,
-    F: Future<Output = Result<M::Response, M::Error>> + Send,
+/// What follows a handler that its asker polls.
+struct Here<'a, A: Actor, M: Message> {
+    ctx: &'a Context<A>,
+    deadline: Option<Instant>,
+    message: PhantomData<fn(M)>,
+}
+
+impl<'a, A: Receive<M>, M: Message> SequelInPlace<Result<M::Response, M::Error>>
+    for Here<'a, A, M>
 {
-    type Answer = Option<Result<M::Response, M::Error>>;
+    type Later = One<'a, A, M>;
     type Receipt = Receipt<M, Answer<M>>;
 
     #[inline]
-    fn answer(self: Pin<&mut Self>) -> Self::Answer {
-        match self.project().to {
-            To::Here(answer) => answer.take(),
-            To::Nobody | To::Asker(_) | To::Settled => None,
-        }
+    fn enter(&self) {
+        set_deadline(self.deadline);
     }
 
-    fn defer(self: Pin<&mut Self>) -> Self::Receipt {
-        let this = self.project();
-        let (duty, receipt) = Duty::begun(*this.deadline);
-        *this.to = To::Asker(duty);
-        receipt
+    #[inline]
+    fn done(&self, answer: &Result<M::Response, M::Error>) {
+        count(self.ctx, answer.is_ok());
+    }
+
+    fn defer(self) -> (Self::Later, Self::Receipt) {
+        let (duty, receipt) = Duty::begun(self.deadline);
+        let one = One {
+            duty: Some(duty),
+            ..self.forgo()
+        };
+        (one, receipt)
+    }
+
+    fn forgo(self) -> Self::Later {
+        One {
+            ctx: self.ctx,
+            duty: None,
+            deadline: self.deadline,
+        }
     }
 }
 
@@ -236,7 +204,15 @@ impl<M: Message> BeginBatch<M> {
 }
 
 impl<A: Receive<M>, M: Message> Start<Resident<A>> for BeginBatch<M> {
-    fn start(self, state: &mut Resident<A>) -> impl Run {
+    type Output = ();
+
+    fn start(
+        self,
+        state: &mut Resident<A>,
+    ) -> (
+        impl Begin<Future = impl Future<Output = ()> + Send> + Send,
+        impl Sequel<()>,
+    ) {
         let Resident { actor, ctx, .. } = state;
         let ctx = &*ctx;
         let deadline = if self.rest.is_empty() {
@@ -253,87 +229,71 @@ impl<A: Receive<M>, M: Message> Start<Resident<A>> for BeginBatch<M> {
         members.extend(self.rest.iter().map(|(_, duty)| duty.witness()));
         let rest = self.rest.into_iter().map(with_token).collect();
         let batch = Batch::new(with_token(self.first), rest);
-        Many {
-            // `receive` is called inside the future, so that no user code runs before its first poll.
-            future: Some(async move { actor.receive(batch, ctx).await }),
+        let many = Many {
             ctx,
-            members: Some((first, members)),
+            first,
+            rest: members,
             deadline,
-        }
+        };
+        // What its future has kept of its tokens is gone when it is done: the block drops it.
+        let begin = move || async move {
+            #[cfg(feature = "testing")]
+            ctx.shared.before_handler();
+            actor.receive(batch, ctx).await;
+        };
+        (begin, many)
     }
 }
 
-/// The run loop's shares of the cells of a batch.
-type Members<M> = (Witness<M, Answer<M>>, Vec<Witness<M, Answer<M>>>);
-
-pin_project! {
-    /// A batch being handled.
-    struct Many<'a, A: Actor, M: Message, F> {
-        #[pin]
-        future: Option<F>,
-        ctx: &'a Context<A>,
-        members: Option<Members<M>>,
-        deadline: Option<Instant>,
-    }
+/// What follows the handler of a batch: the run loop's shares of its cells.
+struct Many<'a, A: Actor, M: Message> {
+    ctx: &'a Context<A>,
+    first: Witness<M, Answer<M>>,
+    rest: Vec<Witness<M, Answer<M>>>,
+    deadline: Option<Instant>,
 }
 
-impl<A, M, F> Run for Many<'_, A, M, F>
-where
-    A: Receive<M>,
-    M: Message,
-    F: Future<Output = ()> + Send,
-{
-    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Verdict> {
-        let mut this = self.project();
-        set_deadline(*this.deadline);
-        if let Some(future) = this.future.as_mut().as_pin_mut() {
-            ready!(future.poll(cx));
-        }
-        // Before they are counted: what it has kept of its tokens is dropped with it.
-        this.future.set(None);
-        conclude(this.members, None, this.ctx);
-        Poll::Ready(Ok(()))
-    }
-
-    fn end(self: Pin<&mut Self>, ending: &Ending) -> Option<Arc<str>> {
-        let mut this = self.project();
-        if let Some((first, rest)) = &this.members {
-            first.tear_down();
-            for member in rest {
-                member.tear_down();
+impl<A: Actor, M: Message> Many<'_, A, M> {
+    /// Counts the messages that no token has decided, and answers where a token was lost.
+    fn conclude(self, ending: Option<&Ending>) {
+        let mailbox = &self.ctx.shared.mailbox;
+        for member in std::iter::once(self.first).chain(self.rest) {
+            match member.conclude() {
+                Conclusion::Decided => {}
+                Conclusion::TokenLives => mailbox.settle(Outcome::Forwarded),
+                Conclusion::TokenLost(duty) => {
+                    let (outcome, answer) =
+                        ending.map_or((Outcome::Unanswered, Answer::NoReply), ending_of);
+                    mailbox.settle(outcome);
+                    duty.answer(answer);
+                }
             }
         }
-        let problem = catch_unwind(AssertUnwindSafe(|| this.future.set(None)))
-            .err()
-            .map(panic_text);
-        conclude(this.members, Some(ending), this.ctx);
-        problem
+    }
+}
+
+impl<A: Receive<M>, M: Message> Sequel<()> for Many<'_, A, M> {
+    fn enter(&self) {
+        set_deadline(self.deadline);
     }
 
-    fn message(&self) -> &'static str {
+    fn done(self, (): ()) -> Verdict {
+        self.conclude(None);
+        Ok(())
+    }
+
+    fn tear_down(&self) {
+        self.first.tear_down();
+        for member in &self.rest {
+            member.tear_down();
+        }
+    }
+
+    fn ended(self, ending: &Ending) {
+        self.conclude(Some(ending));
+    }
+
+    fn message() -> &'static str {
         type_name::<M>()
-    }
-}
-
-/// Counts the messages that no token has decided, and answers where a token was lost.
-fn conclude<A: Actor, M: Message>(
-    members: &mut Option<Members<M>>,
-    ending: Option<&Ending>,
-    ctx: &Context<A>,
-) {
-    let Some((first, rest)) = members.take() else {
-        return;
-    };
-    for member in std::iter::once(first).chain(rest) {
-        match member.conclude() {
-            Conclusion::Decided => {}
-            Conclusion::TokenLives => ctx.shared.mailbox.settle(Outcome::Forwarded),
-            Conclusion::TokenLost(duty) => {
-                let (outcome, answer) =
-                    ending.map_or((Outcome::Unanswered, Answer::NoReply), ending_of);
-                ctx.shared.mailbox.settle(outcome);
-                duty.answer(answer);
-            }
-        }
     }
 }

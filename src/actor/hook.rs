@@ -2,24 +2,35 @@
 
 use super::resident::Resident;
 use super::{Actor, StopReason};
-use crate::mailbox::{Ending, Run, Start, Verdict};
-use pin_project_lite::pin_project;
+use crate::mailbox::{Begin, Ending, Sequel, Start, Verdict};
 use std::error::Error;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 /// Begins [`Actor::started`].
 pub(crate) struct Started;
 
 impl<A: Actor> Start<Resident<A>> for Started {
-    fn start(self, state: &mut Resident<A>) -> impl Run {
+    type Output = Result<(), A::Error>;
+
+    fn start(
+        self,
+        state: &mut Resident<A>,
+    ) -> (
+        impl Begin<Future = impl Future<Output = Self::Output> + Send> + Send,
+        impl Sequel<Self::Output>,
+    ) {
         let Resident { actor, ctx, .. } = state;
-        HookRun {
-            future: Some(async move { actor.started(ctx).await }),
-        }
+        #[cfg(feature = "testing")]
+        return (
+            move || async move {
+                ctx.shared.before_start().await;
+                actor.started(ctx).await
+            },
+            Hooked,
+        );
+        #[cfg(not(feature = "testing"))]
+        (move || actor.started(ctx), Hooked)
     }
 }
 
@@ -27,41 +38,32 @@ impl<A: Actor> Start<Resident<A>> for Started {
 pub(crate) struct Stopped(pub(super) StopReason);
 
 impl<A: Actor> Start<Resident<A>> for Stopped {
-    fn start(self, state: &mut Resident<A>) -> impl Run {
+    type Output = Result<(), A::Error>;
+
+    fn start(
+        self,
+        state: &mut Resident<A>,
+    ) -> (
+        impl Begin<Future = impl Future<Output = Self::Output> + Send> + Send,
+        impl Sequel<Self::Output>,
+    ) {
         let actor = &mut state.actor;
-        HookRun {
-            future: Some(async move { actor.stopped(&self.0).await }),
-        }
+        let reason = self.0;
+        (move || async move { actor.stopped(&reason).await }, Hooked)
     }
 }
 
-pin_project! {
-    struct HookRun<F> {
-        #[pin]
-        future: Option<F>,
-    }
-}
+/// What follows a hook: nothing but its verdict.
+struct Hooked;
 
-impl<F, E> Run for HookRun<F>
-where
-    F: Future<Output = Result<(), E>> + Send,
-    E: Error + Send + Sync + 'static,
-{
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Verdict> {
-        match self.project().future.as_pin_mut() {
-            Some(future) => future.poll(cx).map_err(|error| Arc::new(error) as _),
-            None => Poll::Ready(Ok(())),
-        }
+impl<E: Error + Send + Sync + 'static> Sequel<Result<(), E>> for Hooked {
+    fn done(self, result: Result<(), E>) -> Verdict {
+        result.map_err(|error| Arc::new(error) as _)
     }
 
-    fn end(self: Pin<&mut Self>, _: &Ending) -> Option<Arc<str>> {
-        let mut future = self.project().future;
-        catch_unwind(AssertUnwindSafe(|| future.set(None)))
-            .err()
-            .map(super::guard::panic_text)
-    }
+    fn ended(self, _: &Ending) {}
 
-    fn message(&self) -> &'static str {
+    fn message() -> &'static str {
         ""
     }
 }

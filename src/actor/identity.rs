@@ -116,11 +116,3 @@ pub(crate) fn set_deadline(deadline: Option<Instant>) {
 pub(crate) fn depth() -> u32 {
     SCOPE.with(|scope| scope.depth.get())
 }
-
-/// The last segment of a type's name, without its generic arguments.
-pub(crate) fn short_type_name<T: ?Sized>() -> &'static str {
-    let name = std::any::type_name::<T>();
-    // By characters, for which searching is a simple scan: this is part of starting an actor.
-    let plain = name.find('<').map_or(name, |end| &name[..end]);
-    plain.rfind(':').map_or(plain, |colon| &plain[colon + 1..])
-}

@@ -1,15 +1,14 @@
 //! Asking an idle actor without a task switch: the asker runs the handler itself.
 
-use super::exit::{Hook, HookProblem, Trouble};
+use super::ending::{end_in_place_of_task, in_drop};
 use super::guard::Guarded;
-use super::handling::{BeginBatch, BeginOne, To};
+use super::handling::{BeginBatch, BeginHere};
 use super::identity::depth;
 use super::reply::Answer;
 use super::resident::{Left, Resident};
-use super::run::end_in_place_of_task;
 use super::shared::Shared;
-use super::spans::{self, InSpan};
 use super::target::Begun;
+use super::watch::Watch;
 use super::{Actor, Dispatch, Message, Receive};
 use crate::mailbox::{Ending, Guard, Hold, InPlace, Letter, Loan};
 use std::sync::Arc;
@@ -25,7 +24,7 @@ const MAX_DEPTH: u32 = 8;
 /// is to be queued.
 #[inline]
 pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
-    shared: &Arc<Shared<A>>,
+    shared: &Shared<A>,
     message: M,
     deadline: Option<Instant>,
     cx: &mut Context<'_>,
@@ -63,19 +62,13 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
     if !A::ONE_AT_A_TIME {
         return Ok(batch_in_place(loan, shared, message, deadline, begun, cx));
     }
-    let one = BeginOne {
-        message,
-        to: To::Here(None),
-        deadline,
-    };
-    let started = if spans::are_wanted() {
-        let one = InSpan::new(one, Span::current());
-        loan.seat().start_in_place(one, &guard, cx)
-    } else {
-        loan.seat().start_in_place(one, &guard, cx)
+    let one = BeginHere { message, deadline };
+    let started = match Watch::look(|| current_span(&guard)) {
+        Some(watch) => loan.seat().start_in_place(watch.over(one), &guard, cx),
+        None => loan.seat().start_in_place(one, &guard, cx),
     };
     Ok(match started {
-        InPlace::Done(Some(answer), None) => {
+        InPlace::Done(answer, None) => {
             shared.gauge.done(begun);
             back(loan, shared);
             Begun::Answered(Answer::Replied(answer))
@@ -85,7 +78,7 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
                 left.problems.extend(problem.map(in_drop));
             });
             over(loan, shared);
-            Begun::Answered(answer.map_or(Answer::NoReply, Answer::Replied))
+            Begun::Answered(Answer::Replied(answer))
         }
         InPlace::Waits(receipt) => {
             shared.gauge.waits();
@@ -104,7 +97,7 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
 #[cold]
 fn batch_in_place<A: Receive<M>, M: Message>(
     mut loan: Loan<'_, Resident<A>>,
-    shared: &Arc<Shared<A>>,
+    shared: &Shared<A>,
     message: M,
     deadline: Option<Instant>,
     begun: Option<std::time::Instant>,
@@ -116,10 +109,9 @@ fn batch_in_place<A: Receive<M>, M: Message>(
         unreachable!("nobody else has seen the letter");
     };
     let batch = BeginBatch::new(message, duty);
-    if spans::are_wanted() {
-        loan.seat().start(InSpan::new(batch, Span::current()));
-    } else {
-        loan.seat().start(batch);
+    match Watch::look(|| current_span(&guard)) {
+        Some(watch) => loan.seat().start(watch.over(batch)),
+        None => loan.seat().start(batch),
     }
     let polled = match loan.seat().running() {
         Some(run) => guard.call(|| run.poll(cx)),
@@ -148,6 +140,12 @@ fn batch_in_place<A: Receive<M>, M: Message>(
     Begun::Accepted(receipt)
 }
 
+/// The asker's span. A subscriber is the user's code: should it panic, the turn would never be returned.
+#[cold]
+pub(super) fn current_span(guard: &Guarded) -> Span {
+    guard.call(Span::current).unwrap_or_else(|_| Span::none())
+}
+
 /// Ends a handler that panicked, and leaves word of it to the actor's task, which knows the policy.
 #[cold]
 pub(super) fn break_off<A: Actor>(
@@ -155,15 +153,9 @@ pub(super) fn break_off<A: Actor>(
     guard: &Guarded,
     text: &Arc<str>,
 ) {
-    let mut message = "";
-    let mut problems = Vec::new();
-    if let Some(run) = hold.seat().running() {
-        message = run.message();
-        let ending = Ending::Panicked(Arc::clone(text));
-        let ended = guard.call(|| run.end(&ending));
-        problems.extend(ended.unwrap_or_else(Some));
-    }
-    problems.extend(guard.call(|| hold.seat().clear()).err());
+    let message = hold.seat().running().map_or("", |run| run.message());
+    let ending = Ending::Panicked(Arc::clone(text));
+    let problems = hold.seat().end(&ending, guard);
     leave(hold, |left| {
         left.panicked = Some((message, Arc::clone(text)));
         left.problems.extend(problems.into_iter().map(in_drop));
@@ -177,23 +169,16 @@ pub(super) fn leave<A: Actor>(hold: &mut Hold<'_, Resident<A>>, note: impl FnOnc
     }
 }
 
-pub(super) const fn in_drop(text: Arc<str>) -> HookProblem {
-    HookProblem {
-        hook: Hook::Drop,
-        trouble: Trouble::Panicked(text),
-    }
-}
-
 /// The actor is idle again.
 #[inline]
-fn back<A: Actor>(loan: Loan<'_, Resident<A>>, shared: &Arc<Shared<A>>) {
+fn back<A: Actor>(loan: Loan<'_, Resident<A>>, shared: &Shared<A>) {
     if let Some(hold) = loan.hand_back() {
         end_in_place_of_task(hold, shared);
     }
 }
 
 /// The actor's task is to go on.
-fn over<A: Actor>(loan: Loan<'_, Resident<A>>, shared: &Arc<Shared<A>>) {
+fn over<A: Actor>(loan: Loan<'_, Resident<A>>, shared: &Shared<A>) {
     if let Some(hold) = loan.hand_over() {
         end_in_place_of_task(hold, shared);
     }

@@ -21,16 +21,22 @@ mod context;
 mod delivery;
 mod direct;
 mod dispatch;
+mod ending;
 mod error;
 mod exit;
+#[cfg(feature = "testing")]
+mod faults;
 mod grouped;
 mod guard;
 mod handle;
 mod handling;
+mod held;
 mod hook;
 mod identity;
 mod in_place;
 mod message;
+mod name;
+mod overflow;
 mod pending;
 mod permit;
 mod problems;
@@ -39,11 +45,17 @@ mod redelivery;
 mod reply;
 mod resident;
 mod run;
+#[cfg(feature = "metrics")]
+mod samples;
+mod sending;
 mod shared;
 mod spans;
+#[cfg(feature = "testing")]
+mod stepper;
 mod target;
 mod tell;
 mod traits;
+mod watch;
 
 pub use crate::mailbox::{Account, Level, MailboxStats};
 pub use ask::Ask;
@@ -56,13 +68,21 @@ pub use direct::{Call, Direct, DirectTell};
 pub use dispatch::Dispatch;
 pub use error::{AskError, AskFailure, Executed, SendError};
 pub use exit::{Exit, Hook, HookProblem, StopReason, Trouble};
+#[cfg(feature = "testing")]
+pub use faults::Faults;
 pub use handle::{Handle, WeakHandle};
+pub(crate) use held::Held;
 pub use identity::ActorId;
 pub use message::Message;
+pub use overflow::{Overflow, Told};
 pub use pending::{Enqueue, PendingReply};
-pub use permit::{Closed, Permit};
+pub use permit::{Closed, OwnedPermit, Permit};
 pub use recipient::Recipient;
 pub use redelivery::Redelivery;
 pub use reply::{Batch, Reply};
+#[cfg(feature = "metrics")]
+pub(crate) use samples::time_one_in;
+#[cfg(feature = "testing")]
+pub use stepper::{Step, Stepper};
 pub use tell::Tell;
 pub use traits::{Actor, Handler, Receive};

@@ -1,7 +1,7 @@
 //! An ask in two steps: accepted now, answered later.
 
 use super::delivery::Limit;
-use super::identity::short_type_name;
+use super::name::short_type_name;
 use super::target::ReceiptOf;
 use super::{ActorId, Ask, AskError, Message, SendError};
 use crate::mailbox::Expiry;

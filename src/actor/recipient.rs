@@ -1,16 +1,16 @@
 //! An actor known only by one message it takes.
 
 use super::delivery::Destination;
+use super::held::Held;
 use super::target::Target;
-use super::{ActorId, Ask, AskError, Message, SendError, Tell, wait};
+use super::{ActorId, Ask, AskError, Message, SendError, Tell, Told, wait};
 use crate::mailbox::MailboxStats;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 
 /// Some actor that takes messages of type `M`. Like a handle it is strong, cheap to clone, and valid
 /// across restarts; the message's error stays typed.
-pub struct Recipient<M: Message>(pub(super) Arc<dyn Target<M>>);
+pub struct Recipient<M: Message>(pub(super) Held<dyn Target<M>>);
 
 impl<M: Message> Recipient<M> {
     /// See [`Handle::tell`](super::Handle::tell).
@@ -22,7 +22,7 @@ impl<M: Message> Recipient<M> {
     ///
     /// # Errors
     /// [`SendError`] with the message, if it was not accepted.
-    pub fn try_tell(&self, message: M) -> Result<(), SendError<M>> {
+    pub fn try_tell(&self, message: M) -> Result<Told, SendError<M>> {
         Destination::Borrowed(&*self.0).try_tell(message)
     }
 
@@ -40,7 +40,7 @@ impl<M: Message> Recipient<M> {
     ///
     /// # Errors
     /// As there.
-    pub fn blocking_tell(&self, message: M) -> Result<(), SendError<M>> {
+    pub fn blocking_tell(&self, message: M) -> Result<Told, SendError<M>> {
         wait(message, |message| self.tell(message))
             .unwrap_or_else(|it| Err(SendError::InRuntime(it)))
     }
@@ -78,7 +78,7 @@ impl<M: Message> Recipient<M> {
 
 impl<M: Message> Clone for Recipient<M> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self(self.0.clone())
     }
 }
 

@@ -1,20 +1,17 @@
 //! A message whose handler panicked, handled once more by the next incarnation.
 
-use super::guard::panic_text;
-use super::handling::{One, To};
+use super::handling::One;
 use super::reply::Answer;
 use super::resident::{Left, Resident};
+use super::watch::Watch;
 use super::{Actor, Message, Receive};
-use crate::mailbox::{Ending, Hold, Mailbox, Outcome, Run, Start, Verdict, lock};
-use pin_project_lite::pin_project;
+use crate::mailbox::{Begin, Duty, Ending, Hold, Mailbox, Outcome, Sequel, Start, Verdict, lock};
 use std::any::type_name;
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use tokio::time::Instant;
+use tracing::Span;
 
 /// How often a message is handled again after a panic of its handler; see [`Message::REDELIVERY`].
 #[derive(Clone, Copy)]
@@ -70,18 +67,21 @@ struct Waits<M: Message> {
 
 impl<A: Receive<M>, M: Message> Kept<A> for Waits<M> {
     fn start(self: Box<Self>, hold: &mut Hold<'_, Resident<A>>) {
-        if let To::Asker(duty) = &self.begin.to
+        if let Some(duty) = &self.begin.duty
             && duty.is_abandoned()
             && !M::RUN_IF_ABANDONED
         {
             return self.give_up(hold.mailbox());
         }
-        hold.seat().start(self.begin);
+        match Watch::look(Span::none) {
+            Some(watch) => hold.seat().start(watch.over(self.begin)),
+            None => hold.seat().start(self.begin),
+        }
     }
 
     fn give_up(self: Box<Self>, mailbox: &Mailbox<Resident<A>>) {
         mailbox.settle(Outcome::Panicked);
-        if let To::Asker(duty) = self.begin.to {
+        if let Some(duty) = self.begin.duty {
             duty.answer(Answer::Panicked(self.text));
         }
     }
@@ -94,14 +94,23 @@ impl<A: Receive<M>, M: Message> Kept<A> for Waits<M> {
 /// Begins to handle a message that may be handled again.
 pub(super) struct BeginAgain<M: Message> {
     pub(super) message: M,
-    pub(super) to: To<M>,
+    /// The duty to answer. `None`: it was told.
+    pub(super) duty: Option<Duty<M, Answer<M>>>,
     pub(super) deadline: Option<Instant>,
     /// How often it has been handled before.
     pub(super) before: u32,
 }
 
 impl<A: Receive<M>, M: Message> Start<Resident<A>> for BeginAgain<M> {
-    fn start(self, state: &mut Resident<A>) -> impl Run {
+    type Output = Result<M::Response, M::Error>;
+
+    fn start(
+        self,
+        state: &mut Resident<A>,
+    ) -> (
+        impl Begin<Future = impl Future<Output = Self::Output> + Send> + Send,
+        impl Sequel<Self::Output>,
+    ) {
         let Resident { actor, ctx, left } = state;
         let (ctx, message) = (&*ctx, self.message);
         let copy = Arc::new(Mutex::new(None));
@@ -111,69 +120,70 @@ impl<A: Receive<M>, M: Message> Start<Resident<A>> for BeginAgain<M> {
                 let clone = clone(&message);
                 *lock(&kept) = Some(clone);
             }
+            #[cfg(feature = "testing")]
+            ctx.shared.before_handler();
             actor.receive_one(message, ctx)
         };
-        Again {
-            one: One::new(begin, ctx, self.to, self.deadline),
+        let one = One {
+            ctx,
+            duty: self.duty,
+            deadline: self.deadline,
+        };
+        let again = Again {
+            one,
             copy,
             before: self.before,
             left,
-        }
-    }
-}
-
-pin_project! {
-    struct Again<'a, A: Actor, M: Message, B, F> {
-        #[pin]
-        one: One<'a, A, M, B, F>,
-        // Set when the handler has begun.
-        copy: Arc<Mutex<Option<M>>>,
-        before: u32,
-        left: &'a mut Option<Box<Left<A>>>,
-    }
-}
-
-impl<A, M, B, F> Run for Again<'_, A, M, B, F>
-where
-    A: Receive<M>,
-    M: Message,
-    B: FnOnce() -> F + Send,
-    F: Future<Output = Result<M::Response, M::Error>> + Send,
-{
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Verdict> {
-        self.project().one.poll(cx)
-    }
-
-    fn end(self: Pin<&mut Self>, ending: &Ending) -> Option<Arc<str>> {
-        let this = self.project();
-        let Ending::Panicked(text) = ending else {
-            return this.one.end(ending);
         };
-        let left = this.left.get_or_insert_default();
-        let copy = lock(this.copy).take();
+        (begin, again)
+    }
+}
+
+/// What follows the handler of a message that may be handled again.
+struct Again<'a, A: Actor, M: Message> {
+    one: One<'a, A, M>,
+    /// Set when the handler has begun.
+    copy: Arc<Mutex<Option<M>>>,
+    before: u32,
+    left: &'a mut Option<Box<Left<A>>>,
+}
+
+impl<A: Receive<M>, M: Message> Sequel<Result<M::Response, M::Error>> for Again<'_, A, M> {
+    fn enter(&self) {
+        self.one.enter();
+    }
+
+    fn done(self, answer: Result<M::Response, M::Error>) -> Verdict {
+        self.one.done(answer)
+    }
+
+    fn ended(self, ending: &Ending) {
+        let Ending::Panicked(text) = ending else {
+            return self.one.ended(ending);
+        };
+        let left = self.left.get_or_insert_default();
+        let copy = lock(&self.copy).take();
         match copy {
-            Some(message) if *this.before < M::REDELIVERY.times => {
-                let (to, deadline, problem) = this.one.break_off();
+            Some(message) if self.before < M::REDELIVERY.times => {
                 let begin = BeginAgain {
                     message,
-                    to,
-                    deadline,
-                    before: *this.before + 1,
+                    duty: self.one.duty,
+                    deadline: self.one.deadline,
+                    before: self.before + 1,
                 };
                 let text = Arc::clone(text);
                 left.kept = Some(Box::new(Waits { begin, text }));
-                problem
             }
             copy => {
                 left.set_aside = Some(type_name::<M>());
-                let problem = this.one.end(ending);
-                let dropped = catch_unwind(AssertUnwindSafe(|| drop(copy)));
-                problem.or(dropped.err().map(panic_text))
+                self.one.ended(ending);
+                // Last, for it may panic.
+                drop(copy);
             }
         }
     }
 
-    fn message(&self) -> &'static str {
+    fn message() -> &'static str {
         type_name::<M>()
     }
 }

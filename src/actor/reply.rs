@@ -1,6 +1,6 @@
 //! Reply tokens, and the batches that carry them.
 
-use super::identity::short_type_name;
+use super::name::short_type_name;
 use super::{AskError, Message};
 use crate::mailbox::{Duty, Outcome};
 use std::any::type_name;

@@ -2,12 +2,15 @@
 
 use super::exit::HookProblem;
 use super::guard::Guarded;
-use super::handling::{BeginBatch, BeginOne, To};
+use super::handling::{BeginBatch, BeginOne};
 use super::redelivery::{BeginAgain, Kept};
 use super::reply::Answer;
-use super::spans::{self, InSpan};
+#[cfg(feature = "metrics")]
+use super::samples;
+use super::spans;
+use super::watch::Watch;
 use super::{Actor, ActorId, Context, Message, Receive};
-use crate::mailbox::{Hold, Letter, Mailbox, Outcome, Polled, Return, Revocation, Start, Takes};
+use crate::mailbox::{Hold, Letter, Mailbox, Outcome, Polled, Return, Start, Takes};
 use std::sync::Arc;
 use std::task;
 
@@ -53,47 +56,53 @@ impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
     ) -> Polled {
         let guard = Guarded(ActorId::of_mailbox(hold.mailbox().id()));
         let deadline = letter.deadline();
-        let link = spans::are_wanted().then(|| letter.span());
+        let watch = Watch::look(|| spans::link(&letter));
+        #[cfg(feature = "metrics")]
+        let sent = samples::sent(&letter);
         let (message, duty) = match letter.claim() {
             Ok(claimed) => claimed,
             Err(revocation) => {
-                hold.mailbox().settle(skipped(revocation));
-                return Polled::Done(None);
+                hold.mailbox().settle(revocation.into());
+                return Polled::Done;
             }
         };
+        #[cfg(feature = "metrics")]
+        samples::note_wait::<A, M>(hold, sent);
         if A::ONE_AT_A_TIME {
-            let to = if duty.was_asked() {
-                To::Asker(duty)
-            } else {
-                To::Nobody
-            };
+            let duty = duty.was_asked().then_some(duty);
             if M::REDELIVERY.is_wanted() {
                 let begin = BeginAgain {
                     message,
-                    to,
+                    duty,
                     deadline,
                     before: 0,
                 };
-                return start(hold, begin, link, &guard, cx);
+                return start(hold, begin, watch, &guard, cx);
             }
             let begin = BeginOne {
                 message,
-                to,
+                duty,
                 deadline,
             };
-            start(hold, begin, link, &guard, cx)
+            start(hold, begin, watch, &guard, cx)
         } else {
             let mut batch = BeginBatch::new(message, duty);
             while batch.len() < A::MAX_BATCH {
                 let Some(next) = hold.pop_same::<M>() else {
                     break;
                 };
+                #[cfg(feature = "metrics")]
+                let sent = samples::sent(&next);
                 match next.claim() {
-                    Ok((message, duty)) => batch.push(message, duty),
-                    Err(revocation) => hold.mailbox().settle(skipped(revocation)),
+                    Ok((message, duty)) => {
+                        #[cfg(feature = "metrics")]
+                        samples::note_wait::<A, M>(hold, sent);
+                        batch.push(message, duty);
+                    }
+                    Err(revocation) => hold.mailbox().settle(revocation.into()),
                 }
             }
-            start(hold, batch, link, &guard, cx)
+            start(hold, batch, watch, &guard, cx)
         }
     }
 
@@ -101,42 +110,37 @@ impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
         match letter.claim() {
             Ok((message, duty)) => {
                 // Counted first: whoever has the message back finds it in the account.
-                let (outcome, answer) = match why {
-                    Return::Stopped => (Outcome::Undelivered, Answer::Stopped(message)),
-                    Return::Evicted => (Outcome::Evicted, Answer::Evicted(message)),
+                let answer = match why {
+                    Return::Stopped => {
+                        mailbox.settle(Outcome::Undelivered);
+                        Answer::Stopped(message)
+                    }
+                    Return::Evicted => Answer::Evicted(message),
                 };
-                mailbox.settle(outcome);
                 duty.answer(answer);
                 true
             }
             Err(revocation) => {
-                mailbox.settle(skipped(revocation));
+                if why == Return::Stopped {
+                    mailbox.settle(revocation.into());
+                }
                 false
             }
         }
     }
 }
 
-/// Starts and polls it, in a span if that is wanted: the link is the sender's.
+/// Starts and polls it, watched if that is wanted.
 #[inline]
 fn start<A: Actor>(
     hold: &mut Hold<'_, Resident<A>>,
     begin: impl Start<Resident<A>>,
-    link: Option<tracing::Span>,
+    watch: Option<Watch>,
     guard: &Guarded,
     cx: &mut task::Context<'_>,
 ) -> Polled {
-    match link {
+    match watch {
         None => hold.seat().start_and_poll(begin, guard, cx),
-        Some(link) => hold
-            .seat()
-            .start_and_poll(InSpan::new(begin, link), guard, cx),
-    }
-}
-
-pub(super) const fn skipped(revocation: Revocation) -> Outcome {
-    match revocation {
-        Revocation::Expired => Outcome::Expired,
-        Revocation::Abandoned => Outcome::Abandoned,
+        Some(watch) => hold.seat().start_and_poll(watch.over(begin), guard, cx),
     }
 }

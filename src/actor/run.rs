@@ -9,6 +9,7 @@
 //! ```
 
 use super::builder::{Limits, Mould};
+use super::ending::{end, end_running, in_drop, report};
 use super::exit::{Exit, Hook, HookProblem, StopReason, Trouble};
 use super::grouped::Grouped;
 use super::guard::{Guarded, guarded, panic_text};
@@ -18,13 +19,13 @@ use super::redelivery::Kept;
 use super::resident::Resident;
 use super::shared::Shared;
 use super::{Actor, Context, Dispatch, Level};
-use crate::mailbox::{Ending, Guard, Hold, Polled, Tenancy, lock};
+use crate::mailbox::{Ending, Guard, Hold, Polled, Tenancy};
 use crate::supervision::{Group, Intensity, RestartPolicy};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 use tokio::task::coop::poll_proceed;
@@ -156,6 +157,8 @@ impl<A: Actor> Runner<A> {
                 Poll::Ready(Some(reason)) => self.finish(reason),
                 Poll::Ready(None) => {}
                 Poll::Pending if self.idle().is_some() => return Poll::Ready(true),
+                #[cfg(feature = "testing")]
+                Poll::Pending if self.is_held_up() => return Poll::Ready(true),
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -192,51 +195,60 @@ impl<A: Actor> Runner<A> {
         ready.then_some(hold)
     }
 
+    /// Whether messages are there, and a test lets none through.
+    #[cfg(feature = "testing")]
+    fn is_held_up(&mut self) -> bool {
+        let mailbox = &self.shared.mailbox;
+        mailbox.lets_none_through() && mailbox.has_queued() && {
+            matches!(self.phase, Phase::Serving) && !self.is_handling()
+        }
+    }
+
+    /// The types of the messages that are queued.
+    #[cfg(feature = "testing")]
+    pub(super) fn queued(&mut self) -> Vec<&'static str> {
+        hold(&self.shared, &mut self.tenancy).map_or_else(Vec::new, |mut hold| hold.queued())
+    }
+
+    /// The actor, if it waits for a message.
+    #[cfg(feature = "testing")]
+    pub(super) fn state(&mut self) -> Option<&A> {
+        if !matches!(self.phase, Phase::Serving) {
+            return None;
+        }
+        let hold = hold(&self.shared, &mut self.tenancy)?;
+        hold.into_seat().state().map(|resident| &resident.actor)
+    }
+
     fn limits(&self) -> Limits {
         self.limits.as_deref().copied().unwrap_or_default()
     }
 
     /// The next step. `Ready` when the actor has ended.
+    #[inline(always)]
+    #[expect(clippy::inline_always)] // it has two callers, of which one is every poll of every actor's task
     fn step(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<StopReason>> {
         let phase = std::mem::replace(&mut self.phase, Phase::Serving);
         match phase {
             Phase::Serving => {
                 let ended = ready!(self.serve(cx));
-                Poll::Ready(self.leave(&ended, true))
+                self.leave(&ended, true, cx)
             }
-            Phase::Waiting => Poll::Ready(self.enter()),
-            Phase::Starting(mut timer) => {
-                let limit = self.limits().start;
-                match self.hook(Hook::Started, limit, &mut timer, cx) {
-                    Poll::Pending => {
-                        self.phase = Phase::Starting(timer);
-                        Poll::Pending
-                    }
-                    Poll::Ready(Hooked::Done) => {
-                        self.shared.life.set_ready();
-                        if let Some(group) = self.group() {
-                            group.membership.is_up();
-                        }
-                        Poll::Ready(None)
-                    }
-                    Poll::Ready(Hooked::Killed) => Poll::Ready(self.leave(&Ended::Asked, false)),
-                    Poll::Ready(Hooked::Went(problem)) => {
-                        Poll::Ready(self.leave(&Ended::StartFailed(problem), false))
-                    }
-                }
+            Phase::Waiting => self.enter(cx),
+            Phase::Starting(timer) => {
+                let Some(polled) = self.poll_hook(cx) else {
+                    self.phase = Phase::Starting(timer);
+                    return Poll::Pending;
+                };
+                self.starting(polled, timer, cx)
             }
-            Phase::Stopping(mut stopping) => {
-                let limit = self.limits().stop;
-                match self.hook(Hook::Stopped, limit, &mut stopping.0, cx) {
-                    Poll::Pending => {
-                        self.phase = Phase::Stopping(stopping);
-                        return Poll::Pending;
-                    }
-                    Poll::Ready(Hooked::Went(problem)) => self.note(problem),
-                    Poll::Ready(Hooked::Done | Hooked::Killed) => {}
-                }
-                self.discard();
-                Poll::Ready(self.carry_out(stopping.1))
+            Phase::Stopping(stopping) => {
+                let Some(polled) = self.poll_hook(cx) else {
+                    self.phase = Phase::Stopping(stopping);
+                    return Poll::Pending;
+                };
+                let (timer, decision) = *stopping;
+                self.stopping(polled, timer, decision, cx)
             }
             Phase::Pausing(mut timer) => {
                 if self.shared.mailbox.level() < Level::Stop
@@ -272,12 +284,15 @@ impl<A: Actor> Runner<A> {
     }
 
     /// Begins an incarnation, which sits in the seat or is made now.
-    fn enter(&mut self) -> Option<StopReason> {
+    fn enter(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<StopReason>> {
         if self.shared.mailbox.level() >= Level::Stop {
             self.discard();
-            return Some(self.asked());
+            return Poll::Ready(Some(self.asked()));
         }
-        let mut hold = hold(&self.shared, &mut self.tenancy)?;
+        let Some(mut hold) = hold(&self.shared, &mut self.tenancy) else {
+            self.phase = Phase::Waiting;
+            return Poll::Pending;
+        };
         if hold.seat().state().is_none() {
             let id = self.shared.id();
             let made = match &mut self.again {
@@ -295,13 +310,68 @@ impl<A: Actor> Runner<A> {
                         hook: Hook::Factory,
                         trouble: Trouble::Panicked(text),
                     };
-                    return self.leave(&Ended::StartFailed(problem), false);
+                    return self.leave(&Ended::StartFailed(problem), false, cx);
                 }
             }
         }
-        hold.seat().start(Started);
-        self.phase = Phase::Starting(None);
-        None
+        let guard = Guarded(self.shared.id());
+        let polled = hold.seat().start_and_poll(Started, &guard, cx);
+        self.starting(polled, None, cx)
+    }
+
+    /// Goes on with a hook. `None`: somebody else has the turn.
+    fn poll_hook(&mut self, cx: &mut task::Context<'_>) -> Option<Polled> {
+        let guard = Guarded(self.shared.id());
+        let mut hold = hold(&self.shared, &mut self.tenancy)?;
+        Some(hold.seat().poll(&guard, cx))
+    }
+
+    /// `started` was polled.
+    fn starting(
+        &mut self,
+        polled: Polled,
+        mut timer: Timer,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Option<StopReason>> {
+        let limit = self.limits().start;
+        match self.hooked(Hook::Started, polled, limit, &mut timer, cx) {
+            Poll::Pending => {
+                self.phase = Phase::Starting(timer);
+                Poll::Pending
+            }
+            Poll::Ready(Hooked::Done) => {
+                self.shared.life.set_ready();
+                if let Some(group) = self.group() {
+                    group.membership.is_up();
+                }
+                Poll::Ready(None)
+            }
+            Poll::Ready(Hooked::Killed) => self.leave(&Ended::Asked, false, cx),
+            Poll::Ready(Hooked::Went(problem)) => {
+                self.leave(&Ended::StartFailed(problem), false, cx)
+            }
+        }
+    }
+
+    /// `stopped` was polled.
+    fn stopping(
+        &mut self,
+        polled: Polled,
+        mut timer: Timer,
+        decision: Decision,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Option<StopReason>> {
+        let limit = self.limits().stop;
+        match self.hooked(Hook::Stopped, polled, limit, &mut timer, cx) {
+            Poll::Pending => {
+                self.phase = Phase::Stopping(Box::new((timer, decision)));
+                return Poll::Pending;
+            }
+            Poll::Ready(Hooked::Went(problem)) => self.note(problem),
+            Poll::Ready(Hooked::Done | Hooked::Killed) => {}
+        }
+        self.discard();
+        Poll::Ready(self.carry_out(decision))
     }
 
     /// Handles messages until something ends the incarnation.
@@ -335,13 +405,14 @@ impl<A: Actor> Runner<A> {
         // When the handler that was polled started, if it is measured.
         let mut begun = None;
         loop {
+            if let (Some(gauge), Polled::Done) = (gauge, &polled) {
+                gauge.done(begun.take());
+            }
             match polled {
-                Polled::Done(None) => {
-                    if let Some(gauge) = gauge {
-                        gauge.done(begun.take());
-                    }
-                }
-                Polled::Done(Some(text)) => note(&mut self.problems, in_drop(text)),
+                Polled::Done => {}
+                // Only hooks fail: a handler's error is its asker's.
+                Polled::Failed(error) => drop(error),
+                Polled::DropPanicked(text) => note(&mut self.problems, in_drop(*text)),
                 Polled::Waits => {
                     if let Some(gauge) = gauge {
                         gauge.waits();
@@ -360,6 +431,7 @@ impl<A: Actor> Runner<A> {
                     return Poll::Pending;
                 }
                 Polled::Panicked(text) => {
+                    let text = *text;
                     let message = hold.seat().running().map_or("", |run| run.message());
                     let ending = Ending::Panicked(Arc::clone(&text));
                     end_running(&mut hold, &guard, &ending, &mut self.problems);
@@ -377,7 +449,10 @@ impl<A: Actor> Runner<A> {
                 return Poll::Ready(Ended::Regroups);
             }
             if let Some(first) = kept.as_mut().and_then(|kept| kept.take()) {
-                first.start(&mut hold);
+                // It drops a message that nobody waits for any more.
+                if let Err(text) = guard.call(|| first.start(&mut hold)) {
+                    note(&mut self.problems, in_drop(text));
+                }
                 polled = resume(&mut hold, &guard, cx);
                 continue;
             }
@@ -398,16 +473,22 @@ impl<A: Actor> Runner<A> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            hold.seat().give_room_back();
             match hold.rest() {
                 Ok(()) => return Poll::Pending,
                 Err(again) => hold = again,
             }
-            polled = Polled::Done(None);
+            polled = Polled::Done;
         }
     }
 
     /// An incarnation is over: `stopped` runs if it had started.
-    fn leave(&mut self, ended: &Ended, has_started: bool) -> Option<StopReason> {
+    fn leave(
+        &mut self,
+        ended: &Ended,
+        has_started: bool,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Option<StopReason>> {
         let ended = match ended {
             // Whatever its group wants, it will not come back.
             Ended::Regroups if self.shared.mailbox.level() >= Level::Stop => &Ended::Asked,
@@ -427,13 +508,13 @@ impl<A: Actor> Runner<A> {
             if let Some(mut hold) = hold(&self.shared, &mut self.tenancy)
                 && hold.seat().state().is_some()
             {
-                hold.seat().start(Stopped(reason));
-                self.phase = Phase::Stopping(Box::new((None, decision)));
-                return None;
+                let guard = Guarded(self.shared.id());
+                let polled = hold.seat().start_and_poll(Stopped(reason), &guard, cx);
+                return self.stopping(polled, None, decision, cx);
             }
         }
         self.discard();
-        self.carry_out(decision)
+        Poll::Ready(self.carry_out(decision))
     }
 
     fn carry_out(&mut self, decision: Decision) -> Option<StopReason> {
@@ -485,39 +566,26 @@ impl<A: Actor> Runner<A> {
         None
     }
 
-    /// Goes on with a hook, to its end, its deadline, or, for `started`, a kill.
-    fn hook(
+    /// A hook was polled: it goes on to its end, its deadline, or, for `started`, a kill.
+    fn hooked(
         &mut self,
         hook: Hook,
+        polled: Polled,
         deadline: Duration,
         timer: &mut Timer,
         cx: &mut task::Context<'_>,
     ) -> Poll<Hooked> {
-        let guard = Guarded(self.shared.id());
-        let killed = hook == Hook::Started && self.shared.mailbox.level() == Level::Kill;
-        let Some(mut hold) = hold(&self.shared, &mut self.tenancy) else {
-            return Poll::Pending;
-        };
-        let Some(run) = hold.seat().running() else {
-            return Poll::Ready(Hooked::Done);
-        };
-        let trouble = match guard.call(|| run.poll(cx)) {
-            Ok(Poll::Ready(Ok(()))) => {
-                return Poll::Ready(match guard.call(|| hold.seat().clear()) {
-                    Ok(()) => Hooked::Done,
-                    Err(text) => Hooked::Went(HookProblem {
-                        hook,
-                        trouble: Trouble::Panicked(text),
-                    }),
-                });
-            }
-            Ok(Poll::Ready(Err(error))) => Trouble::Failed(error),
-            Err(text) => Trouble::Panicked(text),
-            Ok(Poll::Pending) if killed => {
-                end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
+        let trouble = match polled {
+            Polled::Done => return Poll::Ready(Hooked::Done),
+            Polled::DropPanicked(text) | Polled::Panicked(text) => Trouble::Panicked(*text),
+            Polled::Failed(error) => Trouble::Failed(*error),
+            Polled::Waits
+                if hook == Hook::Started && self.shared.mailbox.level() == Level::Kill =>
+            {
+                self.end_running();
                 return Poll::Ready(Hooked::Killed);
             }
-            Ok(Poll::Pending) => {
+            Polled::Waits => {
                 // A runtime without a clock says so by a panic. Most hooks are ready at once, and then no timer
                 // is needed.
                 let passed = catch_unwind(AssertUnwindSafe(|| {
@@ -533,8 +601,16 @@ impl<A: Actor> Runner<A> {
                 }
             }
         };
-        end_running(&mut hold, &guard, &Ending::Killed, &mut None);
+        self.end_running();
         Poll::Ready(Hooked::Went(HookProblem { hook, trouble }))
+    }
+
+    /// Ends a hook that did not come to its own end.
+    fn end_running(&mut self) {
+        if let Some(mut hold) = hold(&self.shared, &mut self.tenancy) {
+            let guard = Guarded(self.shared.id());
+            end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
+        }
     }
 
     /// What ended an incarnation, before any policy is asked.
@@ -646,10 +722,7 @@ impl<A: Actor> Runner<A> {
         if let Some(mut seizure) = shared.mailbox.seize() {
             shared.give_back(|| seizure.pop());
         }
-        Exit {
-            abandoned_handler: true,
-            ..report(shared, StopReason::Killed)
-        }
+        report(shared, StopReason::Killed, Problems::default(), true)
     }
 
     /// Drops the state.
@@ -728,36 +801,10 @@ fn resume<A: Actor>(
     cx: &mut task::Context<'_>,
 ) -> Polled {
     let killed = hold.mailbox().level() == Level::Kill;
-    let Some(run) = hold.seat().running() else {
-        return Polled::Done(None);
-    };
-    if killed {
+    if killed && hold.seat().running().is_some() {
         return Polled::Waits;
     }
-    match guard.call(|| run.poll(cx)) {
-        Ok(Poll::Ready(_)) => Polled::Done(guard.call(|| hold.seat().clear()).err()),
-        Ok(Poll::Pending) => Polled::Waits,
-        Err(text) => Polled::Panicked(text),
-    }
-}
-
-/// Ends what runs, and tells whoever waits for it.
-#[cold]
-fn end_running<A: Actor>(
-    hold: &mut Hold<'_, Resident<A>>,
-    guard: &Guarded,
-    ending: &Ending,
-    problems: &mut Option<Box<Problems>>,
-) {
-    if let Some(run) = hold.seat().running() {
-        let ended = guard.call(|| run.end(ending));
-        if let Some(text) = ended.unwrap_or_else(Some) {
-            note(problems, in_drop(text));
-        }
-    }
-    if let Err(text) = guard.call(|| hold.seat().clear()) {
-        note(problems, in_drop(text));
-    }
+    hold.seat().poll(guard, cx)
 }
 
 /// After a panic: keeps the message that is to be handled again.
@@ -779,78 +826,14 @@ fn keep<A: Actor>(
         }
         (Some(kept), None) => {
             // An actor that is a plain value does not come back.
-            kept.give_up(&shared.mailbox);
+            if let Err(text) = guarded(shared.id(), || kept.give_up(&shared.mailbox)) {
+                note(problems, in_drop(text));
+            }
             Some(message)
         }
         (None, _) => left.set_aside,
     };
     if let Some(message) = set_aside {
         set_message_aside(shared, problems, message);
-    }
-}
-
-/// The end of an actor: what runs is killed, the state dropped, every message given back, the report published.
-fn end<A: Actor>(
-    mut hold: Hold<'_, Resident<A>>,
-    shared: &Arc<Shared<A>>,
-    reason: StopReason,
-    mut problems: Option<Box<Problems>>,
-) {
-    let guard = Guarded(shared.id());
-    end_running(&mut hold, &guard, &Ending::Killed, &mut problems);
-    let resident = hold.seat().stand();
-    if let Err(text) = guard.call(|| drop(resident)) {
-        note(&mut problems, in_drop(text));
-    }
-    for text in shared.give_back(|| hold.pop_last()) {
-        note(&mut problems, in_drop(text));
-    }
-    let problems = problems.map(|boxed| *boxed).unwrap_or_default();
-    let exit = Arc::new(Exit {
-        panics: problems.panics,
-        set_aside: problems.set_aside,
-        problems: problems.listed,
-        further_problems: problems.further,
-        ..report(shared, reason)
-    });
-    // Published first: whatever a subscriber does with it, nobody waits in vain.
-    shared.life.set_exit(Arc::clone(&exit));
-    let _ = guarded(shared.id(), || {
-        if exit.reason.is_failure() || !exit.problems.is_empty() {
-            tracing::error!(actor = &*exit.actor, "{exit}");
-        } else {
-            tracing::debug!(actor = &*exit.actor, "{exit}");
-        }
-    });
-}
-
-/// For an asker that had the turn when the actor's task was dropped with its runtime.
-#[cold]
-pub(super) fn end_in_place_of_task<A: Actor>(hold: Hold<'_, Resident<A>>, shared: &Arc<Shared<A>>) {
-    end(hold, shared, StopReason::RuntimeGone, None);
-}
-
-const fn in_drop(text: Arc<str>) -> HookProblem {
-    HookProblem {
-        hook: Hook::Drop,
-        trouble: Trouble::Panicked(text),
-    }
-}
-
-fn report<A: Actor>(shared: &Shared<A>, reason: StopReason) -> Exit {
-    static ENDED: AtomicU64 = AtomicU64::new(0);
-    Exit {
-        actor: Arc::clone(&shared.name),
-        id: shared.id(),
-        reason,
-        account: shared.mailbox.account(),
-        undelivered: lock(&shared.undelivered).clone(),
-        panics: Vec::new(),
-        set_aside: Vec::new(),
-        problems: Vec::new(),
-        further_problems: 0,
-        abandoned_handler: false,
-        restarts: shared.restarts.load(Ordering::Relaxed),
-        sequence: ENDED.fetch_add(1, Ordering::Relaxed),
     }
 }

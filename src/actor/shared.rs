@@ -4,19 +4,22 @@ use super::direct::Desk;
 use super::dispatch::Gauge;
 use super::exit::Exit;
 use super::guard::guarded;
+use super::held::{Holdable, Holders};
 use super::identity::ActorId;
 use super::reply::Ledger;
 use super::resident::Resident;
-use super::{Actor, Dispatch, Level};
+use super::{Actor, Dispatch, Level, Overflow};
 use crate::mailbox::{Envelope, Mailbox, MailboxStats, Outcome, Return, Tenancy, lock};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::task::Poll;
 use tokio::sync::Notify;
 
 /// One actor, across all its incarnations.
 pub(crate) struct Shared<A: Actor> {
     pub(super) name: Arc<str>,
+    holders: Holders,
     pub(super) mailbox: Mailbox<Resident<A>>,
     /// Set before the first message is handled.
     place: OnceLock<Place<A>>,
@@ -26,32 +29,60 @@ pub(crate) struct Shared<A: Actor> {
     /// The drain was caused by the last handle's end and not asked for.
     pub(super) handles_dropped: AtomicBool,
     told_error_logged: AtomicBool,
+    #[cfg(feature = "testing")]
+    faults: OnceLock<super::Faults>,
+    drops_newest: AtomicBool,
     /// What has been given back, by message type.
     pub(super) undelivered: Mutex<Vec<(&'static str, u64)>>,
+    /// For looking at it later.
+    #[cfg(debug_assertions)]
+    itself: Weak<Self>,
 }
 
 /// Where an actor's handlers run.
-enum Place<A: Actor> {
+pub(super) enum Place<A: Actor> {
     /// In a task on this runtime, and asked ones where this says.
     Task(Dispatch, tokio::runtime::Id),
     /// In its callers' tasks.
     Desk(Weak<Desk<A>>),
 }
 
+impl<A: Actor> Place<A> {
+    pub(super) fn task(dispatch: Dispatch, runtime: &tokio::runtime::Handle) -> Self {
+        Self::Task(dispatch, runtime.id())
+    }
+}
+
 impl<A: Actor> Shared<A> {
     /// An actor without a task, and the right to be its task.
-    pub(super) fn new(name: Arc<str>, capacity: usize) -> (Self, Tenancy) {
+    pub(super) fn new(
+        name: Arc<str>,
+        capacity: usize,
+        place: Option<Place<A>>,
+    ) -> (Arc<Self>, Tenancy) {
         let (mailbox, tenancy) = Mailbox::new(capacity);
-        let shared = Self {
-            name,
-            mailbox,
-            place: OnceLock::new(),
-            gauge: Gauge::default(),
-            life: Life::default(),
-            restarts: AtomicU64::new(0),
-            handles_dropped: AtomicBool::new(false),
-            told_error_logged: AtomicBool::new(false),
-            undelivered: Mutex::new(Vec::new()),
+        let make =
+            |#[cfg_attr(not(debug_assertions), expect(unused_variables))] itself: &Weak<_>| Self {
+                name,
+                holders: Holders::default(),
+                mailbox,
+                place: place.map_or_else(OnceLock::new, OnceLock::from),
+                gauge: Gauge::default(),
+                life: Life::default(),
+                restarts: AtomicU64::new(0),
+                handles_dropped: AtomicBool::new(false),
+                told_error_logged: AtomicBool::new(false),
+                #[cfg(feature = "testing")]
+                faults: OnceLock::new(),
+                drops_newest: AtomicBool::new(false),
+                undelivered: Mutex::new(Vec::new()),
+                #[cfg(debug_assertions)]
+                itself: Weak::clone(itself),
+            };
+        let shared = if cfg!(debug_assertions) {
+            Arc::new_cyclic(make)
+        } else {
+            Arc::new(make(&Weak::new()))
         };
         (shared, tenancy)
     }
@@ -63,7 +94,33 @@ impl<A: Actor> Shared<A> {
 
     pub(super) fn settle_on(&self, dispatch: Dispatch, runtime: &tokio::runtime::Handle) {
         // Once: an actor has one task.
-        let _ = self.place.set(Place::Task(dispatch, runtime.id()));
+        let _ = self.place.set(Place::task(dispatch, runtime));
+    }
+
+    /// Before it starts.
+    #[cfg(feature = "testing")]
+    pub(super) fn inject(&self, faults: super::Faults) {
+        if !faults.is_none() {
+            // Once: the actor has just been made.
+            let _ = self.faults.set(faults);
+        }
+    }
+
+    /// A handler is about to be called.
+    #[cfg(feature = "testing")]
+    #[inline]
+    pub(super) fn before_handler(&self) {
+        if let Some(faults) = self.faults.get() {
+            faults.before_handler();
+        }
+    }
+
+    /// `started` is about to be called.
+    #[cfg(feature = "testing")]
+    pub(super) async fn before_start(&self) {
+        if let Some(faults) = self.faults.get() {
+            faults.before_start().await;
+        }
     }
 
     pub(super) fn settle_at(&self, desk: Weak<Desk<A>>) {
@@ -88,6 +145,25 @@ impl<A: Actor> Shared<A> {
         }
     }
 
+    /// What is done with a message that finds no room. Only before the actor starts.
+    pub(super) fn set_overflow(&self, overflow: Overflow) {
+        match overflow {
+            Overflow::Wait => {}
+            Overflow::DropNewest => self.drops_newest.store(true, Ordering::Release),
+            Overflow::EvictOldest => self.mailbox.set_evicts(),
+        }
+    }
+
+    pub(super) fn overflow(&self) -> Overflow {
+        if self.drops_newest.load(Ordering::Acquire) {
+            Overflow::DropNewest
+        } else if self.mailbox.evicts() {
+            Overflow::EvictOldest
+        } else {
+            Overflow::Wait
+        }
+    }
+
     pub(super) fn stats(&self) -> MailboxStats {
         self.mailbox.stats(self.restarts.load(Ordering::Relaxed))
     }
@@ -105,12 +181,12 @@ impl<A: Actor> Shared<A> {
 
     /// Tells whether a send still stands in line.
     #[cfg(debug_assertions)]
-    pub(super) fn watch_line(
-        self: &Arc<Self>,
-        ticket: crate::mailbox::Ticket,
-    ) -> super::circle::Holds {
-        let shared = Arc::clone(self);
-        Box::new(move || shared.mailbox.still_waits(ticket))
+    pub(super) fn watch_line(&self, ticket: crate::mailbox::Ticket) -> super::circle::Holds {
+        let shared = Weak::clone(&self.itself);
+        Box::new(move || {
+            let shared = shared.upgrade();
+            shared.is_some_and(|shared| shared.mailbox.still_waits(ticket))
+        })
     }
 
     /// Whether the actor is to drain, and its queue is empty.
@@ -158,16 +234,16 @@ impl<A: Actor> Ledger for Shared<A> {
     }
 }
 
-/// What all handles of an actor own together: when the last is dropped, the actor drains.
-pub(crate) struct Anchor<A: Actor> {
-    pub(super) shared: Arc<Shared<A>>,
-}
+impl<A: Actor> Holdable for Shared<A> {
+    #[inline]
+    fn holders(&self) -> &Holders {
+        &self.holders
+    }
 
-impl<A: Actor> Drop for Anchor<A> {
-    fn drop(&mut self) {
-        if self.shared.mailbox.level() == Level::Open {
-            self.shared.handles_dropped.store(true, Ordering::Release);
-            self.shared.raise(Level::Drain);
+    fn abandoned(&self) {
+        if self.mailbox.level() == Level::Open {
+            self.handles_dropped.store(true, Ordering::Release);
+            self.raise(Level::Drain);
         }
     }
 }
@@ -203,16 +279,21 @@ impl Life {
 
     /// Waits until `look` finds something. It is asked again after every change.
     pub(super) async fn wait_for<T>(&self, look: impl Fn(&Self) -> Option<T>) -> T {
-        loop {
-            let changed = self.changed.notified();
-            let mut changed = std::pin::pin!(changed);
-            // Listening starts before looking, so that no change falls between.
-            changed.as_mut().enable();
-            if let Some(found) = look(self) {
-                return found;
+        let mut changed = std::pin::pin!(self.changed.notified());
+        poll_fn(|cx| {
+            loop {
+                // Listening starts before looking, so that no change falls between.
+                let has_changed = changed.as_mut().poll(cx).is_ready();
+                if let Some(found) = look(self) {
+                    return Poll::Ready(found);
+                }
+                if !has_changed {
+                    return Poll::Pending;
+                }
+                changed.set(self.changed.notified());
             }
-            changed.await;
-        }
+        })
+        .await
     }
 
     pub(crate) async fn ended(&self) -> Arc<Exit> {

@@ -6,14 +6,12 @@
 
 use super::resident::Resident;
 use super::{Actor, Message};
-use crate::mailbox::{
-    Ending, Letter, Receipt, Run, RunInPlace, Start, StartInPlace, Terms, Verdict,
-};
+use crate::mailbox::{Begin, Letter, Sequel, SequelInPlace, Start, StartInPlace};
 use pin_project_lite::pin_project;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::time::Instant;
 use tracing::{Level, Span};
 
 use super::reply::Answer;
@@ -24,30 +22,16 @@ pub(super) fn are_wanted() -> bool {
     tracing::span_enabled!(target: "postroom::handler", Level::DEBUG)
 }
 
-/// The span that this thread is in, to be linked if that is wanted.
-#[inline]
-fn link() -> Option<Span> {
-    if are_wanted() { current() } else { None }
-}
-
-#[cold]
-fn current() -> Option<Span> {
+/// The span that this thread is in, to be linked.
+pub(super) fn current() -> Option<Span> {
     Some(Span::current()).filter(|span| !span.is_none())
 }
 
-/// A message that is told from this thread's span.
+/// The span of a message's sender.
 #[inline]
-pub(super) fn tell<M: Message>(message: M) -> Letter<M, Answer<M>> {
-    Letter::tell_under(message, Terms::new(None, link()))
-}
-
-/// A message that is asked from this thread's span, and its asker's side.
-#[inline]
-pub(super) fn ask<M: Message>(
-    message: M,
-    deadline: Option<Instant>,
-) -> (Letter<M, Answer<M>>, Receipt<M, Answer<M>>) {
-    Letter::ask(message, Terms::new(deadline, link()))
+pub(super) fn link<M: Message>(letter: &Letter<M, Answer<M>>) -> Span {
+    let span = letter.terms().more().and_then(|more| more.span.as_ref());
+    span.map_or_else(Span::none, Span::clone)
 }
 
 /// Begins something that runs in a span.
@@ -63,83 +47,96 @@ impl<T> InSpan<T> {
 }
 
 impl<A: Actor, T: Start<Resident<A>>> Start<Resident<A>> for InSpan<T> {
-    fn start(self, state: &mut Resident<A>) -> impl Run {
+    type Output = T::Output;
+
+    fn start(
+        self,
+        state: &mut Resident<A>,
+    ) -> (
+        impl Begin<Future = impl Future<Output = Self::Output> + Send> + Send,
+        impl Sequel<Self::Output>,
+    ) {
         let actor = Arc::clone(&state.ctx.shared.name);
-        Spanned {
-            run: self.begin.start(state),
-            link: self.link,
-            actor,
-            span: None,
-        }
+        let link = self.link;
+        let (begin, sequel) = self.begin.start(state);
+        let message = message_of(&sequel);
+        (move || spanned(begin, &actor, message, &link), sequel)
     }
 }
 
 impl<A: Actor, T: StartInPlace<Resident<A>>> StartInPlace<Resident<A>> for InSpan<T> {
-    type Answer = T::Answer;
+    type Output = T::Output;
     type Receipt = T::Receipt;
 
     fn start(
         self,
         state: &mut Resident<A>,
-    ) -> impl RunInPlace<Answer = Self::Answer, Receipt = Self::Receipt> {
+    ) -> (
+        impl Begin<Future = impl Future<Output = Self::Output> + Send> + Send,
+        impl SequelInPlace<Self::Output, Receipt = Self::Receipt>,
+    ) {
         let actor = Arc::clone(&state.ctx.shared.name);
-        Spanned {
-            run: self.begin.start(state),
-            link: self.link,
-            actor,
-            span: None,
-        }
+        let link = self.link;
+        let (begin, sequel) = self.begin.start(state);
+        let message = message_of_later(&sequel);
+        (move || spanned(begin, &actor, message, &link), sequel)
+    }
+}
+
+fn message_of<O, Q: Sequel<O>>(_: &Q) -> &'static str {
+    Q::message()
+}
+
+fn message_of_later<O, Q: SequelInPlace<O>>(_: &Q) -> &'static str {
+    Q::Later::message()
+}
+
+/// Makes a future that runs in a span. A subscriber is the user's code, so this is called where panics are caught.
+fn spanned<B: FnOnce() -> F, F>(
+    begin: B,
+    actor: &str,
+    message: &'static str,
+    link: &Span,
+) -> Spanned<B, F> {
+    let span = tracing::debug_span!(
+        target: "postroom::handler",
+        parent: None,
+        "handle",
+        actor,
+        message,
+    );
+    span.follows_from(link);
+    Spanned {
+        begin: Some(begin),
+        future: None,
+        span,
     }
 }
 
 pin_project! {
-    struct Spanned<R> {
+    struct Spanned<B, F> {
+        // Called in the span as well, at the first poll.
+        begin: Option<B>,
         #[pin]
-        run: R,
-        link: Span,
-        actor: Arc<str>,
-        // Made at the first poll: a subscriber is the user's code.
-        span: Option<Span>,
+        future: Option<F>,
+        span: Span,
     }
 }
 
-impl<R: Run> Run for Spanned<R> {
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Verdict> {
-        let this = self.project();
-        let span = this.span.get_or_insert_with(|| {
-            let message = this.run.message();
-            let span = tracing::debug_span!(
-                target: "postroom::handler",
-                parent: None,
-                "handle",
-                actor = &**this.actor,
-                message,
-            );
-            span.follows_from(std::mem::replace(this.link, Span::none()));
-            span
-        });
-        let _entered = span.enter();
-        this.run.poll(cx)
-    }
+impl<B: FnOnce() -> F, F: Future> Future for Spanned<B, F> {
+    type Output = F::Output;
 
-    fn end(self: Pin<&mut Self>, ending: &Ending) -> Option<Arc<str>> {
-        self.project().run.end(ending)
-    }
-
-    fn message(&self) -> &'static str {
-        self.run.message()
-    }
-}
-
-impl<R: RunInPlace> RunInPlace for Spanned<R> {
-    type Answer = R::Answer;
-    type Receipt = R::Receipt;
-
-    fn answer(self: Pin<&mut Self>) -> Self::Answer {
-        self.project().run.answer()
-    }
-
-    fn defer(self: Pin<&mut Self>) -> Self::Receipt {
-        self.project().run.defer()
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        let _entered = this.span.enter();
+        if let Some(begin) = this.begin.take() {
+            this.future.set(Some(begin()));
+        }
+        match this.future.as_pin_mut() {
+            Some(future) => future.poll(cx),
+            None => {
+                unreachable!("it is set by the first poll, and not polled again if that panicked")
+            }
+        }
     }
 }

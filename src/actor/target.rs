@@ -1,9 +1,11 @@
 //! An actor as a sender sees it: something that takes one type of message.
 
+use super::held::Holdable;
 use super::in_place::ask_in_place;
+use super::overflow::overflow;
 use super::reply::Answer;
-use super::shared::Anchor;
-use super::{ActorId, Message, Receive, spans};
+use super::shared::Shared;
+use super::{ActorId, Message, Overflow, Receive, Told, sending};
 use crate::mailbox::{Letter, MailboxStats, Receipt, Refused, Ticket};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -29,13 +31,17 @@ pub(crate) enum Begun<M: Message> {
 
 /// The erased actor behind a handle, a recipient or a route. Sends are generic in the message alone,
 /// which keeps the futures of mutually asking actors from containing each other.
-pub(crate) trait Target<M: Message>: Send + Sync {
+pub(crate) trait Target<M: Message>: Holdable + Send + Sync {
     fn id(&self) -> ActorId;
     fn name(&self) -> &Arc<str>;
     fn stats(&self) -> MailboxStats;
     fn ask(&self, message: M, deadline: Option<Instant>, cx: &mut Context<'_>) -> Begun<M>;
     fn tell(&self, message: M) -> Result<(), (LetterOf<M>, Refused)>;
     fn try_push(&self, letter: LetterOf<M>) -> Result<(), (LetterOf<M>, Refused)>;
+    /// What the actor's policy makes of a letter that found no room.
+    fn overflow(&self, letter: LetterOf<M>) -> Result<Told, (LetterOf<M>, Refused)>;
+    /// Whether a send that finds no room fails at once.
+    fn keeps_nobody_waiting(&self) -> bool;
     fn poll_reserve(
         &self,
         ticket: &mut Option<Ticket>,
@@ -48,40 +54,48 @@ pub(crate) trait Target<M: Message>: Send + Sync {
     fn watch_line(&self, ticket: Ticket) -> super::circle::Holds;
 }
 
-impl<A: Receive<M>, M: Message> Target<M> for Anchor<A> {
+impl<A: Receive<M>, M: Message> Target<M> for Shared<A> {
     fn id(&self) -> ActorId {
-        self.shared.id()
+        Self::id(self)
     }
 
     fn name(&self) -> &Arc<str> {
-        &self.shared.name
+        &self.name
     }
 
     fn stats(&self) -> MailboxStats {
-        self.shared.stats()
+        Self::stats(self)
     }
 
     fn ask(&self, message: M, deadline: Option<Instant>, cx: &mut Context<'_>) -> Begun<M> {
-        if self.shared.id().is_current() {
+        if Self::id(self).is_current() {
             return Begun::WouldDeadlock(message);
         }
-        let message = match ask_in_place(&self.shared, message, deadline, cx) {
+        let message = match ask_in_place(self, message, deadline, cx) {
             Ok(begun) => return begun,
             Err(message) => message,
         };
-        let (letter, receipt) = spans::ask(message, deadline);
-        match self.shared.mailbox.try_push(letter) {
+        let (letter, receipt) = sending::ask(message, deadline);
+        match self.mailbox.try_push(letter) {
             Ok(()) => Begun::Accepted(receipt),
             Err((letter, refused)) => Begun::Refused(letter, receipt, refused),
         }
     }
 
     fn tell(&self, message: M) -> Result<(), (LetterOf<M>, Refused)> {
-        self.shared.mailbox.try_push(spans::tell(message))
+        self.mailbox.try_push(sending::tell(message))
     }
 
     fn try_push(&self, letter: LetterOf<M>) -> Result<(), (LetterOf<M>, Refused)> {
-        self.shared.mailbox.try_push(letter)
+        self.mailbox.try_push(letter)
+    }
+
+    fn overflow(&self, letter: LetterOf<M>) -> Result<Told, (LetterOf<M>, Refused)> {
+        overflow(self, letter)
+    }
+
+    fn keeps_nobody_waiting(&self) -> bool {
+        Self::overflow(self) == Overflow::DropNewest
     }
 
     fn poll_reserve(
@@ -89,19 +103,19 @@ impl<A: Receive<M>, M: Message> Target<M> for Anchor<A> {
         ticket: &mut Option<Ticket>,
         cx: &Context<'_>,
     ) -> Poll<Result<(), Refused>> {
-        self.shared.mailbox.poll_reserve(ticket, cx)
+        self.mailbox.poll_reserve(ticket, cx)
     }
 
     fn push_reserved(&self, letter: LetterOf<M>) -> Result<(), LetterOf<M>> {
-        self.shared.mailbox.push_reserved(letter)
+        self.mailbox.push_reserved(letter)
     }
 
     fn leave(&self, ticket: Ticket) {
-        self.shared.mailbox.leave(ticket);
+        self.mailbox.leave(ticket);
     }
 
     #[cfg(debug_assertions)]
     fn watch_line(&self, ticket: Ticket) -> super::circle::Holds {
-        self.shared.watch_line(ticket)
+        Self::watch_line(self, ticket)
     }
 }

@@ -1,7 +1,7 @@
 //! The future of a tell.
 
-use super::delivery::{Delivery, Destination, Limit, Mode};
-use super::{Message, SendError};
+use super::delivery::{Accepted, Delivery, Destination, Limit};
+use super::{Message, SendError, Told};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -24,7 +24,7 @@ pub struct Tell<'a, M: Message> {
 impl<'a, M: Message> Tell<'a, M> {
     pub(crate) fn new(to: Destination<'a, M>, message: M) -> Self {
         Self {
-            delivery: Delivery::new(to, message, Mode::Tell, true),
+            delivery: Delivery::new(to, message, true),
         }
     }
 
@@ -46,12 +46,16 @@ impl<'a, M: Message> Tell<'a, M> {
 impl<M: Message> Unpin for Tell<'_, M> {}
 
 impl<M: Message> Future for Tell<'_, M> {
-    type Output = Result<(), SendError<M>>;
+    type Output = Result<Told, SendError<M>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // A sender in a loop would otherwise never give way while the receiver keeps up.
         let budget = ready!(tokio::task::coop::poll_proceed(cx));
-        let result = ready!(self.delivery.poll_tell(cx));
+        let told = match self.delivery.take_new() {
+            Some(message) => self.delivery.tell(message, cx),
+            None => self.delivery.poll_waiting(cx).map_ok(Accepted::told),
+        };
+        let result = ready!(told);
         budget.made_progress();
         Poll::Ready(result)
     }

@@ -1,6 +1,7 @@
 //! The conservation equation: where every accepted message is.
 
 use super::Level;
+use super::cell::Revocation;
 use super::slots::Look;
 use super::sync::{AtomicBool, AtomicU64, Late, Ordering};
 use std::fmt;
@@ -109,6 +110,15 @@ pub(crate) enum Outcome {
     Undelivered,
 }
 
+impl From<Revocation> for Outcome {
+    fn from(revocation: Revocation) -> Self {
+        match revocation {
+            Revocation::Expired => Self::Expired,
+            Revocation::Abandoned => Self::Abandoned,
+        }
+    }
+}
+
 /// How often an account is read before it is taken as it is.
 const MAX_READS: u32 = 10_000;
 
@@ -139,6 +149,10 @@ struct Rare {
     /// Answered `Ok` by a token, wherever that was.
     ok: AtomicU64,
     others: [AtomicU64; OTHERS],
+    /// Accepted in the place of another.
+    replaced: AtomicU64,
+    /// Never accepted, and dropped.
+    dropped: AtomicU64,
 }
 
 fn add_alone(counter: &AtomicU64) {
@@ -224,10 +238,33 @@ impl Counters {
         counter.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// A message was accepted in the place of one that has ended so. Both at once, or a final report might fall in
+    /// between: said by whoever keeps the mailbox from being closed meanwhile.
+    pub(super) fn replaced(&self, outcome: Outcome) {
+        self.rare.make().replaced.fetch_add(1, Ordering::AcqRel);
+        self.settle(outcome);
+    }
+
+    /// A message was dropped that was not accepted. Anybody may say so.
+    pub(super) fn dropped(&self) {
+        self.rare.make().dropped.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How many messages were dropped that were not accepted.
+    pub(super) fn all_dropped(&self) -> u64 {
+        self.rare
+            .get()
+            .map_or(0, |rare| rare.dropped.load(Ordering::Acquire))
+    }
+
     /// Everything at one instant: read again and again until nothing has changed meanwhile. If that does not
     /// happen for very long, what was read last.
     pub(super) fn account(&self, look: impl Fn() -> Look) -> (Account, Look) {
         let mut last = self.read(&look);
+        // Counts only rise, and what was accepted was read last: if as many were settled, no count had changed by then.
+        if last.0.accepted == last.0.settled() {
+            return last;
+        }
         for _ in 0..MAX_READS {
             let now = self.read(&look);
             if now == last {
@@ -260,12 +297,14 @@ impl Counters {
             undelivered: other(Outcome::Undelivered),
             ..Account::default()
         };
-        let in_place = self.in_place.load(Ordering::Acquire);
+        // Neither of these was counted as one that was sent, and has left the queue.
+        let others = self.in_place.load(Ordering::Acquire)
+            + rare.map_or(0, |rare| rare.replaced.load(Ordering::Acquire));
         let (left, look) = self.left(look);
         let accepted = look.accepted(left);
-        account.accepted = accepted + in_place;
+        account.accepted = accepted + others;
         account.queued = accepted - left;
-        account.running = (left + in_place).saturating_sub(account.settled());
+        account.running = (left + others).saturating_sub(account.settled());
         (account, look)
     }
 }
@@ -288,6 +327,8 @@ pub struct MailboxStats {
     pub level: Level,
     /// How often the actor has been restarted.
     pub restarts: u64,
+    /// Told messages that were never accepted, because the mailbox was full and drops its newest.
+    pub dropped: u64,
     /// Where every accepted message is.
     pub account: Account,
 }

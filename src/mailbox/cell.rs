@@ -24,15 +24,14 @@
 //!   [`Duty::token_dropped`]);
 //! - what is undecided when the handler has ended is decided by the run loop ([`Witness::conclude`]).
 
-use super::Terms;
 use super::queue::Header;
 use super::sync::{AtomicU32, Ordering, Track, UnsafeCell};
+use super::{Terms, pool};
 use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
-use tracing::Span;
 
 /// The sender wants an answer. Never changes.
 const ASKED: u32 = 1;
@@ -149,6 +148,18 @@ impl<M, R> Cell<M, R> {
         }
     }
 
+    /// Whether what is left in it need not be dropped. Under loom everything must be.
+    #[inline]
+    fn is_spent(&mut self) -> bool {
+        let is_empty = |body: *mut Body<M, R>| {
+            // SAFETY: the cell is borrowed mutably.
+            matches!(unsafe { &*body }, Body::Empty)
+        };
+        // SAFETY: as above.
+        let has_waker = self.waker.with_mut(|waker| unsafe { (*waker).is_some() });
+        !cfg!(postroom_loom) && self.body.with_mut(is_empty) && !has_waker && self.terms.is_none()
+    }
+
     /// Whether the sender asked for an answer.
     pub(crate) fn was_asked(&self) -> bool {
         self.state.load(Ordering::Relaxed) & ASKED != 0
@@ -216,8 +227,11 @@ unsafe impl<M: Send, R: Send> Send for Counted<M, R> {}
 unsafe impl<M: Send, R: Send> Sync for Counted<M, R> {}
 
 impl<M, R> Counted<M, R> {
+    #[inline(always)]
+    #[expect(clippy::inline_always)] // all it is given is known where it is called
     fn alloc(state: u32, refs: u32, terms: Terms, body: Body<M, R>) -> NonNull<Cell<M, R>> {
-        let cell = Box::new(Cell {
+        let place = pool::take::<Cell<M, R>>();
+        let cell = Cell {
             header: Header::new(),
             state: AtomicU32::new(state),
             refs: AtomicU32::new(refs),
@@ -225,8 +239,10 @@ impl<M, R> Counted<M, R> {
             waker: UnsafeCell::new(None),
             body: UnsafeCell::new(body),
             _allocated: Track::new(()),
-        });
-        NonNull::from(Box::leak(cell))
+        };
+        // SAFETY: the place is for a cell, and nobody else has it.
+        unsafe { place.write(cell) };
+        place
     }
 }
 
@@ -257,10 +273,27 @@ impl<M, R> Drop for Counted<M, R> {
         if last {
             // Does nothing, but tells loom that what is in the body is touched now.
             self.body.with_mut(|_| ());
-            // SAFETY: the cell came from a `Box`, and this was the last reference. The acquiring load or the
-            // acquiring and releasing subtraction makes all that other holders did happen before.
-            drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+            let emptied = Emptied(self.0);
+            // SAFETY: this was the last reference. The acquiring load or the acquiring and releasing subtraction
+            // makes all that other holders did happen before.
+            unsafe {
+                if !self.0.as_mut().is_spent() {
+                    self.0.drop_in_place();
+                }
+            }
+            drop(emptied);
         }
+    }
+}
+
+/// The memory of a cell whose content is being dropped, which may panic.
+struct Emptied<M, R>(NonNull<Cell<M, R>>);
+
+impl<M, R> Drop for Emptied<M, R> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the cell came from there, and whoever has made this has dropped its content.
+        unsafe { pool::give(self.0) };
     }
 }
 
@@ -311,6 +344,16 @@ impl<M, R> Letter<M, R> {
     /// The actor takes the message to handle it, unless its asker has taken it back.
     #[inline]
     pub(crate) fn claim(self) -> Result<(M, Duty<M, R>), Revocation> {
+        self.withhold()?;
+        // SAFETY: `CLAIMED` was set before any revocation, or there is no asker: the body is the actor's, and
+        // the message is in it, for a letter is claimed or taken back once, being consumed by that.
+        let message = unsafe { self.0.take_message() };
+        Ok((message, Duty(self.0)))
+    }
+
+    /// From now on its asker cannot take the message back, if it has not done so.
+    #[inline]
+    pub(super) fn withhold(&self) -> Result<(), Revocation> {
         if self.0.was_asked() {
             let before = self.0.set(CLAIMED);
             if before & EXPIRED != 0 {
@@ -320,15 +363,17 @@ impl<M, R> Letter<M, R> {
                 return Err(Revocation::Abandoned);
             }
         }
-        // SAFETY: `CLAIMED` was set before any revocation, or there is no asker: the body is the actor's, and
-        // the message is in it, for a letter is claimed or taken back once, being consumed by that.
-        let message = unsafe { self.0.take_message() };
-        Ok((message, Duty(self.0)))
+        Ok(())
     }
 
-    /// The span that its sender was in, if it is known.
-    pub(crate) fn span(&self) -> Span {
-        self.0.terms.span().cloned().unwrap_or_else(Span::none)
+    /// What travels with it.
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.0.terms
+    }
+
+    /// Whether its sender wants an answer.
+    pub(crate) fn was_asked(&self) -> bool {
+        self.0.was_asked()
     }
 
     /// The message's deadline.

@@ -1,5 +1,6 @@
 //! A message in a queue, with its type erased, and what can be done with it.
 
+use super::account::Outcome;
 use super::cell::Letter;
 use super::mailbox::{Hold, Mailbox};
 use super::queue::{Header, kind_of};
@@ -23,8 +24,8 @@ pub(crate) trait Takes<M: Send + 'static>: Sized + Send + 'static {
         cx: &mut Context<'_>,
     ) -> Polled;
 
-    /// The message will not be handled: its asker gets it back, a told one is dropped, and it is counted. False
-    /// if it had been revoked before.
+    /// The message will not be handled: its asker gets it back, a told one is dropped, and it is counted, but for
+    /// an evicted one, which is counted already. False if it had been revoked before.
     fn give_back(letter: Letter<M, Self::Answer>, why: Return, mailbox: &Mailbox<Self>) -> bool;
 }
 
@@ -34,7 +35,6 @@ pub(crate) enum Return {
     /// The actor has ended.
     Stopped,
     /// A later message has pushed it out of a full mailbox.
-    #[expect(dead_code)] // comes with the overflow policies
     Evicted,
 }
 
@@ -43,6 +43,7 @@ pub(super) struct Kind<S: 'static> {
     message: fn() -> TypeId,
     name: fn() -> &'static str,
     open: unsafe fn(NonNull<Header>, &mut Hold<'_, S>, &mut Context<'_>) -> Polled,
+    evict: unsafe fn(NonNull<Header>) -> Outcome,
     give_back: unsafe fn(NonNull<Header>, Return, &Mailbox<S>) -> bool,
     discard: unsafe fn(NonNull<Header>),
 }
@@ -57,6 +58,13 @@ impl<S: Takes<M>, M: Send + 'static> KindOf<S, M> {
             // SAFETY: a kind is attached to a header only by `Mailbox::push`, which takes a letter of this type; and
             // who calls this uses the header up.
             S::open(unsafe { Letter::from_header(header) }, hold, cx)
+        },
+        evict: |header| {
+            // SAFETY: as in `open`, but that the header is not used up: the letter is not dropped.
+            let letter = ManuallyDrop::new(unsafe { Letter::<M, S::Answer>::from_header(header) });
+            letter
+                .withhold()
+                .map_or_else(Outcome::from, |()| Outcome::Evicted)
         },
         give_back: |header, why, mailbox| {
             // SAFETY: as in `open`.
@@ -82,6 +90,17 @@ pub(super) unsafe fn is_kind<S: 'static, M: 'static>(kind: *const ()) -> bool {
     // SAFETY: only kinds of `S`, which are static, get into its queue.
     let kind = unsafe { &*kind.cast::<Kind<S>>() };
     (kind.message)() == TypeId::of::<M>()
+}
+
+/// The name of the message type of a kind from the queue of a mailbox of `S`.
+///
+/// # Safety
+/// `kind` came from such a queue.
+#[cfg(feature = "testing")]
+pub(super) unsafe fn name_of<S: 'static>(kind: *const ()) -> &'static str {
+    // SAFETY: only kinds of `S`, which are static, get into its queue.
+    let kind = unsafe { &*kind.cast::<Kind<S>>() };
+    (kind.name)()
 }
 
 /// A message that has left the queue. Dropped, it drops the message.
@@ -125,6 +144,12 @@ impl<S: 'static> Envelope<S> {
     /// For a letter of the right type.
     pub(super) fn into_header(self) -> NonNull<Header> {
         ManuallyDrop::new(self).header
+    }
+
+    /// It will not be handled, because a later message has pushed it out. Returns how it counts.
+    pub(super) fn evict(&self) -> Outcome {
+        // SAFETY: the header has its own kind.
+        unsafe { (self.kind().evict)(self.header) }
     }
 
     /// Gives the message back to its asker.

@@ -2,6 +2,7 @@
 
 #![cfg(not(postroom_loom))]
 
+use super::Terms;
 use super::cell::{Cell, Duty, Letter, Receipt, Witness};
 use super::envelope::Envelope;
 use super::mailbox::{Hold, Loan, Mailbox, Tenancy};
@@ -11,6 +12,7 @@ use super::slots::Slots;
 use super::turn::Turn;
 use std::marker::PhantomData;
 use std::mem::{offset_of, size_of};
+use std::task::Waker;
 
 /// `Send`, and neither `Sync` nor anything else: what a message and an answer have to be, and no more.
 type Moves = PhantomData<std::cell::Cell<u8>>;
@@ -31,10 +33,10 @@ const _: () = {
     assert!(size_of::<Hold<'_, u64>>() == 8);
     assert!(size_of::<Loan<'_, u64>>() == 8);
     // What every actor has, idle or not.
-    assert!(size_of::<Queue>() == 16);
+    assert!(size_of::<Queue>() == 16 + 56);
     assert!(size_of::<Slots>() <= 32);
     assert!(size_of::<Turn>() <= 24);
-    assert!(size_of::<Mailbox<()>>() <= 208);
+    assert!(size_of::<Mailbox<()>>() <= 208 + 56);
 };
 
 const fn is_send<T: Send>() {}
@@ -49,6 +51,11 @@ const _: () = {
     is_sync::<Receipt<Moves, Moves>>();
     is_send::<Envelope<Moves>>();
     is_send::<Tenancy>();
+    // The rest of a cell is no parameter of its proof.
+    is_send::<Terms>();
+    is_sync::<Terms>();
+    is_send::<Waker>();
+    is_sync::<Waker>();
 };
 
 // Senders share a mailbox whose state only moves.

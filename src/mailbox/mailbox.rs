@@ -3,25 +3,34 @@
 use super::account::{Counters, Outcome};
 use super::cell::Letter;
 use super::envelope::{Envelope, Takes, is_kind, kind};
-use super::queue::Queue;
+use super::queue::{Header, Queue};
 use super::seat::{Seat, Seated};
-use super::slots::Slots;
+use super::slots::{Alone, Look, Slots};
 use super::sync::{AtomicBool, AtomicU8, Ordering, fence, relax};
 use super::turn::{Returned, Turn};
 use super::{Account, Level, MailboxStats, Refused, Ticket};
 use std::fmt;
 use std::marker::PhantomData;
+use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
+/// The message whose place was taken, if there was no room; or a letter that was refused.
+type Replaced<S, L> = Result<Option<Envelope<S>>, (L, Refused)>;
+
 /// A bounded queue of messages, the seat of the state that handles them, and whose turn it is.
+///
+/// In this order: what senders write up to the queue's `tail`, what the receiver writes from its `first` on.
+#[repr(C)]
 pub(crate) struct Mailbox<S: 'static> {
     id: u64,
+    turn: Turn,
     slots: Slots,
     queue: Queue,
-    turn: Turn,
     level: AtomicU8,
     let_out: AtomicBool,
     counters: Counters,
+    #[cfg(feature = "testing")]
+    gate: super::gate::Gate,
     seat: Seat<S>,
 }
 
@@ -35,18 +44,21 @@ pub(crate) struct Tenancy(u64);
 
 impl<S: Send + 'static> Mailbox<S> {
     /// An empty mailbox, and the right to be its task.
+    #[inline]
     pub(crate) fn new(capacity: usize) -> (Self, Tenancy) {
         // Not loom's: it only tells mailboxes apart.
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         let id = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let mailbox = Self {
             id,
+            turn: Turn::new(),
             slots: Slots::new(capacity),
             queue: Queue::new(),
-            turn: Turn::new(),
             level: AtomicU8::new(Level::Open.as_u8()),
             let_out: AtomicBool::new(false),
             counters: Counters::default(),
+            #[cfg(feature = "testing")]
+            gate: super::gate::Gate::new(),
             seat: Seat::new(),
         };
         (mailbox, Tenancy(id))
@@ -62,6 +74,70 @@ impl<S: Send + 'static> Mailbox<S> {
     /// Changes the capacity. Only before the actor starts.
     pub(crate) fn set_capacity(&self, capacity: usize) {
         self.slots.set_capacity(capacity);
+    }
+
+    /// Lets senders push out the oldest message. Only before the actor starts.
+    pub(crate) fn set_evicts(&self) {
+        self.slots.set_evicts();
+    }
+
+    /// Whether senders may push out the oldest message.
+    pub(crate) fn evicts(&self) -> bool {
+        self.slots.look().evicts()
+    }
+
+    /// For a sender that found no room in a mailbox that evicts: pushes the message in the place of the oldest, which
+    /// is returned to be given back, unless there is room by now. Refused if permits take all the slots, or somebody
+    /// waits for one and nothing is queued.
+    #[cold]
+    pub(crate) fn push_in_place_of_oldest<M: Send + 'static>(
+        &self,
+        letter: Letter<M, S::Answer>,
+    ) -> Replaced<S, Letter<M, S::Answer>>
+    where
+        S: Takes<M>,
+    {
+        let mut looks = 0;
+        let alone = loop {
+            let alone = self.slots.alone();
+            match self.slots.accept() {
+                Ok(()) => {
+                    drop(alone);
+                    self.push(letter);
+                    return Ok(None);
+                }
+                Err(Refused::Closed) => return Err((letter, Refused::Closed)),
+                Err(Refused::Full) => {}
+            }
+            let popped = self.counters.popped();
+            let is_reached_into = self.counters.is_reaching_in();
+            let look = self.slots.look();
+            if look.accepted(popped) != popped {
+                break alone;
+            }
+            if is_reached_into {
+                // The receiver is in the middle of taking the only message, for which it needs the lock. Whether
+                // its slot is free or another's already, this look does not tell.
+                drop(alone);
+                relax(&mut looks);
+            } else if self.slots.is_full(look) {
+                return Err((letter, Refused::Full));
+            }
+        };
+        // SAFETY: senders do this under the lock, and so does the receiver pop, which it has announced in `popped` by
+        // then: a message was accepted that nobody has popped. If the receiver is about to, it gets the other. Nobody
+        // has seized the queue: that comes after closing, and the mailbox is not closed, nor will be under the lock.
+        let oldest = unsafe { Envelope::new(self.queue.pop_accepted()) };
+        self.counters.replaced(oldest.evict());
+        // SAFETY: as in `push`. The holder of the turn need not be told: it was of the oldest, or will be.
+        unsafe { self.queue.push(letter.into_header(), kind::<S, M>()) };
+        drop(alone);
+        Ok(Some(oldest))
+    }
+
+    /// Counts a message that was told and dropped because there was no room.
+    pub(crate) fn count_dropped(&self) {
+        self.counters.dropped();
     }
 
     /// Accepts a message if a slot is free and nobody waits for one.
@@ -226,6 +302,18 @@ impl<S: Send + 'static> Mailbox<S> {
         self.let_out.load(Ordering::SeqCst)
     }
 
+    /// From now on only so many messages leave the queue to be handled.
+    #[cfg(feature = "testing")]
+    pub(crate) fn let_through(&self, messages: u64) {
+        self.gate.set(messages);
+    }
+
+    /// Whether none leaves the queue until another call of [`let_through`](Self::let_through).
+    #[cfg(feature = "testing")]
+    pub(crate) fn lets_none_through(&self) -> bool {
+        self.gate.is_shut()
+    }
+
     // ---- counting ----
 
     /// Records how a message that was running ended.
@@ -262,6 +350,7 @@ impl<S: Send + 'static> Mailbox<S> {
             waiting: self.slots.waiting(),
             level: self.level(),
             restarts,
+            dropped: self.counters.all_dropped(),
             account,
         }
     }
@@ -296,20 +385,46 @@ impl<S: Send + 'static> Mailbox<S> {
     /// # Safety
     /// The caller has the turn, and a message was accepted that has not left the queue.
     #[inline]
-    unsafe fn take_first(&self) -> Option<Envelope<S>> {
+    unsafe fn take_first(&self, alone: Option<Alone<'_>>) -> Option<Envelope<S>> {
         // Announced before the word is changed; `seize` changes the same word, and looks for an announcement
         // after. So either this sees that the queue was seized, or the thief waits for this to be done.
         self.counters.pop();
-        if self.slots.release().is_seized() {
+        let before = self.slots.free();
+        let header = if before.is_plain() {
+            // SAFETY: this is the one receiver, and by the contract there is something to come.
+            unsafe { self.queue.pop_accepted() }
+        } else {
+            // SAFETY: the contract is the same.
+            unsafe { self.pop_specially(before, alone) }?
+        };
+        self.counters.popped_one();
+        // SAFETY: popped from this mailbox's queue.
+        Some(unsafe { Envelope::new(header) })
+    }
+
+    /// The second half of [`take_first`](Self::take_first), if somebody waits for the slot, the queue was seized,
+    /// or senders may reach into it as well.
+    ///
+    /// # Safety
+    /// As there.
+    #[cold]
+    unsafe fn pop_specially(
+        &self,
+        before: Look,
+        alone: Option<Alone<'_>>,
+    ) -> Option<NonNull<Header>> {
+        if before.is_seized() {
             self.slots.take_back();
             self.counters.undo_pop();
             return None;
         }
-        // SAFETY: this is the one receiver, and by the contract there is something to come.
+        let alone = alone.or_else(|| before.evicts().then(|| self.slots.alone()));
+        // SAFETY: this is the one receiver; and senders that evict put one message in the place of another, so by the
+        // contract there is something to come.
         let header = unsafe { self.queue.pop_accepted() };
-        self.counters.popped_one();
-        // SAFETY: popped from this mailbox's queue.
-        Some(unsafe { Envelope::new(header) })
+        drop(alone);
+        self.slots.pass_on(before);
+        Some(header)
     }
 
     /// Takes the receiving end away from an actor whose handler never yields, so that somebody can give back what
@@ -394,8 +509,12 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
         if !self.mailbox.queue.has_first() {
             return None;
         }
+        #[cfg(feature = "testing")]
+        if !self.mailbox.gate.lets_through() {
+            return None;
+        }
         // SAFETY: a message is there.
-        unsafe { self.mailbox.take_first() }
+        unsafe { self.mailbox.take_first(None) }
     }
 
     /// Takes the oldest message if it is of this type.
@@ -409,12 +528,14 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
             counters,
             ..
         } = self.mailbox;
+        // What is looked at is not to be evicted.
+        let alone = slots.look().evicts().then(|| slots.alone());
         counters.peek(true);
         // Before looking whether the queue was seized, as `seize` looks for the announcement after seizing.
         fence(Ordering::SeqCst);
         let same = !slots.look().is_seized() && {
             // SAFETY: the holder of the turn is the one receiver, nobody has seized the queue, and whoever does
-            // now waits until this is done; kinds in this queue are kinds of `S`.
+            // now waits until this is done.
             unsafe { queue.peek().is_some_and(|kind| is_kind::<S, M>(kind)) }
         };
         counters.peek(false);
@@ -422,9 +543,39 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
             return None;
         }
         // SAFETY: a message is there.
-        let envelope = unsafe { self.mailbox.take_first() }?;
+        let envelope = unsafe { self.mailbox.take_first(alone) }?;
         // SAFETY: it is of the kind for messages of type `M`, which only letters of this type get.
         Some(unsafe { Letter::from_header(envelope.into_header()) })
+    }
+
+    /// The seat, for as long as this has the turn.
+    #[cfg(feature = "testing")]
+    pub(crate) fn into_seat(self) -> Seated<'a, S> {
+        // SAFETY: whoever gave this away did so for `'a`, and it is used up.
+        unsafe { self.mailbox.seat.take() }
+    }
+
+    /// The types of the messages that are queued, oldest first.
+    #[cfg(feature = "testing")]
+    pub(crate) fn queued(&mut self) -> Vec<&'static str> {
+        let Mailbox {
+            queue,
+            slots,
+            counters,
+            ..
+        } = self.mailbox;
+        let mut names = Vec::new();
+        // As in `pop_same`.
+        let alone = slots.look().evicts().then(|| slots.alone());
+        counters.peek(true);
+        fence(Ordering::SeqCst);
+        if !slots.look().is_seized() {
+            // SAFETY: as in `pop_same`.
+            unsafe { queue.each(|kind| names.push(super::envelope::name_of::<S>(kind))) };
+        }
+        counters.peek(false);
+        drop(alone);
+        names
     }
 
     /// Takes the oldest message for giving it back, waiting for a sender that is on the way in. Only after the
@@ -434,7 +585,7 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
             return None;
         }
         // SAFETY: a message was accepted that has not left the queue.
-        unsafe { self.mailbox.take_first() }
+        unsafe { self.mailbox.take_first(None) }
     }
 
     /// Whether the mailbox is closed and nothing is queued.

@@ -39,12 +39,15 @@
 mod account;
 mod cell;
 mod envelope;
+#[cfg(feature = "testing")]
+mod gate;
 mod layout;
 mod level;
 #[cfg(all(test, postroom_loom))]
 mod loom_tests;
 #[expect(clippy::module_inception)] // the parts put together
 mod mailbox;
+mod pool;
 mod queue;
 mod seat;
 mod slots;
@@ -55,16 +58,16 @@ mod waiting;
 
 pub(crate) use account::Outcome;
 pub use account::{Account, MailboxStats};
-pub(crate) use cell::{Conclusion, Duty, Expiry, Letter, Receipt, Revocation, Witness};
+pub(crate) use cell::{Conclusion, Duty, Expiry, Letter, Receipt, Witness};
 pub(crate) use envelope::{Envelope, Return, Takes};
 pub use level::Level;
 pub(crate) use mailbox::{Hold, Loan, Mailbox, Tenancy};
 pub(crate) use seat::{
-    Ending, Guard, InPlace, Polled, Run, RunInPlace, Start, StartInPlace, Verdict,
+    Begin, Ending, Guard, InPlace, Polled, Sequel, SequelInPlace, Start, StartInPlace, Verdict,
 };
 pub(crate) use slots::Refused;
 pub(crate) use sync::lock;
-pub(crate) use terms::Terms;
+pub(crate) use terms::{More, Terms};
 pub(crate) use waiting::Ticket;
 
 use std::task::{Context, Waker};

@@ -45,18 +45,28 @@ impl Header {
 /// The list. Messages come out in the order in which their pushes swapped `tail`; one push that ended before
 /// another began comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Queue {
     /// The youngest, or null if there is none.
     tail: AtomicPtr<Header>,
+    apart: Apart,
     /// The oldest, or null if there is none or its push is not done. Written by a push that found the list
     /// empty, else by the receiver.
     first: AtomicPtr<Header>,
+}
+
+/// Keeps what senders write and what the receiver writes on different cache lines: each would otherwise wait for the
+/// other at every message. In the mailbox what senders write lies before, and what the receiver writes behind.
+#[derive(Debug, Default)]
+struct Apart {
+    _unused: [u64; 7],
 }
 
 impl Queue {
     pub(super) fn new() -> Self {
         Self {
             tail: AtomicPtr::new(ptr::null_mut()),
+            apart: Apart::default(),
             first: AtomicPtr::new(ptr::null_mut()),
         }
     }
@@ -128,6 +138,21 @@ impl Queue {
         let first = NonNull::new(self.first.load(Ordering::Acquire))?;
         // SAFETY: as in `pop`.
         Some(unsafe { first.as_ref().kind() })
+    }
+
+    /// The kinds of what is queued, oldest first, as far as their pushes are done.
+    ///
+    /// # Safety
+    /// As for `pop`.
+    #[cfg(feature = "testing")]
+    pub(super) unsafe fn each(&self, mut look: impl FnMut(*const ())) {
+        let mut at = NonNull::new(self.first.load(Ordering::Acquire));
+        while let Some(header) = at {
+            // SAFETY: what `first` and every `next` behind it lead to was pushed and is not yet popped.
+            let (kind, next) = unsafe { (header.as_ref().kind(), &header.as_ref().next) };
+            look(kind);
+            at = NonNull::new(next.load(Ordering::Acquire));
+        }
     }
 
     /// Like `pop`, for a message that is there or was accepted: a sender that stands between the two steps of its

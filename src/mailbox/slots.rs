@@ -3,34 +3,37 @@
 //! One word answers a send, so that closing, filling and counting are one atomic step each:
 //!
 //! ```text
-//!  63            30 29              3  2         1         0
-//! ┌────────────────┬─────────────────┬────────┬─────────┬────────┐
-//! │ accepted       │ taken           │ seized │ waiting │ closed │
-//! └────────────────┴─────────────────┴────────┴─────────┴────────┘
+//!  63          31 30            4  3        2        1         0
+//! ┌──────────────┬───────────────┬────────┬────────┬─────────┬────────┐
+//! │ accepted     │ taken         │ evicts │ seized │ waiting │ closed │
+//! └──────────────┴───────────────┴────────┴────────┴─────────┴────────┘
 //! ```
 //!
 //! - `taken` counts the slots of queued messages, of permits, and of waiting sends that were given a slot and
 //!   have not used it yet. It never exceeds the capacity.
-//! - `accepted` counts sends, modulo 2^34. Its distance to the messages that have left the queue is below 2^27,
+//! - `accepted` counts sends, modulo 2^33. Its distance to the messages that have left the queue is below 2^27,
 //!   so the whole number can be had from it.
 //! - `waiting` is set while anyone stands in line. A send that does not wait, or has just come, then finds no
 //!   room: whoever frees a slot gives it to the head of the line, under the line's lock.
 //! - `seized` is set when the receiving end is taken away from an actor whose handler never yields.
-//! - `closed` and `seized` are never cleared.
+//! - `evicts` is set from the beginning if senders may push the oldest message out of a full mailbox. They, and the
+//!   receiver while it takes a message, then hold the line's lock, and so does whoever closes.
+//! - `closed`, `seized` and `evicts` are never cleared.
 
-use super::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock_own};
+use super::sync::{AtomicU32, AtomicU64, Guard, Mutex, Ordering, lock_own};
 use super::waiting::{Line, Ticket, Wakers};
 use std::task::{Context, Poll};
 
 const CLOSED: u64 = 1;
 const WAITING: u64 = 1 << 1;
 const SEIZED: u64 = 1 << 2;
-const TAKEN_SHIFT: u32 = 3;
+const EVICTS: u64 = 1 << 3;
+const TAKEN_SHIFT: u32 = 4;
 const TAKEN_ONE: u64 = 1 << TAKEN_SHIFT;
 const TAKEN_MASK: u64 = (1 << 27) - 1;
-const ACCEPTED_SHIFT: u32 = 30;
+const ACCEPTED_SHIFT: u32 = 31;
 const ACCEPTED_ONE: u64 = 1 << ACCEPTED_SHIFT;
-const ACCEPTED_MASK: u64 = (1 << 34) - 1;
+const ACCEPTED_MASK: u64 = (1 << 33) - 1;
 
 /// The largest capacity; more is cut to it.
 pub(crate) const MAX_CAPACITY: usize = (1 << 26) - 1;
@@ -57,6 +60,15 @@ impl Look {
         self.0 & SEIZED != 0
     }
 
+    pub(super) const fn evicts(self) -> bool {
+        self.0 & EVICTS != 0
+    }
+
+    /// Whether taking a message is no more than counting and popping.
+    pub(super) const fn is_plain(self) -> bool {
+        self.0 & (WAITING | SEIZED | EVICTS) == 0
+    }
+
     pub(super) const fn taken(self) -> u64 {
         (self.0 >> TAKEN_SHIFT) & TAKEN_MASK
     }
@@ -67,6 +79,12 @@ impl Look {
         let low = self.0 >> ACCEPTED_SHIFT;
         left.wrapping_add(low.wrapping_sub(left) & ACCEPTED_MASK)
     }
+}
+
+/// The line's lock.
+#[must_use = "it is released when this is dropped"]
+pub(super) struct Alone<'a> {
+    _lock: Guard<'a, Line>,
 }
 
 #[derive(Debug)]
@@ -223,14 +241,40 @@ impl Slots {
         }
     }
 
-    /// Frees a slot, and gives it to the longest waiter if there is one. Returns what was there before.
+    /// Lets senders push the oldest message out. Only before there are any.
+    pub(super) fn set_evicts(&self) {
+        self.word.fetch_or(EVICTS, Ordering::AcqRel);
+    }
+
+    /// Keeps others that call this, and whoever closes the mailbox, out until it is dropped.
+    pub(super) fn alone(&self) -> Alone<'_> {
+        Alone {
+            _lock: lock_own(&self.line),
+        }
+    }
+
+    /// Whether a send that came at the time of this look would find no room.
+    pub(super) fn is_full(&self, look: Look) -> bool {
+        look.0 & WAITING != 0 || look.taken() >= self.capacity.load(Ordering::Relaxed).into()
+    }
+
+    /// Frees a slot, and gives it to the longest waiter if there is one.
+    pub(super) fn release(&self) {
+        let before = self.free();
+        self.pass_on(before);
+    }
+
+    /// Frees a slot. What was there before goes to [`pass_on`](Self::pass_on), if it is not plain.
     #[inline]
-    pub(super) fn release(&self) -> Look {
-        let before = self.word.fetch_sub(TAKEN_ONE, Ordering::SeqCst);
-        if before & WAITING != 0 {
+    pub(super) fn free(&self) -> Look {
+        Look(self.word.fetch_sub(TAKEN_ONE, Ordering::SeqCst))
+    }
+
+    /// Gives the slot that was freed to the longest waiter if there is one.
+    pub(super) fn pass_on(&self, before: Look) {
+        if before.0 & WAITING != 0 {
             self.grant();
         }
-        Look(before)
     }
 
     /// The slot that was just released is still in use, its message having been taken away. Only when seized,

@@ -5,10 +5,10 @@
 #[cfg(not(postroom_loom))]
 mod real {
     pub(crate) use super::lock as lock_own;
-    pub(crate) use std::sync::Mutex;
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering, fence,
     };
+    pub(crate) use std::sync::{Mutex, MutexGuard as Guard};
 
     /// `std`'s cell with the interface of loom's.
     #[derive(Debug, Default)]
@@ -69,8 +69,8 @@ mod real {
 mod real {
     pub(crate) use loom::alloc::Track;
     pub(crate) use loom::cell::UnsafeCell;
-    pub(crate) use loom::sync::Mutex;
     pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, Ordering, fence};
+    pub(crate) use loom::sync::{Mutex, MutexGuard as Guard};
 
     /// There from the beginning, for loom does not see what orders its making and its use.
     #[derive(Debug, Default)]

@@ -3,32 +3,33 @@
 use tokio::time::Instant;
 use tracing::Span;
 
-/// When its handler should be done, and the span that its sender was in. As small as the deadline alone: the span is
-/// kept only if a subscriber wants it.
+/// When its handler should be done, the span that its sender was in, and when it was sent. As small as the deadline
+/// alone: the rest is kept only if somebody wants it.
 #[derive(Debug)]
 pub(crate) enum Terms {
     None,
     Deadline(Instant),
-    Linked(Box<Linked>),
+    More(Box<More>),
 }
 
-#[derive(Debug)]
-pub(crate) struct Linked {
-    deadline: Option<Instant>,
+/// Terms that are rare.
+#[derive(Debug, Default)]
+pub(crate) struct More {
+    pub(crate) deadline: Option<Instant>,
     /// Kept open until the handler's span is linked to it.
-    span: Span,
+    pub(crate) span: Option<Span>,
+    /// For one message in so many.
+    #[cfg(feature = "metrics")]
+    pub(crate) sent: Option<Instant>,
 }
 
 const _: () = assert!(size_of::<Terms>() == size_of::<Option<Instant>>());
 
 impl Terms {
+    /// Whether there are none.
     #[inline]
-    pub(crate) fn new(deadline: Option<Instant>, span: Option<Span>) -> Self {
-        match (deadline, span) {
-            (deadline, Some(span)) => Self::Linked(Box::new(Linked { deadline, span })),
-            (Some(deadline), None) => Self::Deadline(deadline),
-            (None, None) => Self::None,
-        }
+    pub(super) const fn is_none(&self) -> bool {
+        matches!(self, Self::None)
     }
 
     #[inline]
@@ -36,14 +37,14 @@ impl Terms {
         match self {
             Self::None => None,
             Self::Deadline(deadline) => Some(*deadline),
-            Self::Linked(linked) => linked.deadline,
+            Self::More(more) => more.deadline,
         }
     }
 
     #[inline]
-    pub(crate) fn span(&self) -> Option<&Span> {
+    pub(crate) fn more(&self) -> Option<&More> {
         match self {
-            Self::Linked(linked) => Some(&linked.span),
+            Self::More(more) => Some(more),
             Self::None | Self::Deadline(_) => None,
         }
     }
@@ -52,6 +53,6 @@ impl Terms {
 impl From<Option<Instant>> for Terms {
     #[inline]
     fn from(deadline: Option<Instant>) -> Self {
-        Self::new(deadline, None)
+        deadline.map_or(Self::None, Self::Deadline)
     }
 }

@@ -41,10 +41,13 @@
 //! # }
 //! ```
 
-use crate::actor::{Actor, Level, Message, Receive, WeakHandle};
+use crate::actor::{Actor, Level, Message, Receive, Told, WeakHandle};
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::task::AbortOnDropHandle;
+
+/// The longest period, about 30 years: what is longer, a clock may not be able to add to the time that it shows.
+const LONGEST: Duration = Duration::from_hours(30 * 365 * 24);
 
 /// Owns a timer. Dropping it ends the timer; a message that it has sent already stays sent.
 #[derive(Debug)]
@@ -106,6 +109,7 @@ where
     M: Message,
 {
     assert!(!period.is_zero(), "the period of a timer is zero");
+    let period = period.min(LONGEST);
     let mut ticks = tokio::time::interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     spawn(while_it_lives(actor.clone(), async move {
@@ -123,7 +127,7 @@ where
             if left_the_queue < last || stats.depth >= stats.capacity {
                 continue;
             }
-            if actor.try_tell(message()).is_ok() {
+            if matches!(actor.try_tell(message()), Ok(Told::Accepted)) {
                 last = actor.stats().account.accepted;
             }
         }

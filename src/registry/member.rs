@@ -1,14 +1,14 @@
 //! One actor of a registry.
 
 use super::ActorReport;
-use crate::actor::{Level, Managed};
+use crate::actor::{Held, Level, Managed};
 use std::any::TypeId;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// One actor of a registry, which holds it.
 pub(super) struct Member {
-    pub(super) actor: Arc<dyn Managed>,
+    pub(super) actor: Held<dyn Managed>,
     pub(super) critical: bool,
     /// How long it may drain, if not as long as all others.
     pub(super) drain: Option<Duration>,

@@ -5,7 +5,8 @@ use super::builder::Slot;
 use super::member::Member;
 use super::routes::{Route, Table};
 use crate::actor::{
-    Actor, ActorId, DEFAULT_CAPACITY, Dispatch, Handle, Limits, Message, Mould, Receive, Seat,
+    Actor, ActorId, DEFAULT_CAPACITY, Dispatch, Handle, Limits, Message, Mould, Overflow, Receive,
+    Seat,
 };
 use crate::supervision::Group;
 use std::any::{Any, TypeId, type_name};
@@ -28,6 +29,7 @@ pub(super) struct Description<A: Actor> {
     slot: Option<Slot<A>>,
     name: Option<Arc<str>>,
     capacity: Option<usize>,
+    overflow: Overflow,
     dispatch: Dispatch,
     limits: Limits,
     drain: Option<Duration>,
@@ -54,6 +56,7 @@ impl<P, A: Actor> Registration<P, A> {
             slot,
             name: None,
             capacity: None,
+            overflow: Overflow::default(),
             dispatch: Dispatch::default(),
             limits: Limits::default(),
             drain: None,
@@ -74,6 +77,12 @@ impl<P, A: Actor> Registration<P, A> {
     /// How many messages may wait. Default: 1,024.
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.description.capacity = Some(capacity);
+        self
+    }
+
+    /// What a full mailbox does with one more message. Default: [`Overflow::Wait`].
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.description.overflow = overflow;
         self
     }
 
@@ -209,6 +218,7 @@ impl<A: Actor> Description<A> {
         if let Some(capacity) = self.capacity {
             seat.set_capacity(capacity);
         }
+        seat.set_overflow(self.overflow);
         let handle = seat.handle();
         for (message, _, recipient) in &self.handles {
             let (recipient, actor) = (recipient(&handle), Arc::clone(name));

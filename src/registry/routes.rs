@@ -1,7 +1,7 @@
 //! From a message's type to the actor that handles it.
 
 use super::Unrouted;
-use crate::actor::{Ask, AskError, Destination, Message, Recipient, SendError, Tell, wait};
+use crate::actor::{Ask, AskError, Destination, Message, Recipient, SendError, Tell, Told, wait};
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::fmt;
@@ -93,7 +93,7 @@ impl Routes {
     ///
     /// # Errors
     /// [`SendError`] with the message, if it was not accepted.
-    pub fn try_tell<M: Message>(&self, message: M) -> Result<(), SendError<M>> {
+    pub fn try_tell<M: Message>(&self, message: M) -> Result<Told, SendError<M>> {
         self.destination().try_tell(message)
     }
 
@@ -111,7 +111,7 @@ impl Routes {
     ///
     /// # Errors
     /// As there.
-    pub fn blocking_tell<M: Message>(&self, message: M) -> Result<(), SendError<M>> {
+    pub fn blocking_tell<M: Message>(&self, message: M) -> Result<Told, SendError<M>> {
         wait(message, |message| self.tell(message))
             .unwrap_or_else(|it| Err(SendError::InRuntime(it)))
     }

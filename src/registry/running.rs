@@ -8,7 +8,7 @@ use super::roster::Roster;
 use super::routes::Routes;
 use super::shutdown::end_all;
 use super::{ShutdownReport, StartError, Unrouted};
-use crate::actor::{Ask, Level, MailboxStats, Message, Recipient, SendError, Tell};
+use crate::actor::{ActorId, Ask, Level, MailboxStats, Message, Recipient, SendError, Tell, Told};
 use crate::mailbox::lock;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -121,7 +121,7 @@ impl ActorRegistry {
     ///
     /// # Errors
     /// [`SendError`] with the message, if it was not accepted.
-    pub fn try_tell<M: Message>(&self, message: M) -> Result<(), SendError<M>> {
+    pub fn try_tell<M: Message>(&self, message: M) -> Result<Told, SendError<M>> {
         self.inner.routes.try_tell(message)
     }
 
@@ -149,6 +149,15 @@ impl ActorRegistry {
         let members: Vec<_> = self.inner.roster().members().cloned().collect();
         let stats = |member: &Arc<Member>| (Arc::clone(member.actor.name()), member.actor.stats());
         members.iter().map(stats).collect()
+    }
+
+    pub(crate) fn observe(&self) -> Vec<(Arc<str>, ActorId, MailboxStats)> {
+        let members: Vec<_> = self.inner.roster().members().cloned().collect();
+        let observe = |member: &Arc<Member>| {
+            let actor = &member.actor;
+            (Arc::clone(actor.name()), actor.id(), actor.stats())
+        };
+        members.iter().map(observe).collect()
     }
 
     /// Drains the actors in reverse order of their start and reports where every message went.

@@ -45,7 +45,9 @@ impl Backoff {
         // fraction needs no more than 32 bits.
         #[expect(clippy::cast_possible_truncation)]
         let random = RandomState::new().hash_one(n) as u32;
-        ceiling.mul_f64(f64::from(random) / f64::from(u32::MAX))
+        let seconds = ceiling.as_secs_f64() * f64::from(random) / f64::from(u32::MAX);
+        // Rounded up, the longest durations are too long.
+        Duration::try_from_secs_f64(seconds).map_or(ceiling, |drawn| drawn.min(ceiling))
     }
 }
 

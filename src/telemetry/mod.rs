@@ -6,4 +6,9 @@
 //! all terms of an [`Account`] belong together, and [`Account::is_balanced`] holds at every instant,
 //! not only at the end.
 
+#[cfg(feature = "metrics")]
+pub mod metrics;
+mod observer;
+
 pub use crate::mailbox::{Account, MailboxStats};
+pub use observer::{Observer, Snapshot};

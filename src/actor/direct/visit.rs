@@ -2,19 +2,20 @@
 
 use super::desk::{Desk, Line, Turn};
 use crate::actor::delivery::Limit;
+use crate::actor::ending::in_drop;
 use crate::actor::guard::Guarded;
-use crate::actor::handling::{BeginBatch, BeginOne, To};
-use crate::actor::in_place::{break_off, in_drop, leave};
+use crate::actor::handling::{BeginBatch, BeginHere, BeginOne};
+use crate::actor::in_place::{break_off, current_span, leave};
 use crate::actor::redelivery::BeginAgain;
 use crate::actor::reply::Answer;
 use crate::actor::resident::Resident;
-use crate::actor::spans::{self, InSpan};
+use crate::actor::run::Runner;
 use crate::actor::target::ReceiptOf;
+use crate::actor::watch::Watch;
 use crate::actor::{Actor, Message, Receive, SendError};
 use crate::mailbox::{Duty, Expiry, Hold, InPlace, Letter, Start};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tracing::Span;
 
 /// One call: in line, with the turn, and at last perhaps waiting for a token.
 pub(super) struct Visit<'a, A: Actor, M: Message> {
@@ -102,11 +103,7 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
                 }
                 Stage::Runs(mut turn, None) => {
                     let idle = turn.poll_idle(cx).is_ready();
-                    if idle
-                        || !turn
-                            .runner()
-                            .is_some_and(super::super::run::Runner::is_handling)
-                    {
+                    if idle || !turn.runner().is_some_and(Runner::is_handling) {
                         return Poll::Ready(Ok(Visited::Told));
                     }
                     self.stage = Stage::Runs(turn, None);
@@ -146,51 +143,52 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
             .begin(shared.id().number(), &shared.name, || holds);
     }
 
-    /// With the turn of an idle actor: handles the message. `None` if its answer is to come.
+    /// With the turn of an idle actor: handles the message. `None` if there is no answer yet: the stage says why.
     #[inline]
-    fn begin(&mut self, message: M, turn: Turn<'a, A>, cx: &mut Context<'_>) -> Option<Answer<M>> {
-        let mut turn = turn;
-        let mut hold = turn.runner()?.idle()?;
+    fn begin(
+        &mut self,
+        message: M,
+        mut turn: Turn<'a, A>,
+        cx: &mut Context<'_>,
+    ) -> Option<Answer<M>> {
+        let Some(mut hold) = turn.runner().and_then(Runner::idle) else {
+            // It was told to end since it was found idle.
+            self.stage = Stage::HasTurn(message, turn);
+            return None;
+        };
         let deadline = self.limit.at();
+        let guard = Guarded(self.desk.shared.id());
         hold.begin();
         if A::ONE_AT_A_TIME && M::REDELIVERY.is_wanted() {
-            let (to, receipt) = if self.asks {
+            let (duty, receipt) = if self.asks {
                 let (duty, receipt) = Duty::begun(deadline);
-                (To::Asker(duty), Some(receipt))
+                (Some(duty), Some(receipt))
             } else {
-                (To::Nobody, None)
+                (None, None)
             };
             let begin = BeginAgain {
                 message,
-                to,
+                duty,
                 deadline,
                 before: 0,
             };
-            start(&mut hold, begin);
+            start(&mut hold, &guard, begin);
             self.stage = Stage::Runs(turn, receipt);
             return None;
         }
         let receipt = if self.asks && A::ONE_AT_A_TIME {
-            let guard = Guarded(self.desk.shared.id());
-            let to = To::Here(None);
-            let one = BeginOne {
-                message,
-                to,
-                deadline,
-            };
-            let started = if spans::are_wanted() {
-                let one = InSpan::new(one, Span::current());
-                hold.seat().start_in_place(one, &guard, cx)
-            } else {
-                hold.seat().start_in_place(one, &guard, cx)
+            let one = BeginHere { message, deadline };
+            let started = match Watch::look(|| current_span(&guard)) {
+                Some(watch) => hold.seat().start_in_place(watch.over(one), &guard, cx),
+                None => hold.seat().start_in_place(one, &guard, cx),
             };
             match started {
-                InPlace::Done(Some(answer), None) => return Some(Answer::Replied(answer)),
+                InPlace::Done(answer, None) => return Some(Answer::Replied(answer)),
                 InPlace::Done(answer, problem) => {
                     leave(&mut hold, |left| {
                         left.problems.extend(problem.map(in_drop));
                     });
-                    return Some(answer.map_or(Answer::NoReply, Answer::Replied));
+                    return Some(Answer::Replied(answer));
                 }
                 InPlace::Panicked(text) => {
                     break_off(&mut hold, &guard, &text);
@@ -202,23 +200,22 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
                 }
             }
         } else if A::ONE_AT_A_TIME {
-            let to = To::Nobody;
             let begin = BeginOne {
                 message,
-                to,
+                duty: None,
                 deadline,
             };
-            start(&mut hold, begin);
+            start(&mut hold, &guard, begin);
             None
         } else if self.asks {
             let (duty, receipt) = Duty::begun(deadline);
-            start(&mut hold, BeginBatch::new(message, duty));
+            start(&mut hold, &guard, BeginBatch::new(message, duty));
             Some(receipt)
         } else {
             let Ok((message, duty)) = Letter::tell(message).claim() else {
                 unreachable!("a told message is never taken back");
             };
-            start(&mut hold, BeginBatch::new(message, duty));
+            start(&mut hold, &guard, BeginBatch::new(message, duty));
             None
         };
         self.stage = Stage::Runs(turn, receipt);
@@ -243,11 +240,14 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
     }
 }
 
-fn start<A: Actor>(hold: &mut Hold<'_, Resident<A>>, begin: impl Start<Resident<A>>) {
-    if spans::are_wanted() {
-        hold.seat().start(InSpan::new(begin, Span::current()));
-    } else {
-        hold.seat().start(begin);
+fn start<A: Actor>(
+    hold: &mut Hold<'_, Resident<A>>,
+    guard: &Guarded,
+    begin: impl Start<Resident<A>>,
+) {
+    match Watch::look(|| current_span(guard)) {
+        Some(watch) => hold.seat().start(watch.over(begin)),
+        None => hold.seat().start(begin),
     }
 }
 

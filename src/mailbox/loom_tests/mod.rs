@@ -5,6 +5,7 @@
 //! ever, and cells that are never freed.
 
 mod cells;
+mod evictions;
 mod list;
 mod sends;
 mod toy;

@@ -1,14 +1,15 @@
 //! A state that counts, handlers that may wait, and a task that serves them as an actor's does.
 
 use crate::mailbox::{
-    Account, Duty, Ending, Guard, Hold, InPlace, Letter, Level, Loan, Mailbox, Outcome, Polled,
-    Receipt, Return, Revocation, Run, RunInPlace, Start, StartInPlace, Takes, Tenancy, Verdict,
+    Account, Begin, Duty, Ending, Guard, Hold, InPlace, Letter, Level, Loan, Mailbox, Outcome,
+    Polled, Receipt, Refused, Return, Sequel, SequelInPlace, Start, StartInPlace, Takes, Tenancy,
+    Verdict,
 };
 use loom::alloc::Track;
 use loom::cell::UnsafeCell;
 use loom::future::block_on;
 use loom::sync::Arc;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Mutex;
 use std::task::{Context, Poll};
@@ -77,48 +78,76 @@ pub(super) enum Answer {
     Cancelled,
 }
 
-enum To {
-    Nobody,
-    Asker(Duty<Note, Answer>),
-    Here,
+/// Begins to handle a note. There is a duty if it was asked through the queue.
+struct Handle {
+    note: Note,
+    duty: Option<Duty<Note, Answer>>,
 }
 
-struct Begin {
+impl Start<Toy> for Handle {
+    type Output = u32;
+
+    fn start(
+        self,
+        toy: &mut Toy,
+    ) -> (
+        impl Begin<Future = impl Future<Output = u32> + Send> + Send,
+        impl Sequel<u32>,
+    ) {
+        let (begin, mailbox) = handler(toy, self.note);
+        let duty = self.duty;
+        (begin, After { mailbox, duty })
+    }
+}
+
+/// The same for an asker that handles it itself.
+struct HandleHere(Note);
+
+impl StartInPlace<Toy> for HandleHere {
+    type Output = u32;
+    type Receipt = ReceiptOf;
+
+    fn start(
+        self,
+        toy: &mut Toy,
+    ) -> (
+        impl Begin<Future = impl Future<Output = u32> + Send> + Send,
+        impl SequelInPlace<u32, Receipt = ReceiptOf>,
+    ) {
+        let (begin, mailbox) = handler(toy, self.0);
+        (begin, AfterHere(mailbox))
+    }
+}
+
+fn handler<'a>(
+    toy: &'a mut Toy,
     note: Note,
-    to: To,
+) -> (impl FnOnce() -> Running<'a> + Send, &'a Mailbox<Toy>) {
+    let begin = || Running {
+        touched: &mut toy.touched,
+        log: &toy.log,
+        note,
+    };
+    (begin, &toy.mailbox)
 }
 
 struct Running<'a> {
-    toy: &'a mut Toy,
+    touched: &'a mut UnsafeCell<u32>,
+    log: &'a Log,
     note: Note,
-    to: To,
-}
-
-impl Start<Toy> for Begin {
-    fn start(self, toy: &mut Toy) -> impl Run {
-        StartInPlace::start(self, toy)
-    }
-}
-
-impl StartInPlace<Toy> for Begin {
-    type Answer = u32;
-    type Receipt = ReceiptOf;
-
-    fn start(self, toy: &mut Toy) -> impl RunInPlace<Answer = u32, Receipt = ReceiptOf> {
-        let Self { note, to } = self;
-        Running { toy, note, to }
-    }
 }
 
 impl Running<'_> {
     fn touch(&self) {
         // SAFETY: what loom is to find out.
-        self.toy.touched.with_mut(|n| unsafe { *n += 1 });
+        self.touched.with_mut(|n| unsafe { *n += 1 });
     }
 }
 
-impl Run for Running<'_> {
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Verdict> {
+impl Future for Running<'_> {
+    type Output = u32;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u32> {
         self.touch();
         if self.note.waits == FOR_EVER {
             return Poll::Pending;
@@ -129,40 +158,69 @@ impl Run for Running<'_> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        self.toy.log.0.lock().unwrap().push(self.note.n);
-        self.toy.mailbox.settle_ok();
-        if let To::Asker(duty) = std::mem::replace(&mut self.to, To::Nobody) {
-            duty.answer(Answer::Done(self.note.n));
+        self.log.0.lock().unwrap().push(self.note.n);
+        Poll::Ready(self.note.n)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.touch();
+    }
+}
+
+struct After<'a> {
+    mailbox: &'a Mailbox<Toy>,
+    duty: Option<Duty<Note, Answer>>,
+}
+
+impl Sequel<u32> for After<'_> {
+    fn done(self, n: u32) -> Verdict {
+        self.mailbox.settle_ok();
+        if let Some(duty) = self.duty {
+            duty.answer(Answer::Done(n));
         }
-        Poll::Ready(Ok(()))
+        Ok(())
     }
 
-    fn end(mut self: Pin<&mut Self>, _: &Ending) -> Option<std::sync::Arc<str>> {
-        self.touch();
-        self.toy.mailbox.settle(Outcome::Cancelled);
-        if let To::Asker(duty) = std::mem::replace(&mut self.to, To::Nobody) {
+    fn ended(self, _: &Ending) {
+        self.mailbox.settle(Outcome::Cancelled);
+        if let Some(duty) = self.duty {
             duty.answer(Answer::Cancelled);
         }
-        None
     }
 
-    fn message(&self) -> &'static str {
+    fn message() -> &'static str {
         "a note"
     }
 }
 
-impl RunInPlace for Running<'_> {
-    type Answer = u32;
+struct AfterHere<'a>(&'a Mailbox<Toy>);
+
+impl<'a> SequelInPlace<u32> for AfterHere<'a> {
+    type Later = After<'a>;
     type Receipt = ReceiptOf;
 
-    fn answer(self: Pin<&mut Self>) -> u32 {
-        self.note.n
+    fn enter(&self) {}
+
+    fn done(&self, _: &u32) {
+        self.0.settle_ok();
     }
 
-    fn defer(mut self: Pin<&mut Self>) -> ReceiptOf {
+    fn defer(self) -> (Self::Later, ReceiptOf) {
         let (duty, receipt) = Duty::begun(None);
-        self.to = To::Asker(duty);
-        receipt
+        let after = After {
+            duty: Some(duty),
+            ..self.forgo()
+        };
+        (after, receipt)
+    }
+
+    fn forgo(self) -> Self::Later {
+        After {
+            mailbox: self.0,
+            duty: None,
+        }
     }
 }
 
@@ -172,40 +230,33 @@ impl Takes<Note> for Toy {
     fn open(letter: LetterOf, hold: &mut Hold<'_, Self>, cx: &mut Context<'_>) -> Polled {
         match letter.claim() {
             Ok((note, duty)) => {
-                let to = if duty.was_asked() {
-                    To::Asker(duty)
-                } else {
-                    To::Nobody
-                };
+                let duty = duty.was_asked().then_some(duty);
                 hold.seat()
-                    .start_and_poll(Begin { note, to }, &Unguarded, cx)
+                    .start_and_poll(Handle { note, duty }, &Unguarded, cx)
             }
             Err(why) => {
-                hold.mailbox().settle(skipped(why));
-                Polled::Done(None)
+                hold.mailbox().settle(why.into());
+                Polled::Done
             }
         }
     }
 
-    fn give_back(letter: LetterOf, _: Return, mailbox: &Mailbox<Self>) -> bool {
+    fn give_back(letter: LetterOf, why: Return, mailbox: &Mailbox<Self>) -> bool {
         match letter.claim() {
             Ok((_, duty)) => {
-                mailbox.settle(Outcome::Undelivered);
+                if why == Return::Stopped {
+                    mailbox.settle(Outcome::Undelivered);
+                }
                 duty.answer(Answer::Back);
                 true
             }
-            Err(why) => {
-                mailbox.settle(skipped(why));
+            Err(revocation) => {
+                if why == Return::Stopped {
+                    mailbox.settle(revocation.into());
+                }
                 false
             }
         }
-    }
-}
-
-fn skipped(why: Revocation) -> Outcome {
-    match why {
-        Revocation::Expired => Outcome::Expired,
-        Revocation::Abandoned => Outcome::Abandoned,
     }
 }
 
@@ -257,6 +308,24 @@ impl Task {
             let _ = self.poll(cx);
             Poll::Ready(())
         }));
+    }
+
+    /// Takes what is queued as a batch is taken, and handles it.
+    pub(super) fn take_batch(&mut self) -> Vec<u32> {
+        let tenancy = self.tenancy.as_mut().expect("not ended");
+        let mut hold = self.mailbox.enter(tenancy).expect("no asker has the turn");
+        let mut batch = Vec::new();
+        while let Some(letter) = hold.pop_same::<Note>() {
+            match letter.claim() {
+                Ok((note, duty)) => {
+                    self.mailbox.settle(Outcome::Ok);
+                    batch.push(note.n);
+                    duty.answer(Answer::Done(note.n));
+                }
+                Err(revocation) => self.mailbox.settle(revocation.into()),
+            }
+        }
+        batch
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -333,10 +402,7 @@ impl Drop for Task {
 }
 
 fn end_running(hold: &mut Hold<'_, Toy>) {
-    if let Some(run) = hold.seat().running() {
-        run.end(&Ending::Killed);
-    }
-    hold.seat().clear();
+    hold.seat().end(&Ending::Killed, &Unguarded);
 }
 
 fn end(mut hold: Hold<'_, Toy>) {
@@ -367,6 +433,26 @@ pub(super) fn tell(mailbox: &Mailbox<Toy>, n: u32) -> bool {
         Err((letter, _)) => {
             drop(letter.take_back(None));
             false
+        }
+    }
+}
+
+/// Tells, and pushes the oldest out if there is no room.
+pub(super) fn tell_evicting(mailbox: &Mailbox<Toy>, n: u32) -> Result<(), Refused> {
+    let pushed = match mailbox.try_push(LetterOf::tell(Note::new(n))) {
+        Err((letter, Refused::Full)) => mailbox.push_in_place_of_oldest(letter),
+        pushed => pushed.map(|()| None),
+    };
+    match pushed {
+        Ok(oldest) => {
+            if let Some(oldest) = oldest {
+                oldest.give_back(Return::Evicted, mailbox);
+            }
+            Ok(())
+        }
+        Err((letter, refused)) => {
+            drop(letter.take_back(None));
+            Err(refused)
         }
     }
 }
@@ -411,7 +497,7 @@ fn in_place(mailbox: &Mailbox<Toy>, note: Note) -> Result<Begun, Note> {
         return Err(note);
     }
     loan.begin();
-    let started = Begin { note, to: To::Here };
+    let started = HandleHere(note);
     // The toy's handlers register no waker; whoever hands over wakes the task.
     let waker = std::task::Waker::noop();
     let mut cx = Context::from_waker(waker);

@@ -1,0 +1,48 @@
+//! Who looks on while a handler runs: a span around it, its time for a histogram.
+
+#[cfg(feature = "metrics")]
+use super::samples::{self, Timed};
+use super::spans::{self, InSpan};
+use tracing::Span;
+
+/// What somebody wants to know of a handler.
+pub(super) struct Watch {
+    /// The sender's span; none if spans are not wanted.
+    link: Span,
+    #[cfg(feature = "metrics")]
+    time: bool,
+}
+
+/// Begins something that is watched.
+#[cfg(not(feature = "metrics"))]
+pub(super) type Watched<T> = InSpan<T>;
+/// Begins something that is watched.
+#[cfg(feature = "metrics")]
+pub(super) type Watched<T> = Timed<InSpan<T>>;
+
+impl Watch {
+    /// `None`: nobody wants anything. The link is the sender's span.
+    #[inline]
+    pub(super) fn look(link: impl FnOnce() -> Span) -> Option<Self> {
+        let span = spans::are_wanted();
+        #[cfg(feature = "metrics")]
+        let time = samples::is_due();
+        #[cfg(not(feature = "metrics"))]
+        let time = false;
+        if !span && !time {
+            return None;
+        }
+        Some(Self {
+            link: if span { link() } else { Span::none() },
+            #[cfg(feature = "metrics")]
+            time,
+        })
+    }
+
+    pub(super) fn over<T>(self, begin: T) -> Watched<T> {
+        let spanned = InSpan::new(begin, self.link);
+        #[cfg(feature = "metrics")]
+        let spanned = Timed::new(spanned, self.time);
+        spanned
+    }
+}
