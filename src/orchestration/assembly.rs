@@ -3,22 +3,30 @@
 use std::sync::Arc;
 
 use super::actors::{
-    CleanupMessage, EnqueueStepsMessage, FinalizeTaskMessage, InitializeTaskMessage,
-    ProcessStepResultMessage, ProcessTaskRequestMessage, ProcessTaskRequestsMessage,
-    ResultProcessorActor, RetentionActor, StepEnqueuerActor, SweepMessage, TaskFinalizerActor,
-    TaskInitializerActor, TaskRequestActor,
+    ChangedElsewhereMessage, CleanupMessage, EnqueueStepsMessage, FinalizeTaskMessage, HealthActor,
+    HealthCheckMessage, InitializeTaskMessage, LookForStepsMessage, MetricsActor,
+    OrchestrationEventActor, ProcessStepResultMessage, ProcessTaskRequestMessage,
+    ProcessTaskRequestsMessage, ResultProcessorActor, RetentionActor, SampleMetricsMessage,
+    StepEnqueuerActor, SweepDueMessage, SweepMessage, TaskFinalizerActor, TaskInitializerActor,
+    TaskRequestActor, WorkerEventActor,
 };
 use super::context::SystemContext;
 use super::core::CoreError;
+use super::lifecycle::HealthReporter;
 use super::worker::{WorkerActor, WorkerStatusMessage};
 use crate::actor::Handle;
-use crate::registry::ActorRegistry;
+use crate::registry::{ActorRegistry, ActorRegistryBuilder};
 use crate::supervision::RestartPolicy;
 
+/// The actors, and what the core needs of them.
+pub(super) struct Actors {
+    pub(super) registry: ActorRegistry,
+    pub(super) finalizer: Handle<TaskFinalizerActor>,
+    pub(super) health: HealthReporter,
+}
+
 /// Dependencies first: draining in reverse stops the sources of work before what the work ends in.
-pub(super) async fn start_actors(
-    context: &Arc<SystemContext>,
-) -> Result<(ActorRegistry, Handle<TaskFinalizerActor>), CoreError> {
+pub(super) async fn start_actors(context: &Arc<SystemContext>) -> Result<Actors, CoreError> {
     let config = context.config();
     let capacity = config.mailbox_capacity;
     let mut registry = ActorRegistry::builder();
@@ -72,8 +80,9 @@ pub(super) async fn start_actors(
             .sends_to(&target)
             .register()?
     };
-    {
+    let requests = {
         let (context, target) = (Arc::clone(context), initializer.clone());
+        let initializer = initializer.clone();
         let make = move || TaskRequestActor::new(Arc::clone(&context), initializer.clone());
         registry
             .supervise(make, policy)
@@ -82,9 +91,47 @@ pub(super) async fn start_actors(
             .handles::<ProcessTaskRequestMessage>()
             .handles::<ProcessTaskRequestsMessage>()
             .sends_to(&target)
-            .register()?;
-    }
-    if let Some(older_than) = config.retention {
+            .register()?
+    };
+    let worker = {
+        let stop_deadline = WorkerActor::stop_deadline(context);
+        let (context, targets) = (Arc::clone(context), (enqueuer.clone(), results.clone()));
+        let (enqueuer, results) = targets.clone();
+        let make =
+            move || WorkerActor::new(Arc::clone(&context), enqueuer.clone(), results.clone());
+        registry
+            .supervise(make, policy)
+            .critical()
+            .stop_deadline(stop_deadline)
+            .handles::<WorkerStatusMessage>()
+            .sends_to(&targets.0)
+            .sends_to(&targets.1)
+            .register()?
+    };
+    let mut health = HealthReporter::new(Arc::clone(context));
+    health.watch(&enqueuer);
+    health.watch(&finalizer);
+    health.watch(&results);
+    health.watch(&initializer);
+    health.watch(&requests);
+    health.watch(&worker);
+    add_observers(&mut registry, context, &health)?;
+    add_event_actors(&mut registry, context, &enqueuer, &finalizer)?;
+    Ok(Actors {
+        registry: registry.start().await?,
+        finalizer,
+        health,
+    })
+}
+
+/// Those that look, and tidy up. The orchestration goes on without them.
+fn add_observers(
+    registry: &mut ActorRegistryBuilder,
+    context: &Arc<SystemContext>,
+    health: &HealthReporter,
+) -> Result<(), CoreError> {
+    let policy = RestartPolicy::permanent();
+    if let Some(older_than) = context.config().retention {
         let context = Arc::clone(context);
         registry
             .supervise(
@@ -94,16 +141,52 @@ pub(super) async fn start_actors(
             .handles::<CleanupMessage>()
             .register()?;
     }
-    let stop_deadline = WorkerActor::stop_deadline(context);
-    let (context, targets) = (Arc::clone(context), (enqueuer.clone(), results.clone()));
-    let make = move || WorkerActor::new(Arc::clone(&context), enqueuer.clone(), results.clone());
+    {
+        let (context, health) = (Arc::clone(context), health.clone());
+        let make = move || HealthActor::new(Arc::clone(&context), health.clone());
+        registry
+            .supervise(make, policy)
+            .handles::<HealthCheckMessage>()
+            .register()?;
+    }
+    let context = Arc::clone(context);
+    registry
+        .supervise(move || MetricsActor::new(Arc::clone(&context)), policy)
+        .handles::<SampleMetricsMessage>()
+        .register()?;
+    Ok(())
+}
+
+/// Those that notice what other processes do: sources of work, and so the last to start and the first to stop.
+fn add_event_actors(
+    registry: &mut ActorRegistryBuilder,
+    context: &Arc<SystemContext>,
+    enqueuer: &Handle<StepEnqueuerActor>,
+    finalizer: &Handle<TaskFinalizerActor>,
+) -> Result<(), CoreError> {
+    let policy = RestartPolicy::permanent();
+    let hints = context.store().hints();
+    {
+        let (context, target) = (Arc::clone(context), finalizer.clone());
+        let hints = hints.clone();
+        let make = move || {
+            OrchestrationEventActor::new(Arc::clone(&context), target.clone(), hints.clone())
+        };
+        registry
+            .supervise(make, policy)
+            .critical()
+            .handles::<ChangedElsewhereMessage>()
+            .handles::<SweepDueMessage>()
+            .sends_to(finalizer)
+            .register()?;
+    }
+    let (context, target) = (Arc::clone(context), enqueuer.clone());
+    let make = move || WorkerEventActor::new(Arc::clone(&context), target.clone(), hints.clone());
     registry
         .supervise(make, policy)
         .critical()
-        .stop_deadline(stop_deadline)
-        .handles::<WorkerStatusMessage>()
-        .sends_to(&targets.0)
-        .sends_to(&targets.1)
+        .handles::<LookForStepsMessage>()
+        .sends_to(enqueuer)
         .register()?;
-    Ok((registry.start().await?, finalizer))
+    Ok(())
 }

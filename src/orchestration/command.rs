@@ -14,10 +14,11 @@
 //! | `ProcessStepResult` | [`ProcessStepResultMessage`] | [`ResultProcessorActor`] | [`CompletionOutcome`], when it is recorded |
 //! | `FinalizeTask` | [`FinalizeTaskMessage`] | [`TaskFinalizerActor`] | [`OperationOutcome`], when it is recorded |
 //! | `GetProcessingStats` | none: reads the mailboxes' counters | | [`ProcessingStats`] |
-//! | `HealthCheck` | none: reads the store and the counters, and never waits behind work | | [`SystemHealth`] |
+//! | `HealthCheck` | [`HealthCheckMessage`] | [`HealthActor`], which never waits behind work | [`SystemHealth`] |
 //! | `Shutdown` | none: drains the registry | | [`OrchestrationReport`] |
 //!
-//! Between themselves the actors also send [`InitializeTaskMessage`] and [`SweepMessage`].
+//! Between themselves the actors also send [`InitializeTaskMessage`] and [`SweepMessage`]. What is told to the event
+//! actors, the metrics actor and the retention actor comes from their own timers and listeners.
 //!
 //! # Events
 //!
@@ -46,19 +47,21 @@
 //! [`ResultProcessorActor`]: super::actors::ResultProcessorActor
 //! [`FinalizeTaskMessage`]: super::actors::FinalizeTaskMessage
 //! [`SweepMessage`]: super::actors::SweepMessage
+//! [`HealthCheckMessage`]: super::actors::HealthCheckMessage
+//! [`HealthActor`]: super::actors::HealthActor
 //! [`TaskFinalizerActor`]: super::actors::TaskFinalizerActor
 
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::context::ClaimMode;
 use super::core::OrchestrationReport;
 use super::lifecycle::{
-    ClaimError, ProcessResultError, StepExecutionResult, SubmitError, TaskReceipt, TaskRequest,
+    ClaimError, ProcessResultError, StepExecutionResult, SubmitError, SystemHealth, TaskReceipt,
+    TaskRequest,
 };
 use super::operator::TaskError;
-use super::store::{CompletionOutcome, OperationKind, OperationOutcome};
+use super::store::{Census, CompletionOutcome, OperationKind, OperationOutcome};
 use crate::actor::MailboxStats;
 
 /// What the orchestration can be asked to do.
@@ -139,32 +142,8 @@ pub struct ProcessingStats {
     pub tasks_finalized: u64,
     /// Messages of any actor that ended in an error or a panic.
     pub processing_errors: u64,
+    /// What waited and what ran in the whole database when the metrics actor counted last.
+    pub census: Option<Census>,
     /// Each actor's name and mailbox.
     pub actors: Vec<(Arc<str>, MailboxStats)>,
-}
-
-/// Whether the orchestration works.
-#[derive(Debug, Clone)]
-pub struct SystemHealth {
-    /// The store answers; if not, why.
-    pub database: Result<(), String>,
-    /// Steps that run in this process.
-    pub running_steps: usize,
-    /// Steps that may run at once in this process.
-    pub concurrency: usize,
-    /// Which steps this process claims.
-    pub claims: ClaimMode,
-    /// The fullest mailbox: the actor's name, and how full it is in per cent.
-    pub fullest_mailbox: Option<(String, u64)>,
-}
-
-impl SystemHealth {
-    /// Whether the store answers and no mailbox is full.
-    pub fn is_healthy(&self) -> bool {
-        self.database.is_ok()
-            && self
-                .fullest_mailbox
-                .as_ref()
-                .is_none_or(|(_, full)| *full < 100)
-    }
 }

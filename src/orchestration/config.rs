@@ -17,12 +17,21 @@ pub struct OrchestrationConfig {
     /// died on the same host are taken over within [`sweep_interval`](Self::sweep_interval), whatever the
     /// lease says.
     pub lease: Duration,
-    /// How often leases are renewed. Default: 5 s; at most a third of the lease.
+    /// How often leases are renewed. Default: 5 s; at most a third of the lease. A process that holds none is heard
+    /// of half as often.
     pub heartbeat: Duration,
-    /// How often the database is looked at for work that nobody told this process about. Default: 500 ms.
+    /// How often the database is looked at for work that nobody told this process about, while it runs steps.
+    /// Default: 500 ms.
     pub poll_interval: Duration,
-    /// How often leases that ran out and dead processes are looked for. Default: 1 s.
+    /// How often leases that ran out and dead processes are looked for, while a step runs anywhere. Default: 1 s.
     pub sweep_interval: Duration,
+    /// How far these two intervals grow, doubling each time, while there is nothing to do. Default: 5 s.
+    ///
+    /// An idle process asks the database less than once a second in all. That costs no time where the store gives
+    /// [hints](super::store::Store::hints) of new work; behind a transaction pooler it does not.
+    pub idle_interval: Duration,
+    /// How often what waits and what runs is counted. Default: 10 s.
+    pub metrics_interval: Duration,
     /// A process that has not been heard of for this long counts as gone. Default: 30 s.
     pub process_ttl: Duration,
     /// A step that loses its lease more often than this fails. Default: 10.
@@ -49,7 +58,19 @@ pub struct OrchestrationConfig {
     pub retention: Option<Duration>,
     /// How often a step's outcome is offered to the store again after a transient failure before the step is
     /// left to its lease. Default: 10, from 10 ms doubling to 1 s.
+    ///
+    /// While the database is away ([`StoreError::is_outage`](super::store::StoreError::is_outage)) the outcome is
+    /// kept, however long it takes, and none of these is used up.
     pub completion_retries: u32,
+    /// How long a submission waits for room when the mailbox for new tasks is full; then it is refused with
+    /// [`SubmitError::Overloaded`](super::SubmitError::Overloaded). Default: 5 s. Zero refuses at once.
+    pub submit_patience: Duration,
+    /// After so many failures of the database in a row the circuit breaker opens: calls are answered with
+    /// [`StoreError::CircuitOpen`](super::store::StoreError::CircuitOpen) at once, but for one at a time that tries
+    /// whether the database works again. Default: 3.
+    pub breaker_failures: u32,
+    /// How long the breaker stays open before the next call is tried. Default: 1 s.
+    pub breaker_open: Duration,
 }
 
 impl Default for OrchestrationConfig {
@@ -61,6 +82,8 @@ impl Default for OrchestrationConfig {
             heartbeat: Duration::from_secs(5),
             poll_interval: Duration::from_millis(500),
             sweep_interval: Duration::from_secs(1),
+            idle_interval: Duration::from_secs(5),
+            metrics_interval: Duration::from_secs(10),
             process_ttl: Duration::from_secs(30),
             max_lost_leases: 10,
             sweep_limit: 1_000,
@@ -72,6 +95,9 @@ impl Default for OrchestrationConfig {
             require_known_handlers: true,
             retention: None,
             completion_retries: 10,
+            submit_patience: Duration::from_secs(5),
+            breaker_failures: 3,
+            breaker_open: Duration::from_secs(1),
         }
     }
 }
@@ -88,7 +114,10 @@ impl OrchestrationConfig {
             ("heartbeat", self.heartbeat),
             ("poll_interval", self.poll_interval),
             ("sweep_interval", self.sweep_interval),
+            ("idle_interval", self.idle_interval),
+            ("metrics_interval", self.metrics_interval),
             ("process_ttl", self.process_ttl),
+            ("breaker_open", self.breaker_open),
         ];
         for (setting, value) in positive {
             if value.is_zero() {
@@ -104,6 +133,7 @@ impl OrchestrationConfig {
             ("definition_cache", self.definition_cache),
             ("max_payload", self.max_payload),
             ("sweep_limit", self.sweep_limit as usize),
+            ("breaker_failures", self.breaker_failures as usize),
         ];
         for (setting, value) in counts {
             if value == 0 {

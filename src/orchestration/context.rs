@@ -1,15 +1,21 @@
 //! What every component of the orchestration is given.
 
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::config::OrchestrationConfig;
 use super::definition::Definitions;
 use super::events::{Announcer, OrchestrationEvent};
-use super::store::{ClaimRequest, ClaimScope, ClaimedStep, ProcessRegistration, Store};
+use super::store::{
+    Breaker, BreakerStatus, Census, ClaimRequest, ClaimScope, ClaimedStep, GuardedStore,
+    ProcessRegistration, Store,
+};
 use super::worker::{Dispatcher, HandlerTable, Place, ProcessIdentity, RunningSteps};
 
 /// Which steps this process claims at the moment.
@@ -37,6 +43,7 @@ impl ClaimMode {
 /// process's identity. Made by [`OrchestrationCore`](super::OrchestrationCore); there is one per core.
 pub struct SystemContext {
     store: Arc<dyn Store>,
+    breaker: Arc<Breaker>,
     config: OrchestrationConfig,
     identity: ProcessIdentity,
     handlers: HandlerTable,
@@ -45,6 +52,10 @@ pub struct SystemContext {
     running: RunningSteps,
     dispatcher: Arc<Dispatcher>,
     claims: watch::Sender<ClaimMode>,
+    /// Results of steps that were handled.
+    results: AtomicU64,
+    heard: watch::Sender<Instant>,
+    census: watch::Sender<Option<Census>>,
     random: Mutex<fastrand::Rng>,
 }
 
@@ -56,23 +67,54 @@ impl SystemContext {
         handlers: HandlerTable,
         claims: ClaimMode,
     ) -> Self {
+        let breaker = Breaker::new(config.breaker_failures, config.breaker_open);
+        let breaker = Arc::new(breaker);
+        let store: Arc<dyn Store> = Arc::new(GuardedStore::new(store, Arc::clone(&breaker)));
         Self {
             definitions: Definitions::new(config.definition_cache),
             announcer: Announcer::new(),
             running: RunningSteps::default(),
             dispatcher: Dispatcher::new(config.concurrency),
             claims: watch::Sender::new(claims),
+            results: AtomicU64::new(0),
+            heard: watch::Sender::new(Instant::now()),
+            census: watch::Sender::new(None),
             random: Mutex::new(fastrand::Rng::new()),
             store,
+            breaker,
             config,
             identity,
             handlers,
         }
     }
 
-    /// Where everything is stored.
+    /// Where everything is stored, behind a circuit breaker.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// The circuit breaker around the store, as it stands.
+    pub fn breaker(&self) -> BreakerStatus {
+        self.breaker.status()
+    }
+
+    /// How long ago the store last heard of this process, and its leases were renewed.
+    pub fn last_heartbeat(&self) -> Duration {
+        self.heard.borrow().elapsed()
+    }
+
+    /// The store has heard of this process, which it asked to be heard at this time.
+    pub(crate) fn heard(&self, asked: Instant) {
+        self.heard.send_replace(asked);
+    }
+
+    /// What waited and what ran in the whole database when it was counted last; `None` before that.
+    pub fn census(&self) -> Option<Census> {
+        self.census.borrow().clone()
+    }
+
+    pub(crate) fn counted(&self, census: Census) {
+        self.census.send_replace(Some(census));
     }
 
     /// The configuration, as it was validated at the start.
@@ -120,6 +162,10 @@ impl SystemContext {
         &self.dispatcher
     }
 
+    pub(crate) fn results(&self) -> &AtomicU64 {
+        &self.results
+    }
+
     pub(crate) fn claims(&self) -> &watch::Sender<ClaimMode> {
         &self.claims
     }
@@ -142,10 +188,11 @@ impl SystemContext {
     /// A claim of so many steps, as the claim mode allows; `None` if nothing is to be claimed.
     pub(crate) fn claim_request(&self, limit: usize) -> Option<ClaimRequest> {
         let scope = self.claim_mode().scope()?;
-        (limit > 0).then(|| ClaimRequest {
+        let callables = self.handlers.names();
+        (limit > 0 && !callables.is_empty()).then(|| ClaimRequest {
             process: self.process(),
             scope,
-            callables: self.handlers.names(),
+            callables,
             serves: self.config.serves.clone(),
             limit: u32::try_from(limit).unwrap_or(u32::MAX),
             lease: self.config.lease,

@@ -2,30 +2,31 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::broadcast;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::actors::{
-    EnqueueStepsMessage, FinalizeTaskMessage, ProcessStepResultMessage, ProcessTaskRequestMessage,
-    ProcessTaskRequestsMessage, TaskFinalizerActor,
+    EnqueueStepsMessage, FinalizeTaskMessage, HealthCheckMessage, ProcessStepResultMessage,
+    ProcessTaskRequestMessage, ProcessTaskRequestsMessage, TaskFinalizerActor,
 };
 use super::assembly::start_actors;
-use super::command::{
-    CommandError, OrchestrationCommand, OrchestrationResponse, ProcessingStats, SystemHealth,
-};
+use super::command::{CommandError, OrchestrationCommand, OrchestrationResponse, ProcessingStats};
 use super::config::{ConfigError, OrchestrationConfig};
 use super::context::{ClaimMode, SystemContext};
 use super::events::OrchestrationEvent;
 use super::handle::TaskHandle;
-use super::lifecycle::{SubmitError, SubmitOptions, TaskRequest};
+use super::lifecycle::{HealthReporter, SubmitError, SubmitOptions, SystemHealth, TaskRequest};
 use super::operator::TaskError;
 use super::store::{Store, StoreError};
 use super::template::TaskTemplate;
 use super::worker::{HandlerTable, ProcessIdentity};
-use crate::actor::{Exit, Handle};
-use crate::registry::{ActorRegistry, BuildError, ShutdownReport, StartError};
+use crate::actor::{AskError, Exit, Handle, Message};
+use crate::registry::{ActorRegistry, BuildError, Routes, ShutdownReport, StartError};
 
 /// Everything that runs workflows in this process: the lifecycle actors, a worker, and the registry that holds
 /// them. See the [module documentation](super) for an example.
@@ -37,6 +38,7 @@ pub struct OrchestrationCore {
     context: Arc<SystemContext>,
     registry: ActorRegistry,
     finalizer: Handle<TaskFinalizerActor>,
+    health: HealthReporter,
     report: tokio::sync::OnceCell<Arc<OrchestrationReport>>,
 }
 
@@ -154,16 +156,19 @@ impl CoreBuilder {
             self.handlers,
             self.claims,
         ));
+        let asked = Instant::now();
         context
             .store()
             .register_process(context.registration(self.claims))
             .await
             .map_err(CoreError::Register)?;
+        context.heard(asked);
         match start_actors(&context).await {
-            Ok((registry, finalizer)) => Ok(OrchestrationCore {
+            Ok(actors) => Ok(OrchestrationCore {
                 context,
-                registry,
-                finalizer,
+                registry: actors.registry,
+                finalizer: actors.finalizer,
+                health: actors.health,
                 report: tokio::sync::OnceCell::new(),
             }),
             Err(error) => {
@@ -195,7 +200,8 @@ impl OrchestrationCore {
     ///
     /// # Errors
     ///
-    /// [`SubmitError`]; submitting again is always safe.
+    /// [`SubmitError`]; submitting again is always safe, and [`SubmitError::retry_after`] says when it makes sense,
+    /// if waiting helps.
     ///
     /// # Cancel safety
     ///
@@ -232,10 +238,7 @@ impl OrchestrationCore {
             input,
             options,
         };
-        let receipt = self
-            .registry
-            .ask(ProcessTaskRequestMessage(request))
-            .await?;
+        let receipt = self.admit(ProcessTaskRequestMessage(request)).await?;
         Ok(self.handle(receipt.task_uuid, receipt.duplicate))
     }
 
@@ -264,8 +267,7 @@ impl OrchestrationCore {
             if count == 0 {
                 return handles;
             }
-            let answer = self.registry.ask(ProcessTaskRequestsMessage(chunk)).await;
-            match answer.map_err(SubmitError::from) {
+            match self.admit(ProcessTaskRequestsMessage(chunk)).await {
                 Ok(receipts) => handles.extend(receipts.into_iter().map(|receipt| {
                     receipt.map(|receipt| self.handle(receipt.task_uuid, receipt.duplicate))
                 })),
@@ -274,6 +276,33 @@ impl OrchestrationCore {
                 }
             }
         }
+    }
+
+    /// Asks for something to be stored, and waits for room no longer than is configured.
+    async fn admit<M>(&self, message: M) -> Result<M::Response, SubmitError>
+    where
+        M: Message,
+        SubmitError: From<AskError<M>>,
+    {
+        let message = match self.registry.try_ask(message).await {
+            Err(AskError::Full(message)) => message,
+            answer => return answer.map_err(SubmitError::from),
+        };
+        let waited = self.context.config().submit_patience;
+        let accepted = timeout(waited, self.registry.ask(message).enqueue()).await;
+        let Ok(accepted) = accepted else {
+            /// Less makes no sense, however impatient this core is.
+            const LEAST: Duration = Duration::from_millis(100);
+            return Err(SubmitError::Overloaded {
+                waiting: self.context.config().mailbox_capacity,
+                waited,
+                retry_after: waited.max(LEAST),
+            });
+        };
+        let pending = accepted.map_err(|error| SubmitError::Unavailable {
+            reason: error.to_string(),
+        })?;
+        pending.await.map_err(SubmitError::from)
     }
 
     /// A handle to a task in the store, or `None` if there is no such task.
@@ -290,7 +319,11 @@ impl OrchestrationCore {
         Ok(found.map(|_| self.handle(task_uuid, None)))
     }
 
-    fn handle(&self, task_uuid: Uuid, duplicate: Option<super::state::TaskState>) -> TaskHandle {
+    pub(super) fn handle(
+        &self,
+        task_uuid: Uuid,
+        duplicate: Option<super::state::TaskState>,
+    ) -> TaskHandle {
         TaskHandle::new(
             Arc::clone(&self.context),
             self.finalizer.clone(),
@@ -302,6 +335,11 @@ impl OrchestrationCore {
     /// What the actors share.
     pub fn context(&self) -> &Arc<SystemContext> {
         &self.context
+    }
+
+    /// The routes to the actors, for whoever sends them [messages](super::actors) directly.
+    pub fn routes(&self) -> Routes {
+        self.registry.routes()
     }
 
     /// The store, for reading.
@@ -362,8 +400,7 @@ impl OrchestrationCore {
     ) -> Result<OrchestrationResponse, CommandError> {
         match command {
             OrchestrationCommand::InitializeTask(request) => {
-                let answer = self.registry.ask(ProcessTaskRequestMessage(request)).await;
-                let receipt = answer.map_err(SubmitError::from)?;
+                let receipt = self.admit(ProcessTaskRequestMessage(request)).await?;
                 Ok(OrchestrationResponse::InitializeTask(receipt))
             }
             OrchestrationCommand::EnqueueReadySteps => {
@@ -407,40 +444,27 @@ impl OrchestrationCore {
         };
         ProcessingStats {
             task_requests_processed: handled("TaskRequestActor"),
-            step_results_processed: handled("ResultProcessorActor"),
+            step_results_processed: self.context.results().load(Ordering::Relaxed),
             tasks_finalized: handled("TaskFinalizerActor"),
             processing_errors: actors
                 .iter()
                 .map(|(_, stats)| stats.account.failed + stats.account.panicked)
                 .sum(),
+            census: self.context.census(),
             actors,
         }
     }
 
-    /// Whether everything works. Never waits behind work: it reads the store directly.
+    /// Whether everything works. Never waits behind work, and answers within seconds whatever the store does.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: it only reads.
     pub async fn health(&self) -> SystemHealth {
-        let database = self.context.store().ping().await;
-        let fullest_mailbox = self
-            .registry
-            .stats()
-            .into_iter()
-            .map(|(name, stats)| {
-                (
-                    name.to_string(),
-                    stats.depth as u64 * 100 / stats.capacity.max(1) as u64,
-                )
-            })
-            .max_by_key(|(_, full)| *full);
-        SystemHealth {
-            database: database.map_err(|error| error.to_string()),
-            running_steps: self.running_steps(),
-            concurrency: self.context.config().concurrency,
-            claims: self.context.claim_mode(),
-            fullest_mailbox,
+        match self.registry.ask(HealthCheckMessage).await {
+            Ok(health) => health,
+            // The actor has ended, as the others have, or will.
+            Err(_) => self.health.report().await,
         }
     }
 
@@ -480,14 +504,14 @@ impl OrchestrationCore {
     }
 }
 
-impl<M> From<crate::actor::AskError<M>> for CommandError
+impl<M> From<AskError<M>> for CommandError
 where
-    M: crate::actor::Message,
+    M: Message,
     M::Error: Into<CommandError> + fmt::Display,
 {
-    fn from(error: crate::actor::AskError<M>) -> Self {
+    fn from(error: AskError<M>) -> Self {
         match error {
-            crate::actor::AskError::Handler(error) => error.into(),
+            AskError::Handler(error) => error.into(),
             other => Self::Unavailable {
                 reason: other.to_string(),
             },

@@ -118,6 +118,15 @@ impl Announcer {
         receiver
     }
 
+    /// Wakes all who wait for a task's end: another process may have brought it.
+    pub(crate) fn look_again(&self) {
+        let waiting = std::mem::take(&mut *self.lock());
+        for waiter in waiting.into_values().flatten() {
+            // A waiter that has gone away needs no waking.
+            let _ = waiter.send(());
+        }
+    }
+
     /// Forgets waiters of this task that have gone away.
     pub(crate) fn forget_gone(&self, task_uuid: Uuid) {
         let mut waiting = self.lock();

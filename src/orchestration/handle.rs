@@ -40,6 +40,10 @@ impl TaskHandle {
         }
     }
 
+    pub(crate) fn context(&self) -> &Arc<SystemContext> {
+        &self.context
+    }
+
     /// The task's id.
     pub fn uuid(&self) -> Uuid {
         self.task_uuid

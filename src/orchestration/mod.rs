@@ -38,6 +38,7 @@
 //! |---|---|
 //! | starting and stopping, submitting | [`OrchestrationCore`], [`TaskHandle`] |
 //! | writing steps | [`worker`] |
+//! | submitting and completing in a transaction of one's own | `OrchestrationCore::submit_in`, `StepContext::complete_in` |
 //! | templates | [`template`] |
 //! | what operators can do | [`OperatorIntent`], [`TaskHandle`], [`Operator`] |
 //! | states and lifecycles | [`state`] |
@@ -55,6 +56,7 @@ mod definition;
 pub mod doctor;
 mod events;
 mod handle;
+mod joining;
 mod lifecycle;
 mod operator;
 mod retention;
@@ -66,16 +68,15 @@ pub mod template;
 pub mod worker;
 
 pub use self::core::{CoreBuilder, CoreError, OrchestrationCore, OrchestrationReport};
-pub use command::{
-    CommandError, OrchestrationCommand, OrchestrationResponse, ProcessingStats, SystemHealth,
-};
+pub use command::{CommandError, OrchestrationCommand, OrchestrationResponse, ProcessingStats};
 pub use config::{ConfigError, OrchestrationConfig};
 pub use context::{ClaimMode, SystemContext};
 pub use events::OrchestrationEvent;
 pub use handle::TaskHandle;
+pub use joining::{JoinError, JoinedTask};
 pub use lifecycle::{
-    ClaimError, FinalizeError, IdentityStrategy, ProcessResultError, StepExecutionResult,
-    SubmitError, SubmitOptions, TaskReceipt, TaskRequest,
+    ClaimError, FinalizeError, IdentityStrategy, MailboxHealth, ProcessResultError,
+    StepExecutionResult, SubmitError, SubmitOptions, Swept, SystemHealth, TaskReceipt, TaskRequest,
 };
 pub use operator::{Operator, OperatorIntent, TaskError};
 pub use retention::delete_old_tasks;

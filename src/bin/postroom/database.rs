@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use postroom::orchestration::store::postgres::{PostgresOptions, PostgresStore};
 use postroom::orchestration::store::sqlite::{SqliteOptions, SqliteStore};
-use postroom::orchestration::store::{Store, StoreError};
+use postroom::orchestration::store::{Store, StoreError, without_password};
 
 use crate::args::DatabaseArgs;
 use crate::exit::Failure;
@@ -14,6 +14,12 @@ use crate::exit::Failure;
 pub(crate) async fn open(args: &DatabaseArgs) -> Result<Arc<dyn Store>, Failure> {
     if is_postgres(&args.url) {
         return postgres(args, PostgresOptions::default()).await;
+    }
+    if args.url.contains("://") && !args.url.starts_with("sqlite:") {
+        let url = without_password(&args.url);
+        let problem = format!("no such kind of database: {url}");
+        return Err(Failure::usage(problem)
+            .advise("Expected a file, sqlite:FILE, or postgres://USER@HOST/NAME."));
     }
     Ok(Arc::new(
         SqliteStore::open(&args.url, SqliteOptions::default()).await?,
@@ -30,7 +36,7 @@ pub(crate) async fn open_existing(args: &DatabaseArgs) -> Result<Arc<dyn Store>,
             let path = rest.strip_prefix("//").unwrap_or(rest);
             path.split_once('?').map_or(path, |(path, _)| path)
         }
-        // The store refuses it, without the password that may be in it.
+        // It is refused there.
         None if args.url.contains("://") => return open(args).await,
         None => &args.url,
     };

@@ -2,9 +2,11 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use super::gather::{Go, gather};
 use super::{OrchestrationActor, StepEnqueuerActor};
-use crate::actor::{Actor, Batch, Context, Handle, Message, Receive};
+use crate::actor::{Actor, Batch, Context, Handle, Handler, Message, Receive, Reply};
 use crate::orchestration::context::SystemContext;
 use crate::orchestration::lifecycle::{ProcessResultError, ResultProcessor, StepExecutionResult};
 use crate::orchestration::store::{ClaimedStep, CompletionOutcome};
@@ -42,6 +44,8 @@ pub struct ResultProcessorActor {
     context: Arc<SystemContext>,
     processor: ResultProcessor,
     enqueuer: Handle<StepEnqueuerActor>,
+    gathered: Vec<(ProcessStepResultMessage, Reply<ProcessStepResultMessage>)>,
+    gathering: bool,
 }
 
 impl ResultProcessorActor {
@@ -50,6 +54,40 @@ impl ResultProcessorActor {
             processor: ResultProcessor::new(Arc::clone(&context)),
             context,
             enqueuer,
+            gathered: Vec::new(),
+            gathering: false,
+        }
+    }
+
+    /// Records what was gathered.
+    async fn record(&mut self) {
+        self.gathering = false;
+        let gathered = std::mem::take(&mut self.gathered);
+        let mut results = Vec::with_capacity(gathered.len());
+        let mut replies = Vec::with_capacity(gathered.len());
+        let mut room = 0;
+        for (message, reply) in gathered {
+            let take_next = message.take_next && !reply.is_abandoned();
+            room += usize::from(take_next);
+            results.push(message.result);
+            replies.push((reply, take_next));
+        }
+        let verdict = self.processor.process(results, room).await;
+        let mut claimed = verdict.claimed.into_iter();
+        for ((reply, take_next), answer) in replies.into_iter().zip(verdict.answers) {
+            let answer = answer.map(|outcome| ProcessedStepResult {
+                outcome,
+                next: take_next.then(|| claimed.next()).flatten(),
+            });
+            self.context.results().fetch_add(1, Ordering::Relaxed);
+            reply.send(answer);
+        }
+        // Nobody is left to run these.
+        self.context
+            .start_steps(claimed.collect(), Vec::new())
+            .await;
+        if verdict.more_to_claim {
+            StepEnqueuerActor::nudge(&self.enqueuer);
         }
     }
 }
@@ -67,31 +105,20 @@ impl OrchestrationActor for ResultProcessorActor {
 impl Receive<ProcessStepResultMessage> for ResultProcessorActor {
     const MAX_BATCH: usize = 256;
 
-    async fn receive(&mut self, batch: Batch<ProcessStepResultMessage>, _: &Context<Self>) {
-        let mut results = Vec::with_capacity(batch.len());
-        let mut replies = Vec::with_capacity(batch.len());
-        let mut room = 0;
-        for (message, reply) in batch {
-            let take_next = message.take_next && !reply.is_abandoned();
-            room += usize::from(take_next);
-            results.push(message.result);
-            replies.push((reply, take_next));
+    async fn receive(&mut self, batch: Batch<ProcessStepResultMessage>, ctx: &Context<Self>) {
+        self.gathered.extend(batch);
+        if !self.gathering {
+            self.gathering = gather(ctx).await;
         }
-        let verdict = self.processor.process(results, room).await;
-        let mut claimed = verdict.claimed.into_iter();
-        for ((reply, take_next), answer) in replies.into_iter().zip(verdict.answers) {
-            let answer = answer.map(|outcome| ProcessedStepResult {
-                outcome,
-                next: take_next.then(|| claimed.next()).flatten(),
-            });
-            reply.send(answer);
+        if !self.gathering {
+            self.record().await;
         }
-        // Nobody is left to run these.
-        self.context
-            .start_steps(claimed.collect(), Vec::new())
-            .await;
-        if verdict.more_to_claim {
-            StepEnqueuerActor::nudge(&self.enqueuer);
-        }
+    }
+}
+
+impl Handler<Go> for ResultProcessorActor {
+    async fn handle(&mut self, _: Go, _: &Context<Self>) -> Result<(), Infallible> {
+        self.record().await;
+        Ok(())
     }
 }

@@ -25,7 +25,6 @@ impl Message for EnqueueStepsMessage {
 pub struct StepEnqueuerActor {
     context: Arc<SystemContext>,
     enqueuer: StepEnqueuer,
-    poll: Option<Timer>,
     /// Set after a claim has failed.
     again: Option<Timer>,
     next_due: Option<Timer>,
@@ -38,7 +37,6 @@ impl StepEnqueuerActor {
         Self {
             enqueuer: StepEnqueuer::new(Arc::clone(&context)),
             context,
-            poll: None,
             again: None,
             next_due: None,
         }
@@ -48,7 +46,7 @@ impl StepEnqueuerActor {
     pub(crate) fn nudge(enqueuer: &Handle<Self>) {
         match enqueuer.try_tell(EnqueueStepsMessage) {
             // A full mailbox holds nudges enough; a closed one is shutting down. The poll finds what is left.
-            Ok(()) | Err(SendError::Full(_) | SendError::Closed(_)) => {}
+            Ok(_) | Err(SendError::Full(_) | SendError::Closed(_)) => {}
             Err(error) => {
                 tracing::warn!(%error, "the step enqueuer could not be told of new steps");
             }
@@ -67,7 +65,10 @@ impl StepEnqueuerActor {
             let claims = match self.enqueuer.claim(room).await {
                 Ok(claims) => claims,
                 Err(error) => {
-                    tracing::warn!(%error, "it is tried again");
+                    // The breaker has told of an outage.
+                    if error.0.retry_after().is_none() {
+                        tracing::warn!(%error, "it is tried again");
+                    }
                     self.again = Some(timer::once(ctx.weak(), Self::AGAIN_AFTER, || {
                         EnqueueStepsMessage
                     }));
@@ -86,7 +87,7 @@ impl StepEnqueuerActor {
 
     /// Looks again when the next retry falls due, if the poll would come later.
     fn wake_when_due(&mut self, next_due: Option<Duration>, ctx: &Context<Self>) {
-        let soon = next_due.filter(|due| *due < self.context.config().poll_interval);
+        let soon = next_due.filter(|due| *due < self.context.config().idle_interval);
         self.next_due = soon.map(|due| {
             // The store counts whole milliseconds: one more makes sure that it is due.
             timer::once(ctx.weak(), due + Duration::from_millis(1), || {
@@ -98,12 +99,6 @@ impl StepEnqueuerActor {
 
 impl Actor for StepEnqueuerActor {
     type Error = Infallible;
-
-    async fn started(&mut self, ctx: &Context<Self>) -> Result<(), Infallible> {
-        let period = self.context.config().poll_interval;
-        self.poll = Some(timer::interval(ctx.weak(), period, || EnqueueStepsMessage));
-        Ok(())
-    }
 }
 
 impl OrchestrationActor for StepEnqueuerActor {

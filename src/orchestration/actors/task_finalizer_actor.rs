@@ -8,9 +8,8 @@ use uuid::Uuid;
 use super::{OrchestrationActor, StepEnqueuerActor};
 use crate::actor::{Actor, Batch, Context, Handle, Message, Receive};
 use crate::orchestration::context::SystemContext;
-use crate::orchestration::lifecycle::{FinalizeError, TaskFinalizer};
+use crate::orchestration::lifecycle::{FinalizeError, Swept, TaskFinalizer};
 use crate::orchestration::store::{OperationKind, OperationOutcome};
-use crate::patterns::timer::{self, Timer};
 
 /// Finalise a task, or do to it what an operator asks. Answered when it is recorded durably.
 #[derive(Debug)]
@@ -31,8 +30,8 @@ impl Message for FinalizeTaskMessage {
 pub struct SweepMessage;
 
 impl Message for SweepMessage {
-    type Response = ();
-    type Error = Infallible;
+    type Response = Swept;
+    type Error = FinalizeError;
 }
 
 /// Owns the finalising compare-and-swap for every path but a step's completion.
@@ -41,7 +40,6 @@ pub struct TaskFinalizerActor {
     context: Arc<SystemContext>,
     finalizer: TaskFinalizer,
     enqueuer: Handle<StepEnqueuerActor>,
-    sweeps: Option<Timer>,
 }
 
 impl TaskFinalizerActor {
@@ -50,30 +48,32 @@ impl TaskFinalizerActor {
             finalizer: TaskFinalizer::new(Arc::clone(&context)),
             context,
             enqueuer,
-            sweeps: None,
         }
     }
 
-    async fn sweep(&self) {
-        match self.finalizer.sweep().await {
-            Ok(report) => {
+    async fn sweep(&self) -> Result<Swept, FinalizeError> {
+        let swept = self.finalizer.sweep().await;
+        match &swept {
+            Ok(Swept { report, .. }) => {
                 if !report.rescued.is_empty() || !report.unblocked.is_empty() {
                     StepEnqueuerActor::nudge(&self.enqueuer);
                 }
             }
+            // The breaker has told of an outage.
+            Err(error) if error.retry_after().is_some() => {}
             Err(error) => tracing::warn!(%error, "sweeping failed; it is tried again"),
         }
+        swept.map_err(|error| FinalizeError(Arc::new(error)))
     }
 }
 
 impl Actor for TaskFinalizerActor {
     type Error = Infallible;
 
-    async fn started(&mut self, ctx: &Context<Self>) -> Result<(), Infallible> {
-        // The first sweep belongs to the start: what an earlier process left behind is taken over at once.
-        self.sweep().await;
-        let period = self.context.config().sweep_interval;
-        self.sweeps = Some(timer::interval(ctx.weak(), period, || SweepMessage));
+    async fn started(&mut self, _: &Context<Self>) -> Result<(), Infallible> {
+        // The first sweep belongs to the start: what an earlier process left behind is taken over at once. Should it
+        // fail, there is another one soon.
+        let _ = self.sweep().await;
         Ok(())
     }
 }
@@ -106,9 +106,9 @@ impl Receive<SweepMessage> for TaskFinalizerActor {
     const MAX_BATCH: usize = 1_024;
 
     async fn receive(&mut self, batch: Batch<SweepMessage>, _: &Context<Self>) {
-        self.sweep().await;
+        let swept = self.sweep().await;
         for (_, reply) in batch {
-            reply.ok(());
+            reply.send(swept.clone());
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use super::gather::{Go, gather};
 use super::{
     OrchestrationActor, ProcessTaskRequestMessage, ProcessTaskRequestsMessage, StepEnqueuerActor,
 };
-use crate::actor::{Actor, Batch, Context, Handle, Message, Receive, Reply};
+use crate::actor::{Actor, Batch, Context, Handle, Handler, Message, Receive, Reply};
 use crate::orchestration::context::SystemContext;
 use crate::orchestration::lifecycle::{PreparedTask, SubmitError, TaskInitializer, TaskReceipt};
 
@@ -59,6 +60,8 @@ pub struct TaskInitializerActor {
     context: Arc<SystemContext>,
     initializer: TaskInitializer,
     enqueuer: Handle<StepEnqueuerActor>,
+    gathered: Vec<InitializeTaskMessage>,
+    gathering: bool,
 }
 
 impl TaskInitializerActor {
@@ -67,6 +70,40 @@ impl TaskInitializerActor {
             initializer: TaskInitializer::new(Arc::clone(&context)),
             context,
             enqueuer,
+            gathered: Vec::new(),
+            gathering: false,
+        }
+    }
+
+    /// Stores what was gathered.
+    async fn store(&mut self) {
+        self.gathering = false;
+        let gathered = std::mem::take(&mut self.gathered);
+        // All in one commit; then each submitter gets what is its own.
+        let mut good = Vec::with_capacity(gathered.len());
+        let mut submitters = Vec::with_capacity(gathered.len());
+        for message in gathered {
+            let judged: Vec<Result<(), SubmitError>> = message
+                .prepared
+                .into_iter()
+                .map(|prepared| prepared.map(|prepared| good.push(prepared)))
+                .collect();
+            submitters.push((judged, message.submitter));
+        }
+        let initialized = self.initializer.initialize(good).await;
+        let mut answers = initialized.answers.into_iter();
+        for (judged, submitter) in submitters {
+            let own = judged
+                .into_iter()
+                .filter_map(|judged| match judged {
+                    Ok(()) => answers.next(),
+                    Err(error) => Some(Err(error)),
+                })
+                .collect();
+            submitter.answer(own);
+        }
+        if initialized.more_to_claim {
+            StepEnqueuerActor::nudge(&self.enqueuer);
         }
     }
 }
@@ -84,33 +121,23 @@ impl OrchestrationActor for TaskInitializerActor {
 impl Receive<InitializeTaskMessage> for TaskInitializerActor {
     const MAX_BATCH: usize = 256;
 
-    async fn receive(&mut self, batch: Batch<InitializeTaskMessage>, _: &Context<Self>) {
-        // All in one commit; then each submitter gets what is its own.
-        let mut good = Vec::with_capacity(batch.len());
-        let mut submitters = Vec::with_capacity(batch.len());
+    async fn receive(&mut self, batch: Batch<InitializeTaskMessage>, ctx: &Context<Self>) {
         for (message, told) in batch {
-            let judged: Vec<Result<(), SubmitError>> = message
-                .prepared
-                .into_iter()
-                .map(|prepared| prepared.map(|prepared| good.push(prepared)))
-                .collect();
-            submitters.push((judged, message.submitter));
+            self.gathered.push(message);
             told.ok(());
         }
-        let initialized = self.initializer.initialize(good).await;
-        let mut answers = initialized.answers.into_iter();
-        for (judged, submitter) in submitters {
-            let own = judged
-                .into_iter()
-                .filter_map(|judged| match judged {
-                    Ok(()) => answers.next(),
-                    Err(error) => Some(Err(error)),
-                })
-                .collect();
-            submitter.answer(own);
+        if !self.gathering {
+            self.gathering = gather(ctx).await;
         }
-        if initialized.more_to_claim {
-            StepEnqueuerActor::nudge(&self.enqueuer);
+        if !self.gathering {
+            self.store().await;
         }
+    }
+}
+
+impl Handler<Go> for TaskInitializerActor {
+    async fn handle(&mut self, _: Go, _: &Context<Self>) -> Result<(), Infallible> {
+        self.store().await;
+        Ok(())
     }
 }

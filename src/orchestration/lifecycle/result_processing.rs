@@ -150,6 +150,11 @@ impl ResultProcessor {
         Ok((StepOutcome::Failure { failure, retry_in }, retry_in))
     }
 
+    /// Announces what the step's handler recorded itself, in a transaction of its own.
+    pub(crate) fn announce(&self, result: &StepExecutionResult, outcome: &CompletionOutcome) {
+        self.tell(result, outcome, None);
+    }
+
     /// Announces what was recorded; returns what followed from it.
     fn tell(
         &self,

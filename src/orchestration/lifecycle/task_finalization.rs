@@ -18,6 +18,15 @@ use crate::orchestration::worker::{Liveness, end_orphans};
 #[error("the task could not be changed: {0}")]
 pub struct FinalizeError(#[source] pub Arc<StoreError>);
 
+/// What a sweep found.
+#[derive(Debug, Clone)]
+pub struct Swept {
+    /// What it did.
+    pub report: SweepReport,
+    /// It had nothing to do, and no process held a lease.
+    pub quiet: bool,
+}
+
 /// The logic of the task finalizer actor.
 #[derive(Debug, Clone)]
 pub(crate) struct TaskFinalizer {
@@ -84,12 +93,14 @@ impl TaskFinalizer {
     /// The child processes of a process on this host that is dead, or that has been silent for so long that its
     /// leases have run out (it is stopped, or hangs), are ended first: no step is run again while its earlier
     /// attempt still works.
-    pub(crate) async fn sweep(&self) -> Result<SweepReport, StoreError> {
+    pub(crate) async fn sweep(&self) -> Result<Swept, StoreError> {
         let context = &self.context;
+        let mut leases = 0;
         let mut dead = Vec::new();
         let mut without_leases = Vec::new();
         for record in context.store().processes().await? {
             let process = record.registration.process;
+            leases += record.leases;
             match self.standing(&record) {
                 Standing::Dead => dead.push(process),
                 Standing::Silent => without_leases.push(process),
@@ -135,7 +146,8 @@ impl TaskFinalizer {
                 "took back steps whose lease was lost"
             );
         }
-        Ok(report)
+        let quiet = leases == 0 && report == SweepReport::default();
+        Ok(Swept { report, quiet })
     }
 
     fn standing(&self, record: &ProcessRecord) -> Standing {

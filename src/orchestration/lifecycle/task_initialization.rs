@@ -73,8 +73,8 @@ impl TaskInitializer {
         let answers = answers
             .into_iter()
             .zip(kept)
-            .map(|(answer, (definition, key))| match answer {
-                Ok(Submission::Created { task_uuid }) => {
+            .map(|(answer, (definition, key))| {
+                if let Ok(Submission::Created { task_uuid }) = answer {
                     let definitions = self.context.definitions();
                     if started.contains(&task_uuid) {
                         definitions.insert(task_uuid, definition);
@@ -82,23 +82,8 @@ impl TaskInitializer {
                         definitions.offer(task_uuid, definition);
                     }
                     left += first.get(&task_uuid).copied().unwrap_or(0);
-                    Ok(TaskReceipt {
-                        task_uuid,
-                        duplicate: None,
-                    })
                 }
-                Ok(Submission::Duplicate {
-                    task_uuid,
-                    state,
-                    same_content,
-                }) => match key {
-                    Some(key) if !same_content => Err(SubmitError::KeyConflict { key, task_uuid }),
-                    _ => Ok(TaskReceipt {
-                        task_uuid,
-                        duplicate: Some(state),
-                    }),
-                },
-                Err(error) => Err(SubmitError::Store(Arc::new(error))),
+                TaskReceipt::of(answer, key)
             })
             .collect();
         let ours = claimed

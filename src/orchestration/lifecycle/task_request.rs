@@ -1,7 +1,7 @@
 //! Validates a request to run a template, and works out which task it means.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::orchestration::context::SystemContext;
 use crate::orchestration::definition::Definition;
 use crate::orchestration::state::TaskState;
-use crate::orchestration::store::{NewStep, NewTask, StoreError};
+use crate::orchestration::store::{NewStep, NewTask, StoreError, Submission};
 use crate::orchestration::template::{Identity, TaskTemplate, TemplateErrors, content_hash};
 
 /// What makes a task the same as another (O10).
@@ -60,6 +60,39 @@ pub struct TaskReceipt {
     pub duplicate: Option<TaskState>,
 }
 
+impl TaskReceipt {
+    /// What the store's answer means to the submitter. `key`: the one that the caller chose.
+    pub(crate) fn of(
+        answer: Result<Submission, StoreError>,
+        key: Option<String>,
+    ) -> Result<Self, SubmitError> {
+        let answer = answer.map_err(|error| SubmitError::Store(Arc::new(error)))?;
+        match (answer, key) {
+            (Submission::Created { task_uuid }, _) => Ok(Self {
+                task_uuid,
+                duplicate: None,
+            }),
+            (
+                Submission::Duplicate {
+                    task_uuid,
+                    same_content: false,
+                    ..
+                },
+                Some(key),
+            ) => Err(SubmitError::KeyConflict { key, task_uuid }),
+            (
+                Submission::Duplicate {
+                    task_uuid, state, ..
+                },
+                _,
+            ) => Ok(Self {
+                task_uuid,
+                duplicate: Some(state),
+            }),
+        }
+    }
+}
+
 /// Why a request was not accepted. Nothing was stored, unless the store's own error says that the outcome is
 /// unknown; submitting again is always safe.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -94,12 +127,37 @@ pub enum SubmitError {
     /// The store failed.
     #[error(transparent)]
     Store(Arc<StoreError>),
-    /// The orchestration is shutting down or has not room; the request was not stored.
+    /// More is being submitted than can be stored; the request was not stored.
+    #[error(
+        "{waiting} submissions wait to be stored, and there was no room for this one within {waited:?}: submit it \
+         again in {retry_after:?}, and fewer at a time"
+    )]
+    Overloaded {
+        /// As many as may wait, [`OrchestrationConfig::mailbox_capacity`](crate::orchestration::OrchestrationConfig).
+        waiting: usize,
+        /// [`OrchestrationConfig::submit_patience`](crate::orchestration::OrchestrationConfig).
+        waited: Duration,
+        /// How long to wait before it makes sense to try again.
+        retry_after: Duration,
+    },
+    /// The orchestration is shutting down; the request was not stored.
     #[error("the orchestration did not accept the request: {reason}")]
     Unavailable {
         /// What the mailbox said.
         reason: String,
     },
+}
+
+impl SubmitError {
+    /// How long to wait before submitting again, if waiting is what helps: the orchestration is
+    /// [overloaded](Self::Overloaded), or the database [keeps failing](StoreError::CircuitOpen).
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Overloaded { retry_after, .. } => Some(*retry_after),
+            Self::Store(error) => error.retry_after(),
+            _ => None,
+        }
+    }
 }
 
 /// A request that has been found good.

@@ -13,10 +13,10 @@ use crate::actor::Exit;
 use crate::orchestration::state::StepState;
 use crate::orchestration::store::memory::MemoryStore;
 use crate::orchestration::store::{
-    ClaimRequest, ClaimedStep, Claims, CleanupReport, CleanupRequest, Completion,
+    Census, ClaimRequest, ClaimedStep, Claims, CleanupReport, CleanupRequest, Completion,
     CompletionOutcome, DeadLetter, DeadLetterFilter, Heartbeat, HistoryRecord, Lease, NewTask,
-    Operation, OperationOutcome, ProcessRecord, ProcessRegistration, StepRecord, Store, StoreError,
-    Submission, SweepReport, SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
+    Operation, OperationOutcome, ProcessRecord, ProcessRegistration, StepId, StepRecord, Store,
+    StoreError, Submission, SweepReport, SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
 };
 
 /// A guard that is broken.
@@ -24,10 +24,18 @@ use crate::orchestration::store::{
 pub(super) enum Breakage {
     /// Whoever completes a running step is believed, whatever its epoch.
     Epoch,
+    /// A completion of the right epoch is recorded whatever the state of its step, so also a second time.
+    State,
+    /// A join is ready with its first parent.
+    Join,
+    /// Leases are taken away that have not run out.
+    Lease,
     /// Leases that ran out are never taken back.
     Rescue,
     /// A claim hands out again what was handed out before.
     Claim,
+    /// What was submitted before is stored again.
+    Identity,
     /// Some submissions are acknowledged and not stored.
     Durability,
 }
@@ -123,6 +131,11 @@ impl Store for FaultyStore {
             };
             return Ok(tasks.drain(..).map(answer).collect());
         }
+        if self.breakage == Some(Breakage::Identity) {
+            for task in &mut tasks {
+                task.identity[..16].copy_from_slice(task.task_uuid.as_bytes());
+            }
+        }
         self.call(self.inner.submit(tasks)).await
     }
     async fn claim(&self, request: ClaimRequest) -> Result<Claims, StoreError> {
@@ -136,12 +149,27 @@ impl Store for FaultyStore {
         &self,
         mut completions: Vec<Completion>,
     ) -> Result<Vec<CompletionOutcome>, StoreError> {
-        if self.breakage == Some(Breakage::Epoch) {
-            for completion in &mut completions {
-                self.forge(completion).await?;
+        for completion in &mut completions {
+            match self.breakage {
+                Some(Breakage::Epoch) => self.forge(completion).await?,
+                Some(Breakage::State) => {
+                    self.inner.run_again(completion.lease, completion.process)?;
+                }
+                _ => {}
             }
         }
-        self.call(self.inner.complete(completions)).await
+        let steps: Vec<StepId> = completions.iter().map(|it| it.lease.id).collect();
+        let outcomes = self.call(self.inner.complete(completions)).await?;
+        if self.breakage == Some(Breakage::Join) {
+            for (outcome, step) in outcomes.iter().zip(steps) {
+                let complete = StepState::Complete;
+                if matches!(outcome, CompletionOutcome::Recorded { step_state, .. } if *step_state == complete)
+                {
+                    self.inner.ready_children(step)?;
+                }
+            }
+        }
+        Ok(outcomes)
     }
     async fn heartbeat(&self, process: Uuid, lease: Duration) -> Result<Heartbeat, StoreError> {
         self.call(self.inner.heartbeat(process, lease)).await
@@ -149,9 +177,14 @@ impl Store for FaultyStore {
     async fn release(&self, process: Uuid, leases: Vec<Lease>) -> Result<u32, StoreError> {
         self.call(self.inner.release(process, leases)).await
     }
-    async fn sweep(&self, request: SweepRequest) -> Result<SweepReport, StoreError> {
-        if self.breakage == Some(Breakage::Rescue) {
-            return Ok(SweepReport::default());
+    async fn sweep(&self, mut request: SweepRequest) -> Result<SweepReport, StoreError> {
+        match self.breakage {
+            Some(Breakage::Rescue) => return Ok(SweepReport::default()),
+            Some(Breakage::Lease) => {
+                let all = self.inner.processes().await?;
+                request.dead = all.iter().map(|it| it.registration.process).collect();
+            }
+            _ => {}
         }
         self.call(self.inner.sweep(request)).await
     }
@@ -190,6 +223,9 @@ impl Store for FaultyStore {
     }
     async fn cleanup(&self, request: CleanupRequest) -> Result<CleanupReport, StoreError> {
         self.call(self.inner.cleanup(request)).await
+    }
+    async fn census(&self) -> Result<Census, StoreError> {
+        self.call(self.inner.census()).await
     }
     async fn ping(&self) -> Result<(), StoreError> {
         self.call(self.inner.ping()).await

@@ -7,8 +7,8 @@
 //! held against the rows before it; and when the faults end, every acknowledged task must come to its end.
 //!
 //! ```sh
-//! cargo test --release --features orchestration --lib simulation        # 1,000 seeds
-//! POSTROOM_SIMULATION_SEEDS=10000 cargo test --release --features orchestration --lib simulation
+//! cargo test --features orchestration --lib simulation        # 1,000 seeds
+//! POSTROOM_SIMULATION_SEEDS=10000 cargo test --features orchestration --lib simulation
 //! POSTROOM_SIMULATION_SEED=42 cargo test --features orchestration --lib simulation -- --nocapture
 //! ```
 //!
@@ -18,6 +18,7 @@ mod faults;
 mod oracle;
 mod process;
 mod shapes;
+mod work;
 mod world;
 
 #[cfg(test)]

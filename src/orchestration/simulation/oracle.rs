@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::memory::MemoryStore;
-use crate::orchestration::store::{ClaimedStep, HistoryKind, StepId, StepRecord, Store};
+use crate::orchestration::store::{
+    ClaimedStep, HistoryKind, StepId, StepRecord, Store, SweepReport, TaskFilter,
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Oracle {
@@ -39,6 +41,31 @@ impl Oracle {
             return Err(format!("{:?} was claimed before its parents", step.id));
         }
         Ok(())
+    }
+
+    /// A sweep takes back every lease that has run out or whose process is known to be dead, and no other.
+    pub(super) async fn swept(
+        &self,
+        before: &Running,
+        report: &SweepReport,
+        dead: Option<Uuid>,
+        now: i64,
+        rows: &MemoryStore,
+    ) -> Result<(), String> {
+        let has_run_out = |step: &StepRecord| step.lease_until.is_some_and(|until| until <= now);
+        for id in report.rescued.iter().chain(&report.failed) {
+            let good =
+                |step: &StepRecord| !has_run_out(step) && (dead.is_none() || step.owner != dead);
+            if before.get(id).is_none_or(good) {
+                let row = before.get(id);
+                return Err(format!("{id:?} was taken back from {row:?} at {now}"));
+            }
+        }
+        let left = running(rows).await?;
+        match left.iter().find(|(_, step)| has_run_out(step)) {
+            Some((id, step)) => Err(format!("{id:?} was left at {now} as {step:?}")),
+            None => Ok(()),
+        }
     }
 
     /// When everything has calmed down, every acknowledged task has ended, and no step was completed twice in
@@ -87,6 +114,24 @@ impl Oracle {
         }
         Ok(unfinished)
     }
+}
+
+/// The steps that run.
+pub(super) type Running = BTreeMap<StepId, StepRecord>;
+
+pub(super) async fn running(rows: &MemoryStore) -> Result<Running, String> {
+    let tasks = rows.tasks(TaskFilter::default()).await;
+    let mut running = Running::new();
+    for task in tasks.map_err(|error| error.to_string())? {
+        let task_uuid = task.task_uuid;
+        for step in steps(rows, task_uuid).await? {
+            if step.state == StepState::Running {
+                let index = step.index;
+                running.insert(StepId { task_uuid, index }, step);
+            }
+        }
+    }
+    Ok(running)
 }
 
 pub(super) async fn steps(rows: &MemoryStore, task: Uuid) -> Result<Vec<StepRecord>, String> {

@@ -14,18 +14,13 @@ use super::oracle::{self, Oracle};
 use super::process::Process;
 use super::shapes;
 use crate::orchestration::context::ClaimMode;
-use crate::orchestration::lifecycle::{
-    IdentityStrategy, ResultProcessor, StepExecutionResult, SubmitOptions, TaskRequest,
-};
-use crate::orchestration::state::{StepState, TaskState};
+use crate::orchestration::lifecycle::{ResultProcessor, StepExecutionResult};
+use crate::orchestration::state::TaskState;
 use crate::orchestration::store::memory::MemoryStore;
-use crate::orchestration::store::{
-    ClaimedStep, CompletionOutcome, Lease, OperationKind, OperationOutcome, StepFailure, Store,
-    SweepRequest,
-};
+use crate::orchestration::store::{ClaimedStep, Lease, OperationKind, Store, SweepRequest};
 use crate::orchestration::template::TaskTemplate;
 
-const PROCESSES: usize = 3;
+pub(super) const PROCESSES: usize = 3;
 /// Faults happen up to this moment (milliseconds).
 const STORM: u64 = 60_000;
 /// Then everything has to come to its end by this one.
@@ -34,7 +29,7 @@ const CALM: u64 = STORM + 600_000;
 const EPOCH: i64 = 1_700_000_000_000;
 
 #[derive(Debug, Clone)]
-enum Event {
+pub(super) enum Event {
     Boot(usize),
     Crash(usize),
     Stall(usize),
@@ -72,18 +67,18 @@ enum Event {
 }
 
 pub(super) struct World {
-    rng: Rng,
-    rows: MemoryStore,
+    pub(super) rng: Rng,
+    pub(super) rows: MemoryStore,
     store: Arc<FaultyStore>,
     started: Instant,
     events: BTreeMap<(u64, u64), Event>,
-    processes: Vec<Option<Process>>,
+    pub(super) processes: Vec<Option<Process>>,
     /// How often each process was started.
-    lives: Vec<u32>,
+    pub(super) lives: Vec<u32>,
     /// The ids of crashed processes.
     dead: Vec<Uuid>,
-    shapes: Vec<Arc<TaskTemplate>>,
-    oracle: Oracle,
+    pub(super) shapes: Vec<Arc<TaskTemplate>>,
+    pub(super) oracle: Oracle,
     calm: bool,
     handled: u32,
     trace: String,
@@ -119,12 +114,12 @@ impl World {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn after(&mut self, delay: u64, event: Event) {
+    pub(super) fn after(&mut self, delay: u64, event: Event) {
         let key = (self.now() + delay, self.rng.u64(..));
         self.events.insert(key, event);
     }
 
-    fn note(&mut self, what: std::fmt::Arguments<'_>) {
+    pub(super) fn note(&mut self, what: std::fmt::Arguments<'_>) {
         let now = self.now();
         // Writing to a string cannot fail.
         let _ = writeln!(self.trace, "{now:>6} {what}");
@@ -253,7 +248,7 @@ impl World {
         (until > self.now()).then_some(until)
     }
 
-    fn lives(&self, at: usize, life: u32) -> bool {
+    pub(super) fn lives(&self, at: usize, life: u32) -> bool {
         self.lives[at] == life && self.processes[at].is_some()
     }
 
@@ -351,7 +346,12 @@ impl World {
     }
 
     /// Runs claimed steps.
-    async fn begin(&mut self, at: usize, life: u32, steps: Vec<ClaimedStep>) -> Result<(), String> {
+    pub(super) async fn begin(
+        &mut self,
+        at: usize,
+        life: u32,
+        steps: Vec<ClaimedStep>,
+    ) -> Result<(), String> {
         let mut begun = Vec::new();
         for step in steps {
             self.oracle.claimed(&step, &self.rows).await?;
@@ -386,11 +386,12 @@ impl World {
         // Processes on the same host may know that another one is dead before its leases run out.
         let dead = self.rng.choice(&self.dead).copied();
         let known = dead.filter(|_| self.rng.u8(0..4) == 0);
+        let before = oracle::running(&self.rows).await?;
         let Some(process) = &mut self.processes[at] else {
             return Ok(());
         };
         let rescued = match known {
-            None => process.finalizer.sweep().await,
+            None => process.finalizer.sweep().await.map(|swept| swept.report),
             Some(dead) => {
                 let config = process.context.config();
                 let request = SweepRequest {
@@ -403,9 +404,14 @@ impl World {
                 process.context.store().sweep(request).await
             }
         };
-        if let Ok(report) = rescued
-            && !report.rescued.is_empty()
-        {
+        let Ok(report) = rescued else {
+            return Ok(());
+        };
+        let now = EPOCH + i64::try_from(self.now()).unwrap_or(i64::MAX);
+        self.oracle
+            .swept(&before, &report, known, now, &self.rows)
+            .await?;
+        if !report.rescued.is_empty() {
             let many = report.rescued.len();
             self.note(format_args!("{at} takes {many} steps back"));
             self.after(
@@ -441,262 +447,8 @@ impl World {
         }
         Ok(())
     }
-
-    async fn finish(&mut self, at: usize, life: u32, lease: Lease) -> Result<(), String> {
-        if !self.lives(at, life) {
-            return Ok(());
-        }
-        let Some(process) = &mut self.processes[at] else {
-            return Ok(());
-        };
-        let Some((step, token)) = process.running.remove(&lease) else {
-            return Ok(());
-        };
-        if token.is_cancelled() {
-            let context = &process.context;
-            // If this fails, the heartbeat finds that nobody works on it.
-            let released = context
-                .store()
-                .release(context.process(), vec![lease])
-                .await;
-            context.running().end(lease);
-            let what = if released.is_ok() {
-                "gives back"
-            } else {
-                "drops"
-            };
-            self.note(format_args!(
-                "{at} {what} {} @{}",
-                step_name(lease),
-                lease.epoch
-            ));
-            return Ok(());
-        }
-        let outcome = match self.rng.u8(0..10) {
-            0 => Err(failure(false, None)),
-            1..3 => Err(failure(true, None)),
-            3 => Err(failure(
-                true,
-                Some(Duration::from_millis(self.rng.u64(0..9_000))),
-            )),
-            _ => Ok(format!("{}", lease.epoch)),
-        };
-        let result = StepExecutionResult {
-            step,
-            outcome,
-            elapsed: Duration::from_millis(1),
-        };
-        let (carrier, sender) = (process.results.clone(), process.context.process());
-        let deliver = |world: &mut Self, delay, copy| {
-            let (carrier, result) = (carrier.clone(), result.clone());
-            let event = Event::Deliver {
-                at,
-                life,
-                carrier,
-                sender,
-                result,
-                tries: 0,
-                copy,
-            };
-            world.after(delay, event);
-        };
-        let delay = self.rng.u64(0..100);
-        deliver(self, delay, false);
-        if self.rng.u8(0..3) == 0 {
-            let delay = self.rng.u64(0..20_000);
-            deliver(self, delay, true);
-        }
-        Ok(())
-    }
-
-    async fn deliver(&mut self, event: Event) -> Result<(), String> {
-        let Event::Deliver {
-            at,
-            life,
-            carrier,
-            sender,
-            result,
-            tries,
-            copy,
-        } = event
-        else {
-            return Ok(());
-        };
-        let lives = self.lives(at, life);
-        let lease = result.step.lease();
-        // From a process that is gone it arrives all the same: it was on its way.
-        let before = oracle::steps(&self.rows, lease.id.task_uuid).await?;
-        // The place of the step that ends takes the next one at once.
-        let room = usize::from(lives && !copy);
-        let verdict = carrier.process(vec![result.clone()], room).await;
-        let answer = verdict.answers.into_iter().next();
-        let row = &before[lease.id.index as usize];
-        let (held, holder, epoch) = (row.state == StepState::Running, row.owner, row.epoch);
-        match answer {
-            Some(Ok(CompletionOutcome::Recorded {
-                step_state,
-                task_state,
-                ..
-            })) => {
-                self.note(format_args!(
-                    "{at} records {} @{}: {step_state}, task {task_state}",
-                    step_name(lease),
-                    lease.epoch
-                ));
-                if !(held && epoch == lease.epoch && holder == Some(sender)) {
-                    return Err(format!("{lease:?} of {sender:?} was recorded over {row:?}"));
-                }
-            }
-            Some(Ok(other)) => {
-                let what = matches!(other, CompletionOutcome::Stale { .. });
-                self.note(format_args!(
-                    "{at} {} @{}: stale {what}",
-                    step_name(lease),
-                    lease.epoch
-                ));
-            }
-            Some(Err(_)) if lives && !copy && tries < 3 => {
-                let delay = 50 << tries;
-                let tries = tries + 1;
-                self.after(
-                    delay,
-                    Event::Deliver {
-                        at,
-                        life,
-                        carrier,
-                        sender,
-                        result,
-                        tries,
-                        copy,
-                    },
-                );
-                return Ok(());
-            }
-            Some(Err(_)) | None => {}
-        }
-        if lives
-            && !copy
-            && let Some(process) = &self.processes[at]
-        {
-            process.context.running().end(lease);
-        }
-        if lives {
-            self.begin(at, life, verdict.claimed).await?;
-        }
-        if verdict.more_to_claim && lives {
-            self.after(
-                0,
-                Event::Poll {
-                    at,
-                    life,
-                    again: false,
-                },
-            );
-        }
-        Ok(())
-    }
-
-    async fn submit(&mut self, number: usize) -> Result<(), String> {
-        let at = self.rng.usize(0..PROCESSES);
-        let options = SubmitOptions {
-            identity: IdentityStrategy::Strict,
-            priority: self.rng.i16(-1..2),
-            task_uuid: Some(Uuid::from_u128(self.rng.u128(1..))),
-            correlation_id: Some(Uuid::from_u128(7)),
-            ..SubmitOptions::default()
-        };
-        let Some(process) = &mut self.processes[at] else {
-            self.after(1_000, Event::Submit { number });
-            return Ok(());
-        };
-        let request = TaskRequest {
-            template: Arc::clone(&self.shapes[number]),
-            input: serde_json::Value::Null,
-            options,
-        };
-        let prepared = process
-            .requests
-            .prepare(request)
-            .map_err(|error| error.to_string())?;
-        let answer = process.initializer.initialize(vec![prepared]).await;
-        let answer = answer.answers.into_iter().next();
-        match answer {
-            Some(Ok(receipt)) => {
-                let uuid = receipt.task_uuid;
-                self.note(format_args!("{at} stores shape {number} as {uuid}"));
-                self.oracle.acknowledged.insert(uuid);
-                if self.oracle.acknowledged.len() > self.shapes.len() {
-                    return Err(format!("shape {number} became more than one task"));
-                }
-                let life = self.lives[at];
-                self.after(
-                    0,
-                    Event::Poll {
-                        at,
-                        life,
-                        again: false,
-                    },
-                );
-            }
-            // Whoever asked asks again.
-            _ => self.after(1_000, Event::Submit { number }),
-        }
-        Ok(())
-    }
-
-    async fn operate(&mut self) -> Result<(), String> {
-        let Some(&uuid) = self.rng.choice(&self.oracle.acknowledged) else {
-            return Ok(());
-        };
-        let at = self.rng.usize(0..PROCESSES);
-        let step = self.rng.u32(0..6);
-        let reason = || "simulated".to_owned();
-        let kind = match self.rng.u8(0..12) {
-            0 => OperationKind::Cancel { reason: reason() },
-            1..4 => OperationKind::Pause { reason: reason() },
-            4..6 => OperationKind::Resume,
-            6..8 => OperationKind::Retry,
-            8 => OperationKind::ResolveStep {
-                step,
-                reason: reason(),
-            },
-            9 => OperationKind::CompleteStep {
-                step,
-                result_json: "0".into(),
-            },
-            _ => OperationKind::Rerun { from: step },
-        };
-        let Some(process) = &mut self.processes[at] else {
-            return Ok(());
-        };
-        let operations = vec![(uuid, kind.clone())];
-        if let Some(Ok(outcome)) = process.finalizer.operate(operations).await.pop() {
-            let life = self.lives[at];
-            self.note(format_args!("{at} {kind:?} {uuid}: {outcome:?}"));
-            if matches!(outcome, OperationOutcome::Applied { .. }) {
-                self.after(
-                    0,
-                    Event::Poll {
-                        at,
-                        life,
-                        again: false,
-                    },
-                );
-            }
-        }
-        Ok(())
-    }
 }
 
-fn failure(retryable: bool, retry_after: Option<Duration>) -> StepFailure {
-    StepFailure {
-        kind: "error".into(),
-        message: "simulated".into(),
-        retryable,
-        retry_after,
-    }
-}
-
-fn step_name(lease: Lease) -> String {
+pub(super) fn step_name(lease: Lease) -> String {
     format!("{}/{}", lease.id.task_uuid.as_u128() >> 112, lease.id.index)
 }

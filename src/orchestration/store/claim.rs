@@ -36,6 +36,18 @@ pub struct ClaimRequest {
     pub lease: Duration,
 }
 
+impl ClaimRequest {
+    /// Whether both ask for the same steps, for the same process and time: they differ in how many.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn asks_for_same(&self, other: &Self) -> bool {
+        self.process == other.process
+            && self.scope == other.scope
+            && self.lease == other.lease
+            && self.callables == other.callables
+            && self.serves == other.serves
+    }
+}
+
 /// Which templates' tasks a process serves.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TemplateSelector {

@@ -1,6 +1,7 @@
 //! What can go wrong with a store.
 
 use std::error::Error;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -60,6 +61,19 @@ pub enum StoreError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    /// The database has kept failing and is left alone for a while: nothing was tried. See
+    /// [`OrchestrationConfig::breaker_failures`](crate::orchestration::OrchestrationConfig::breaker_failures).
+    #[error(
+        "the database has failed {failures} times in a row, last with: {last}; try again in {retry_after:?}"
+    )]
+    CircuitOpen {
+        /// How often.
+        failures: u32,
+        /// When it is tried next: this long from now.
+        retry_after: Duration,
+        /// What it said the last time.
+        last: String,
+    },
     /// A statement failed.
     #[error("the database failed while it should {intent}: {source}")]
     Failed {
@@ -93,7 +107,35 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Busy { .. } | Self::Unavailable { .. } | Self::Failed { .. }
+            Self::Busy { .. }
+                | Self::Unavailable { .. }
+                | Self::CircuitOpen { .. }
+                | Self::Failed { .. }
         )
+    }
+
+    /// How long to wait before the call is tried at all, if it was not: see [`CircuitOpen`](Self::CircuitOpen).
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::CircuitOpen { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
+    /// Whether it says that the database cannot do its work for anybody at the moment: it is not there, it is
+    /// locked, its disk is full, it is [left alone](Self::CircuitOpen). A refusal of what one caller asked for does
+    /// not.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Busy { .. }
+            | Self::Unavailable { .. }
+            | Self::Open { .. }
+            | Self::CircuitOpen { .. } => true,
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
+            Self::Failed { source, .. } => source
+                .downcast_ref::<sqlx::Error>()
+                .is_some_and(super::sql::is_outage),
+            _ => false,
+        }
     }
 }

@@ -12,9 +12,13 @@
 //! * only the store's clock decides what is due and which lease has run out.
 
 mod audit;
+mod breaker;
+mod census;
 mod claim;
 mod completion;
 mod error;
+mod guarded;
+mod hints;
 mod operation;
 mod plan;
 mod process;
@@ -24,6 +28,7 @@ mod settle;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 mod submission;
+mod transaction;
 mod url;
 mod workers;
 
@@ -35,12 +40,17 @@ pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+pub(crate) use breaker::Breaker;
+pub use breaker::{BreakerState, BreakerStatus};
+pub use census::Census;
 pub use claim::{
     BadSelector, ClaimRequest, ClaimScope, ClaimedStep, Claims, Lease, ParentResult,
     TemplateSelector,
 };
 pub use completion::{Completion, CompletionOutcome, StepFailure, StepOutcome};
 pub use error::StoreError;
+pub(crate) use guarded::GuardedStore;
+pub use hints::Hints;
 pub use operation::{Operation, OperationKind, OperationOutcome, SweepReport, SweepRequest};
 pub use process::{Heartbeat, ProcessRecord, ProcessRegistration};
 pub use record::{
@@ -49,6 +59,7 @@ pub use record::{
 };
 pub use retention::{CleanupReport, CleanupRequest};
 pub use submission::{NewStep, NewTask, Submission};
+pub use transaction::{CallerTransaction, TransactionError};
 pub use url::without_password;
 
 use std::sync::Arc;
@@ -222,6 +233,16 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] if the database cannot be used.
     async fn steps(&self, task_uuid: Uuid) -> Result<Vec<StepRecord>, StoreError>;
 
+    /// One step of a task, or `None` if there is no such step. By itself this reads all steps of the task.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database cannot be used.
+    async fn step(&self, id: StepId) -> Result<Option<StepRecord>, StoreError> {
+        let steps = self.steps(id.task_uuid).await?;
+        Ok(steps.into_iter().find(|step| step.index == id.index))
+    }
+
     /// A task's history, oldest first: one row per attempt of a step, one per change of the task's state, one
     /// per stale completion and lost lease.
     ///
@@ -250,6 +271,23 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// [`StoreError`] if the database cannot be used; then nothing of this batch was deleted.
     async fn cleanup(&self, request: CleanupRequest) -> Result<CleanupReport, StoreError>;
+
+    /// Counts what waits and what runs: one query, whose cost is bounded.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the database cannot be used.
+    async fn census(&self) -> Result<Census, StoreError>;
+
+    /// Hints that somebody may have changed something, for those that would otherwise have to look more often.
+    /// `None`, as it is by itself, if the store cannot tell.
+    ///
+    /// # Panics
+    ///
+    /// May panic outside a tokio runtime.
+    fn hints(&self) -> Option<Hints> {
+        None
+    }
 
     /// Answers if the database can be read.
     ///

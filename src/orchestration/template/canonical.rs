@@ -1,5 +1,7 @@
 //! JSON in one form: keys sorted, no spaces, every default spelt out.
 
+use std::sync::{Arc, OnceLock};
+
 use serde_json::{Map, Value, json};
 
 use super::{StepTemplate, TaskTemplate};
@@ -43,8 +45,22 @@ fn write(value: &Value, text: &mut String) {
     }
 }
 
-pub(super) fn template(template: &TaskTemplate) -> String {
-    canonical_json(&value(template))
+/// A template's own text: made when it is first needed, because each of its tasks is stored with it and hashed over
+/// it. Says nothing that the template does not, and so makes no two of them differ.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Kept(OnceLock<Arc<str>>);
+
+impl Kept {
+    pub(super) fn get(&self, template: &TaskTemplate) -> &str {
+        self.0
+            .get_or_init(|| canonical_json(&value(template)).into())
+    }
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 pub(super) fn value(template: &TaskTemplate) -> Value {

@@ -42,7 +42,7 @@ impl Identity {
             template.namespace(),
             template.name(),
             template.version(),
-            &template.canonical_json(),
+            template.canonical(),
             input,
         ]))
     }
@@ -62,11 +62,7 @@ impl fmt::Display for Identity {
 
 /// The hash of template and input alone: what a task runs, whoever submitted it and how.
 pub fn content_hash(template: &TaskTemplate, input: &Value) -> [u8; 32] {
-    digest(&[
-        "content",
-        &template.canonical_json(),
-        &canonical_json(input),
-    ])
+    digest(&["content", template.canonical(), &canonical_json(input)])
 }
 
 fn digest(fields: &[&str]) -> [u8; 32] {

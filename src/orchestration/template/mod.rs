@@ -103,6 +103,7 @@ pub struct TaskTemplate {
     steps: Vec<StepTemplate>,
     graph: Graph,
     file: Option<Arc<str>>,
+    canonical: canonical::Kept,
 }
 
 impl TaskTemplate {
@@ -244,7 +245,12 @@ impl TaskTemplate {
     /// The template as JSON with sorted keys and every default spelt out: the form that is stored and hashed.
     /// Equal templates give the same text, whether they came from YAML, JSON or code.
     pub fn canonical_json(&self) -> String {
-        canonical::template(self)
+        self.canonical().to_owned()
+    }
+
+    /// The same, made once.
+    pub(crate) fn canonical(&self) -> &str {
+        self.canonical.get(self)
     }
 
     /// The graph as a Mermaid flowchart.

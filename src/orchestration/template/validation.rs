@@ -4,6 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use super::canonical::Kept;
 use super::compose::MAX_DEPTH;
 use super::document::{Located, too_deep};
 use super::errors::{Place, Problem, Problems, TemplateErrors, closest, short};
@@ -95,9 +96,10 @@ impl Draft {
             steps: self.steps.into_iter().map(|it| it.step).collect(),
             graph,
             file: None,
+            canonical: Kept::default(),
         };
         // What is stored is the canonical form, and it must be possible to read that again.
-        if template.canonical_json().len() > MAX_DOCUMENT_BYTES {
+        if template.canonical().len() > MAX_DOCUMENT_BYTES {
             self.problems.push(Problem::TooLarge, None);
             return Err(TemplateErrors::new(self.problems));
         }

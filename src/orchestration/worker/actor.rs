@@ -9,17 +9,20 @@ use tokio::time::{Instant, MissedTickBehavior, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use super::StepError;
 use super::dispatcher::Place;
 use super::executor::{StepJob, StepReport, execute};
 use super::heart::Heart;
-use crate::actor::{Actor, Context, Handle, Handler, Message, StopReason};
+use super::joined::Joined;
+use crate::actor::{Actor, AskError, Context, Handle, Handler, Message, StopReason};
 use crate::orchestration::actors::{
     OrchestrationActor, ProcessStepResultMessage, ResultProcessorActor, StepEnqueuerActor,
 };
 use crate::orchestration::context::SystemContext;
 use crate::orchestration::events::OrchestrationEvent;
-use crate::orchestration::lifecycle::StepExecutionResult;
-use crate::orchestration::store::{ClaimedStep, StepFailure};
+use crate::orchestration::lifecycle::{ProcessResultError, ResultProcessor, StepExecutionResult};
+use crate::orchestration::state::StepState;
+use crate::orchestration::store::{ClaimedStep, CompletionOutcome, StepFailure, StoreError};
 
 /// Asks a worker what it is doing.
 #[derive(Debug)]
@@ -222,18 +225,18 @@ impl StepRun<'_> {
         let context = &self.runner.context;
         let step = &self.step;
         let task_uuid = step.id.task_uuid;
-        let definition = match context
-            .definitions()
-            .get(task_uuid, &**context.store())
-            .await
-        {
-            Ok(definition) => definition,
-            Err(error) => {
-                tracing::error!(
-                    correlation_id = %step.correlation_id, %task_uuid, step = step.name, %error,
-                    "a claimed step cannot be run"
-                );
-                return None;
+        let definition = loop {
+            let found = context.definitions().get(task_uuid, &**context.store());
+            match found.await {
+                Ok(definition) => break definition,
+                Err(error) if self.outlasts(&error).await => {}
+                Err(error) => {
+                    tracing::error!(
+                        correlation_id = %step.correlation_id, %task_uuid, step = step.name, %error,
+                        "a claimed step cannot be run"
+                    );
+                    return None;
+                }
             }
         };
         let position = step.id.index as usize;
@@ -252,6 +255,7 @@ impl StepRun<'_> {
                 name: step.name.clone(),
                 attempt: step.attempt,
             });
+        let joined = Joined::default();
         let job = StepJob {
             claimed: Arc::clone(step),
             input_json: Arc::clone(&definition.input_json),
@@ -260,13 +264,54 @@ impl StepRun<'_> {
             cancellation: self.cancellation.clone(),
             slot: Arc::<Place>::clone(&self.place),
             max_result: context.config().max_payload,
+            process: context.process(),
+            joined: joined.clone(),
         };
-        let report = execute(job, context.handlers()).await;
+        let mut report = execute(job, context.handlers()).await;
+        if let Some(outcome) = joined.take() {
+            if self.is_complete().await {
+                self.announce(&report, &outcome);
+                return Some(Recorded { next: None });
+            }
+            if report.outcome.is_ok() {
+                let message = "the step was completed in a transaction that was not committed";
+                report.outcome = Err(StepError::retryable(message).with_kind("not_committed"));
+            }
+        }
         if report.interrupted {
             // Shutting down, cancelled, or the lease is lost. What is still ours is given back; the rest is not.
             return None;
         }
         self.hand_in(report).await
+    }
+
+    /// Whether this attempt has completed the step, in a transaction of the handler's. If that cannot be found out,
+    /// the outcome is offered as any other: should it be recorded already, it is found stale.
+    async fn is_complete(&self) -> bool {
+        let stored = self.runner.context.store().step(self.step.id).await;
+        match stored {
+            Ok(Some(step)) => step.state == StepState::Complete && step.epoch == self.step.epoch,
+            Ok(None) => false,
+            Err(error) => {
+                tracing::warn!(
+                    correlation_id = %self.step.correlation_id, task_uuid = %self.step.id.task_uuid,
+                    step = self.step.name, %error, "whether a step was completed could not be read"
+                );
+                false
+            }
+        }
+    }
+
+    /// Tells what followed from a step that its handler has completed.
+    fn announce(&self, report: &StepReport, outcome: &CompletionOutcome) {
+        let context = &self.runner.context;
+        let result = StepExecutionResult {
+            step: Arc::clone(&self.step),
+            outcome: Ok(String::new()),
+            elapsed: report.elapsed,
+        };
+        ResultProcessor::new(Arc::clone(context)).announce(&result, outcome);
+        context.dispatcher().nudge();
     }
 
     /// Offers the outcome until it is recorded, found stale, or the store has failed too often.
@@ -280,7 +325,8 @@ impl StepRun<'_> {
             elapsed: report.elapsed,
         };
         let mut wait = Duration::from_millis(10);
-        for _ in 0..=context.config().completion_retries {
+        let mut tries = 0;
+        while tries <= context.config().completion_retries {
             let message = ProcessStepResultMessage {
                 result: result.clone(),
                 take_next: self.has_room(),
@@ -291,6 +337,12 @@ impl StepRun<'_> {
                         next: processed.next,
                     });
                 }
+                // The breaker tells of it.
+                Err(AskError::Handler(ProcessResultError(error)))
+                    if self.outlasts(&error).await =>
+                {
+                    continue;
+                }
                 Err(error) => {
                     tracing::warn!(
                         correlation_id = %self.step.correlation_id, task_uuid = %self.step.id.task_uuid,
@@ -299,10 +351,24 @@ impl StepRun<'_> {
                     );
                 }
             }
+            tries += 1;
             sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(1));
         }
         None
+    }
+
+    /// Waits a while if it was an outage: what is to be said to the database is kept until it is back, or until this
+    /// process shuts down. `false` if it was something else, or there is no more waiting.
+    async fn outlasts(&self, error: &StoreError) -> bool {
+        /// Until the breaker has opened; the store has tried for longer itself.
+        const SOON: Duration = Duration::from_millis(10);
+        let ends = self.runner.closing.is_cancelled() && self.cancellation.is_cancelled();
+        if ends || !error.is_outage() {
+            return false;
+        }
+        sleep(error.retry_after().unwrap_or(SOON)).await;
+        true
     }
 
     /// Whether another step can run here: the worker goes on, and no thread of this one still does.
@@ -311,14 +377,18 @@ impl StepRun<'_> {
     }
 }
 
-/// Renews this process's leases as often as the configuration says.
+/// Renews this process's leases as often as the configuration says. While it has none, every other time is enough.
 async fn beat_for_ever(context: Arc<SystemContext>) {
     let period = context.config().heartbeat;
     let mut ticks = tokio::time::interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut heart = Heart::new();
+    let mut rested = false;
     loop {
         ticks.tick().await;
-        heart.beat(&context).await;
+        rested = context.running().is_empty() && !rested;
+        if !rested {
+            heart.beat(&context).await;
+        }
     }
 }

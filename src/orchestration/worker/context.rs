@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::StepError;
 use super::decode::{decode, decode_value};
+use super::joined::Joined;
 use crate::orchestration::store::ClaimedStep;
 
 /// One attempt of one step, as everything around the handler sees it.
@@ -21,6 +23,10 @@ pub(crate) struct Attempt {
     pub(crate) cancellation: CancellationToken,
     /// Results beyond this many bytes of JSON are refused.
     pub(crate) max_result: usize,
+    /// Who holds the lease.
+    pub(crate) process: Uuid,
+    pub(crate) started: Instant,
+    pub(crate) joined: Joined,
 }
 
 /// What a handler is told about the step it runs: which one, which attempt, its parents' results, when to
@@ -133,6 +139,11 @@ impl<S> StepContext<S> {
     /// spawned.
     pub fn cancellation(&self) -> &CancellationToken {
         &self.attempt.cancellation
+    }
+
+    /// What is behind it.
+    pub(super) fn under_way(&self) -> &Attempt {
+        &self.attempt
     }
 
     /// The most bytes of JSON that a result may have.

@@ -99,6 +99,13 @@ impl Dispatcher {
         steps.collect()
     }
 
+    /// Has somebody look for steps to claim, if there is a worker.
+    pub(crate) fn nudge(&self) {
+        if let Some(worker) = &*self.lock() {
+            StepEnqueuerActor::nudge(&worker.enqueuer);
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Worker>> {
         // Each critical section is a single move: there is no half-done state to fear.
         self.worker.lock().unwrap_or_else(PoisonError::into_inner)
@@ -123,10 +130,8 @@ impl Drop for Place {
     fn drop(&mut self) {
         drop(self.permit.take());
         let dispatcher = &self.dispatcher;
-        if dispatcher.missed.swap(false, Ordering::SeqCst)
-            && let Some(worker) = &*dispatcher.lock()
-        {
-            StepEnqueuerActor::nudge(&worker.enqueuer);
+        if dispatcher.missed.swap(false, Ordering::SeqCst) {
+            dispatcher.nudge();
         }
     }
 }

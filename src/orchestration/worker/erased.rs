@@ -146,7 +146,7 @@ where
     }
 }
 
-fn encode<O: Serialize>(output: &O, limit: usize) -> Outcome {
+pub(super) fn encode<O: Serialize + ?Sized>(output: &O, limit: usize) -> Outcome {
     let json = serde_json::to_string(output).map_err(|error| {
         StepError::permanent(format!("the result cannot be written as JSON: {error}"))
             .with_kind("result")

@@ -17,9 +17,11 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+use uuid::Uuid;
 
 use super::context::Attempt;
 use super::erased::{Outcome, Work};
+use super::joined::Joined;
 use super::{HandlerTable, StepError};
 use crate::orchestration::store::ClaimedStep;
 
@@ -36,6 +38,9 @@ pub(crate) struct StepJob {
     /// keeps it.
     pub(crate) slot: Arc<dyn Any + Send + Sync>,
     pub(crate) max_result: usize,
+    /// Who holds the lease.
+    pub(crate) process: Uuid,
+    pub(crate) joined: Joined,
 }
 
 /// What became of an attempt.
@@ -80,6 +85,9 @@ pub(crate) async fn execute(job: StepJob, table: &HandlerTable) -> StepReport {
         config: job.config,
         cancellation: token.clone(),
         max_result: job.max_result,
+        process: job.process,
+        started,
+        joined: job.joined,
     }));
     let mut running = match work {
         Work::Async(future) => Guarded::new(future),
@@ -210,7 +218,6 @@ pub(crate) mod fixture {
     //! Steps to run in tests, without a store.
 
     use tokio::sync::Semaphore;
-    use uuid::Uuid;
 
     use super::*;
     use crate::orchestration::store::{ParentResult, StepId};
@@ -246,6 +253,9 @@ pub(crate) mod fixture {
             config: Arc::new(Value::Null),
             cancellation: CancellationToken::new(),
             max_result: 1024 * 1024,
+            process: Uuid::from_u128(9),
+            started: Instant::now(),
+            joined: Joined::default(),
         }
     }
 
@@ -259,6 +269,8 @@ pub(crate) mod fixture {
             cancellation: attempt.cancellation,
             slot: Arc::new(slots().try_acquire_owned().unwrap()),
             max_result: attempt.max_result,
+            process: attempt.process,
+            joined: attempt.joined,
         }
     }
 }

@@ -33,7 +33,10 @@ impl Heart {
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
-                tracing::warn!(%error, "renewing leases failed; it is tried again");
+                // The breaker has told of an outage.
+                if error.retry_after().is_none() {
+                    tracing::warn!(%error, "renewing leases failed; it is tried again");
+                }
                 if self.renewed.elapsed() > lease {
                     // Others may run these steps by now.
                     context.running().interrupt(&believed);
@@ -42,6 +45,7 @@ impl Heart {
             }
         };
         self.renewed = asked;
+        context.heard(asked);
         if !answer.registered {
             register_again(context).await;
         }

@@ -18,6 +18,7 @@ mod error;
 mod executor;
 mod handler;
 mod heart;
+mod joined;
 mod process;
 mod running;
 mod table;

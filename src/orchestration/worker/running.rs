@@ -29,6 +29,10 @@ impl RunningSteps {
         self.lock().len()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     pub(crate) fn leases(&self) -> Vec<Lease> {
         self.lock().keys().copied().collect()
     }

@@ -278,6 +278,35 @@ pub async fn a_completion_brings_the_next_steps(subject: Subject) {
     assert_eq!(subject.claim_one().await.id.task_uuid, younger);
 }
 
+/// Children that a completion readies and does not start are there for the next claim: those beyond the limit, and
+/// those of other handlers.
+pub async fn a_completion_leaves_ready_what_it_does_not_start(subject: Subject) {
+    let mut new = task(&[("top", &[]), ("a", &[0]), ("b", &[0]), ("other", &[0])]);
+    new.steps[3].callable = "other".into();
+    let uuid = subject.submit_task(new).await;
+    let top = subject.claim_one().await;
+    let (_, steps) = subject
+        .store
+        .complete_and_claim(vec![subject.success(&top)], subject.request(1))
+        .await
+        .unwrap();
+    assert_eq!((steps.len(), steps[0].name.as_str()), (1, "a"));
+    assert_eq!(
+        subject.step_states(uuid).await,
+        [
+            StepState::Complete,
+            StepState::Running,
+            StepState::Ready,
+            StepState::Ready
+        ]
+    );
+    assert_eq!(subject.claim_one().await.name, "b");
+    let mut request = subject.request(10);
+    request.callables = vec!["other".into()];
+    let steps = subject.store.claim(request).await.unwrap().steps;
+    assert_eq!((steps.len(), steps[0].name.as_str()), (1, "other"));
+}
+
 /// A completion that is refused brings steps all the same: the place is free.
 pub async fn a_stale_completion_brings_the_next_steps(subject: Subject) {
     subject.submit(DIAMOND).await;

@@ -6,9 +6,7 @@ use uuid::Uuid;
 
 use super::subject::{DIAMOND, Subject};
 use crate::orchestration::state::{StepState, TaskState};
-use crate::orchestration::store::{
-    Completion, CompletionOutcome, HistoryKind, Lease, StepId, StepOutcome,
-};
+use crate::orchestration::store::{Completion, CompletionOutcome, HistoryKind, StepOutcome};
 
 fn recorded(task_state: TaskState, newly_ready: u32, finalised: bool) -> CompletionOutcome {
     CompletionOutcome::Recorded {
@@ -142,6 +140,41 @@ pub async fn a_second_completion_in_the_same_batch_is_stale(subject: Subject) {
     assert_eq!(subject.rows(uuid, HistoryKind::Attempt).await.len(), 1);
 }
 
+/// Each is refused with the state that the step had when its turn came.
+pub async fn a_stale_completion_finds_what_stands_before_it_in_the_batch(subject: Subject) {
+    let uuid = subject.submit(DIAMOND).await;
+    let top = subject.claim_one().await;
+    let batch = vec![
+        subject.stale(uuid, 1),
+        subject.success(&top),
+        subject.stale(uuid, 1),
+        subject.stale(uuid, 3),
+    ];
+    let outcomes = subject.store.complete(batch).await.unwrap();
+    let refused = |step_state| CompletionOutcome::Stale {
+        step_state,
+        epoch: 0,
+    };
+    let expected = [
+        refused(StepState::Pending),
+        recorded(TaskState::Running, 2, false),
+        refused(StepState::Ready),
+        refused(StepState::Pending),
+    ];
+    assert_eq!(outcomes, expected);
+    let rows = subject.rows(uuid, HistoryKind::Stale).await;
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| (row.step, row.detail.as_deref()))
+        .collect();
+    let expected = [
+        (Some(1), Some("the step is pending at epoch 0")),
+        (Some(1), Some("the step is ready at epoch 0")),
+        (Some(3), Some("the step is pending at epoch 0")),
+    ];
+    assert_eq!(told, expected);
+}
+
 /// A lease belongs to a process.
 pub async fn a_completion_by_another_process_is_stale(subject: Subject) {
     subject.submit(DIAMOND).await;
@@ -167,17 +200,7 @@ pub async fn a_completion_of_another_epoch_is_stale(subject: Subject) {
 pub async fn an_unknown_step_is_not_found(subject: Subject) {
     let uuid = subject.submit(DIAMOND).await;
     for (task_uuid, index) in [(Uuid::now_v7(), 0), (uuid, 4), (uuid, u32::MAX)] {
-        let completion = Completion {
-            lease: Lease {
-                id: StepId { task_uuid, index },
-                epoch: 1,
-            },
-            process: subject.process,
-            outcome: StepOutcome::Success {
-                result_json: "null".into(),
-            },
-            elapsed: Duration::ZERO,
-        };
+        let completion = subject.stale(task_uuid, index);
         assert_eq!(
             subject.complete(completion).await,
             CompletionOutcome::NotFound

@@ -159,6 +159,27 @@ pub async fn a_failure_counts_for_those_behind_it_in_the_batch(subject: Subject)
     assert_eq!(subject.step_states(uuid).await, states);
 }
 
+/// What an earlier one of the batch readied, and another then stopped.
+pub async fn a_stale_completion_behind_a_failure_finds_its_step_cancelled(subject: Subject) {
+    let uuid = submit(&subject).await;
+    let steps = subject.claim(10).await;
+    let batch = vec![
+        subject.success(&steps[0]),
+        subject.stale(uuid, 3),
+        subject.failed(&steps[2], None),
+        subject.stale(uuid, 3),
+        subject.stale(uuid, 4),
+    ];
+    let outcomes = subject.store.complete(batch).await.unwrap();
+    let refused = |step_state| CompletionOutcome::Stale {
+        step_state,
+        epoch: 0,
+    };
+    assert_eq!(outcomes[1], refused(StepState::Ready));
+    assert_eq!(outcomes[3], refused(StepState::Cancelled));
+    assert_eq!(outcomes[4], refused(StepState::Cancelled));
+}
+
 /// What was cancelled for the failure waits again, with the rest.
 pub async fn a_retry_takes_up_what_was_cancelled(subject: Subject) {
     let uuid = submit(&subject).await;

@@ -124,6 +124,7 @@ macro_rules! store_conformance {
                 many_handlers_keep_the_order_of_turns,
                 a_submission_brings_its_first_steps,
                 a_completion_brings_the_next_steps,
+                a_completion_leaves_ready_what_it_does_not_start,
                 a_stale_completion_brings_the_next_steps,
             }
             completions {
@@ -133,6 +134,7 @@ macro_rules! store_conformance {
                 parents_in_one_batch_ready_their_join_once,
                 a_second_completion_is_stale,
                 a_second_completion_in_the_same_batch_is_stale,
+                a_stale_completion_finds_what_stands_before_it_in_the_batch,
                 a_completion_by_another_process_is_stale,
                 a_completion_of_another_epoch_is_stale,
                 an_unknown_step_is_not_found,
@@ -205,6 +207,7 @@ macro_rules! store_conformance {
                 steps_that_run_are_told_to_stop_and_the_task_waits_for_them,
                 nothing_is_tried_again_in_a_task_that_fails_fast,
                 a_failure_counts_for_those_behind_it_in_the_batch,
+                a_stale_completion_behind_a_failure_finds_its_step_cancelled,
                 a_retry_takes_up_what_was_cancelled,
                 a_failure_that_is_resolved_stops_nothing_more,
             }
@@ -224,6 +227,7 @@ macro_rules! store_conformance {
                 tasks_are_listed_newest_first_as_the_filter_says,
                 what_does_not_exist_is_none,
                 history_is_told_in_order,
+                what_waits_and_what_runs_is_counted,
                 a_closed_store_says_so,
             }
             races {

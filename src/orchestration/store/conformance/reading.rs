@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::subject::{DIAMOND, LONG, Subject, task};
 use crate::orchestration::state::TaskState;
-use crate::orchestration::store::{StoreError, TaskFilter};
+use crate::orchestration::store::{Census, OperationKind, StoreError, TaskFilter};
 
 /// Each part of the filter, and all together.
 pub async fn tasks_are_listed_newest_first_as_the_filter_says(subject: Subject) {
@@ -175,4 +175,38 @@ pub async fn a_closed_store_says_so(subject: Subject) {
     closed(store.ping().await.err(), "ping");
     closed(store.audit().await.err(), "audit");
     store.close().await;
+}
+
+/// What waits, what runs, and since when; what has ended counts for nothing.
+pub async fn what_waits_and_what_runs_is_counted(subject: Subject) {
+    let store = &subject.store;
+    let alone = Census {
+        processes: 1,
+        ..Census::default()
+    };
+    assert_eq!(store.census().await.unwrap(), alone);
+    for _ in 0..4 {
+        subject.submit(DIAMOND).await;
+    }
+    let steps = subject.claim(3).await;
+    subject.succeed(&steps[0]).await;
+    subject.fail(&steps[1], Some(LONG)).await;
+    let census = store.census().await.unwrap();
+    let oldest = census.oldest_ready.expect("something is ready");
+    assert!(oldest < LONG, "{oldest:?}");
+    let expected = Census {
+        // One that nobody has claimed, and the two that the first one has made ready.
+        ready: 3,
+        running: 1,
+        retry_wait: 1,
+        processes: 1,
+        oldest_ready: census.oldest_ready,
+        ..Census::default()
+    };
+    assert_eq!(census, expected);
+    let pausing = OperationKind::Pause {
+        reason: "by hand".into(),
+    };
+    subject.operate(steps[0].id.task_uuid, pausing).await;
+    assert_eq!(store.census().await.unwrap().ready, 1);
 }

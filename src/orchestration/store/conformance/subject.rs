@@ -9,9 +9,9 @@ use uuid::Uuid;
 use crate::orchestration::state::{FailurePolicy, StepState, TaskState};
 use crate::orchestration::store::{
     ClaimRequest, ClaimScope, ClaimedStep, Claims, Completion, CompletionOutcome, HistoryKind,
-    HistoryRecord, NewStep, NewTask, Operation, OperationKind, OperationOutcome,
-    ProcessRegistration, StepFailure, StepOutcome, StepRecord, Store, Submission, SweepReport,
-    SweepRequest, TaskRecord,
+    HistoryRecord, Lease, NewStep, NewTask, Operation, OperationKind, OperationOutcome,
+    ProcessRegistration, StepFailure, StepId, StepOutcome, StepRecord, Store, Submission,
+    SweepReport, SweepRequest, TaskRecord,
 };
 
 /// Longer than any test.
@@ -184,6 +184,21 @@ impl Subject {
                 retry_in,
             },
             ..self.success(step)
+        }
+    }
+
+    /// A completion of a step that was never claimed.
+    pub(super) fn stale(&self, task_uuid: Uuid, index: u32) -> Completion {
+        Completion {
+            lease: Lease {
+                id: StepId { task_uuid, index },
+                epoch: 1,
+            },
+            process: self.process,
+            outcome: StepOutcome::Success {
+                result_json: "null".into(),
+            },
+            elapsed: Duration::ZERO,
         }
     }
 

@@ -103,6 +103,21 @@ impl LiveSteps {
             .collect()
     }
 
+    /// The ready steps of all handlers, in no order.
+    pub(super) fn all_ready(&self) -> impl Iterator<Item = Key> + '_ {
+        self.ready.values().flatten().map(|(_, key)| *key)
+    }
+
+    /// How many steps wait for a retry.
+    pub(super) fn all_waiting(&self) -> usize {
+        self.retry_wait.values().map(BTreeSet::len).sum()
+    }
+
+    /// How many steps run.
+    pub(super) fn running(&self) -> usize {
+        self.leases.len()
+    }
+
     /// The steps whose lease has run out by `now`.
     pub(super) fn expired(&self, now: i64) -> impl Iterator<Item = Key> + '_ {
         self.leases

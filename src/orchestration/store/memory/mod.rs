@@ -12,6 +12,8 @@ mod operate;
 mod read;
 mod state;
 mod submit;
+#[cfg(test)]
+mod tampering;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +23,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{
-    ClaimRequest, ClaimedStep, Claims, CleanupReport, CleanupRequest, Completion,
+    Census, ClaimRequest, ClaimedStep, Claims, CleanupReport, CleanupRequest, Completion,
     CompletionOutcome, DeadLetter, DeadLetterFilter, Heartbeat, HistoryRecord, Lease, NewTask,
     Operation, OperationOutcome, ProcessRecord, ProcessRegistration, StepRecord, Store, StoreError,
     Submission, SweepReport, SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
@@ -210,6 +212,10 @@ impl Store for MemoryStore {
 
     async fn cleanup(&self, request: CleanupRequest) -> Result<CleanupReport, StoreError> {
         self.with(|state| state.cleanup(&request))
+    }
+
+    async fn census(&self) -> Result<Census, StoreError> {
+        self.with(|state| state.census())
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

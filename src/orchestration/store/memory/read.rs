@@ -8,12 +8,36 @@ use uuid::Uuid;
 use super::state::{State, Step, Task};
 use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::audit::{Audited, audit};
+use crate::orchestration::store::census::age;
 use crate::orchestration::store::{
-    CleanupReport, CleanupRequest, DeadLetter, DeadLetterFilter, HistoryKind, HistoryRecord,
-    StepRecord, TaskDefinition, TaskFilter, TaskRecord, settle,
+    Census, CleanupReport, CleanupRequest, DeadLetter, DeadLetterFilter, HistoryKind,
+    HistoryRecord, StepRecord, TaskDefinition, TaskFilter, TaskRecord, settle,
 };
 
 impl State {
+    pub(super) fn census(&self) -> Census {
+        const MOST: usize = Census::MOST as usize;
+        let number = |count: usize| u32::try_from(count).unwrap_or(Census::MOST);
+        let tasks = self
+            .index
+            .all_ready()
+            .map(|(number, _)| &self.tasks[number]);
+        let ready: Vec<i64> = tasks
+            .filter(|task| task.state != TaskState::Paused)
+            .map(|task| task.created_at)
+            .take(MOST)
+            .collect();
+        let oldest = ready.iter().min();
+        Census {
+            ready: number(ready.len()),
+            running: number(self.index.running().min(MOST)),
+            retry_wait: number(self.index.all_waiting().min(MOST)),
+            blocked_tasks: number(self.blocked.len().min(MOST)),
+            processes: number(self.processes.len().min(MOST)),
+            oldest_ready: oldest.map(|at| age(*at, self.now())),
+        }
+    }
+
     fn find(&self, task_uuid: Uuid) -> Option<&Task> {
         self.by_uuid
             .get(&task_uuid)

@@ -13,8 +13,8 @@ use super::fault::Fault;
 use super::task_row::Hold;
 use super::unit::Unit;
 use super::{claim, cleanup, complete, lease, operate, process, submit, sweep};
-use crate::orchestration::store::StoreError;
 use crate::orchestration::store::sql::intent::{Answer, Write};
+use crate::orchestration::store::{ClaimRequest, Claims, StoreError};
 
 /// One answer for each intent, in order.
 pub(super) async fn carry_out(
@@ -129,24 +129,44 @@ async fn complete_all(
     Ok(())
 }
 
-/// The claims, also those that came with another intent: they see what has been done.
+/// The claims, also those that came with another intent: they see what has been done. Those that ask for the same
+/// are one claim, of as many steps as they want together; the first of them gets the first steps.
 async fn claim_all(
     unit: &mut Unit<'_>,
     writes: &[&Write],
     answers: &mut [Option<Answer>],
 ) -> Result<(), Fault> {
-    for (write, answer) in writes.iter().zip(answers) {
+    let mut alike: Vec<(ClaimRequest, Vec<(usize, u32)>)> = Vec::new();
+    for (place, write) in writes.iter().enumerate() {
         let (Write::Claim(request)
         | Write::Submit(_, Some(request))
         | Write::Complete(_, Some(request))) = write
         else {
             continue;
         };
-        unit.flush().await?;
-        let claims = claim::claim(unit, request).await?;
-        match answer {
-            Some(Answer::Submit(_, steps) | Answer::Complete(_, steps)) => *steps = claims.steps,
-            answer => *answer = Some(Answer::Claim(claims)),
+        let share = (place, request.limit);
+        match alike.iter_mut().find(|(one, _)| one.asks_for_same(request)) {
+            Some((all, shares)) => {
+                all.limit = all.limit.saturating_add(request.limit);
+                shares.push(share);
+            }
+            None => alike.push((request.clone(), vec![share])),
+        }
+    }
+    for (request, shares) in alike {
+        let claims = claim::claim(unit, &request).await?;
+        let mut steps = claims.steps.into_iter();
+        for (place, limit) in shares {
+            let own: Vec<_> = steps.by_ref().take(limit as usize).collect();
+            match &mut answers[place] {
+                Some(Answer::Submit(_, steps) | Answer::Complete(_, steps)) => *steps = own,
+                answer => {
+                    *answer = Some(Answer::Claim(Claims {
+                        steps: own,
+                        next_due: claims.next_due,
+                    }));
+                }
+            }
         }
     }
     Ok(())

@@ -94,7 +94,7 @@ pub(super) async fn tasks_of(
 ) -> Result<Vec<Uuid>, Fault> {
     let workers = live_workers(unit, request).await?;
     let mut uuids: Vec<(Uuid,)> = unit
-        .query_as("SELECT uuid FROM postroom.tasks WHERE state = 'blocked'")
+        .query_as("SELECT uuid FROM postroom.tasks WHERE blocked")
         .fetch_all(&mut *unit.conn)
         .await?;
     let waited_for: Vec<(String,)> = unit.query_as(WAITED_FOR).fetch_all(&mut *unit.conn).await?;

@@ -4,12 +4,16 @@
 //! their tasks in the weakest mode, so that claims and completions of one task go on beside each other. Where
 //! the task's own row has to change (it starts, or is no longer waiting), its steps are taken only if that row
 //! is free too.
+//!
+//! The children that the same transaction has readied stand beside what is ready already. Those that are taken go
+//! from pending to running at once: each version of a row is an entry in its indexes too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::columns::ChildColumns;
 use super::fault::Fault;
 use super::unit::Unit;
 use crate::orchestration::state::{StepState, TaskState};
@@ -42,26 +46,39 @@ macro_rules! serves {
 
 /// `$1` handlers, `$2` how many to look at of each, `$3` now, `$4` limit, `$5` process, `$6` end of the
 /// leases, `$7` the task, if there is to be only one; `$8` to `$10` the templates
-/// that the process serves, if not all.
+/// that the process serves, if not all; `$11` to `$13` the children that are ready by this transaction, still to
+/// be written: what is not claimed of them is written as ready.
 macro_rules! claim {
-    ($ready:expr, $retry:expr, $due:expr) => {
+    ($ready:expr, $retry:expr, $due:expr, $scope:expr) => {
         concat!(
-            "WITH runnable AS MATERIALIZED (
-                SELECT r.priority, r.task_id, r.idx
+            "WITH child AS MATERIALIZED (
+                SELECT * FROM unnest($11::bigint[], $12::bigint[], $13::bigint[])
+                    AS n (task_id, idx, done)),
+            runnable AS MATERIALIZED (
+                SELECT r.priority, r.task_id, r.idx, 0::bigint AS done
                 FROM unnest($1::text[]) AS c (callable) CROSS JOIN LATERAL (",
             $ready,
             ") r UNION ALL
-                SELECT r.priority, r.task_id, r.idx
+                SELECT r.priority, r.task_id, r.idx, 0
                 FROM unnest($1::text[]) AS c (callable) CROSS JOIN LATERAL (",
             $retry,
-            ") r ORDER BY 1 DESC, 2, 3),
+            ") r UNION ALL
+                SELECT s.priority, s.task_id, s.idx, n.done
+                FROM child n JOIN postroom.steps s ON s.task_id = n.task_id AND s.idx = n.idx
+                JOIN postroom.tasks t ON t.id = s.task_id
+                WHERE s.callable = ANY($1) AND ",
+            claimable!(),
+            serves!(),
+            $scope,
+            "ORDER BY 1 DESC, 2, 3),
             found AS MATERIALIZED (
-                SELECT s.task_id, s.idx, s.state, t.uuid, t.correlation_id,
-                       t.state <> 'running' OR t.started_at IS NULL OR s.state <> 'ready' AS moves
+                SELECT s.task_id, s.idx, s.state, t.uuid, t.correlation_id, r.done,
+                       t.state <> 'running' OR t.started_at IS NULL OR s.state = 'retry_wait' AS moves
                 FROM runnable r
                 JOIN postroom.steps s ON s.task_id = r.task_id AND s.idx = r.idx
                 JOIN postroom.tasks t ON t.id = s.task_id
-                WHERE (s.state = 'ready' OR (s.state = 'retry_wait' AND s.due_at <= $3)) AND ",
+                WHERE (s.state = 'ready' OR (s.state = 'retry_wait' AND s.due_at <= $3)
+                       OR (s.state = 'pending' AND r.done > 0)) AND ",
             claimable!(),
             "   ORDER BY r.priority DESC, r.task_id, r.idx LIMIT $4
                 FOR UPDATE OF s SKIP LOCKED FOR KEY SHARE OF t SKIP LOCKED),
@@ -71,15 +88,25 @@ macro_rules! claim {
                 ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED),
             taken AS (
                 UPDATE postroom.steps s SET
-                    state = 'running', epoch = s.epoch + 1, attempts = s.attempts + 1, owner = $5,
-                    lease_until = $6, due_at = NULL, started_at = $3, ended_at = NULL
+                    state = 'running', unmet = s.unmet - f.done, epoch = s.epoch + 1,
+                    attempts = s.attempts + 1, owner = $5, lease_until = $6, due_at = NULL,
+                    started_at = $3, ended_at = NULL
                 FROM found f
                 WHERE s.task_id = f.task_id AND s.idx = f.idx
                     AND (NOT f.moves OR f.task_id = ANY(ARRAY(SELECT id FROM held)))
                 RETURNING s.task_id, s.idx, s.name, s.callable, s.priority, s.epoch, s.attempts,
-                          s.max_attempts, s.parents, f.state, f.uuid, f.correlation_id, f.moves)
+                          s.max_attempts, s.parents, f.state, f.uuid, f.correlation_id, f.moves,
+                          f.done),
+            left_ready AS (
+                UPDATE postroom.steps s SET unmet = s.unmet - n.done, state = 'ready'
+                FROM child n
+                WHERE s.task_id = n.task_id AND s.idx = n.idx
+                    AND (n.task_id, n.idx) NOT IN (SELECT task_id, idx FROM taken)
+                RETURNING 1)
             SELECT (SELECT count(*) FROM runnable) AS looked_at,
-                   (SELECT count(*) FROM found) AS found, due.next_due,
+                   (SELECT count(*) FROM found) AS found,
+                   (SELECT count(*) FROM left_ready) AS left_ready,
+                   (SELECT count(*) FROM taken WHERE done > 0) AS started, due.next_due,
                    k.task_id, k.idx, k.name, k.callable, k.epoch, k.attempts, k.max_attempts,
                    k.state, k.uuid, k.correlation_id, k.moves, p.names, p.results
             FROM (SELECT min((
@@ -96,8 +123,9 @@ macro_rules! claim {
             LEFT JOIN LATERAL (
                 SELECT array_agg(p.name ORDER BY p.idx) AS names,
                        array_agg(coalesce(p.result, 'null') ORDER BY p.idx) AS results
-                FROM postroom.steps p
-                WHERE p.task_id = k.task_id AND p.idx = ANY(k.parents)) p ON true
+                FROM unnest(k.parents) AS u (idx) CROSS JOIN LATERAL (
+                    SELECT p.idx, p.name, p.result FROM postroom.steps p
+                    WHERE p.task_id = k.task_id AND p.idx = u.idx OFFSET 0) p) p ON true
             ORDER BY k.priority DESC, k.task_id, k.idx"
         )
     };
@@ -122,7 +150,8 @@ const CLAIM: &str = claim!(
         serves!(),
         "ORDER BY s.priority DESC, s.task_id, s.idx LIMIT $2"
     ),
-    " AND $7::uuid IS NULL "
+    " AND $7::uuid IS NULL ",
+    ""
 );
 
 /// Of one task.
@@ -145,14 +174,18 @@ const CLAIM_OF_TASK: &str = claim!(
         serves!(),
         "ORDER BY s.priority DESC, s.task_id, s.idx LIMIT $2"
     ),
+    " AND t.uuid = $7::uuid ",
     " AND t.uuid = $7::uuid "
 );
 
-/// One claimed step; all but the first three are NULL if there is none.
+/// One claimed step. What `taken` has is NULL if there is none.
 #[derive(sqlx::FromRow)]
 struct Row {
     looked_at: i64,
     found: i64,
+    /// Children that are ready by this transaction, and left so; those that were started.
+    left_ready: i64,
+    started: i64,
     next_due: Option<i64>,
     #[sqlx(flatten)]
     taken: Taken,
@@ -181,12 +214,24 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
     let mut wanted = i64::from(request.limit);
     let mut look_at = (wanted + SPARE).min(MOST);
     let mut claims = Claims::default();
+    let mut children = unit.take_ready();
+    // What else was done is to be seen.
+    unit.flush().await?;
     loop {
-        let rows = take(unit, request, &callables, look_at, wanted).await?;
+        let readied = children.len();
+        let children = std::mem::take(&mut children);
+        let rows = take(unit, request, &callables, look_at, wanted, children).await?;
         let Some(first) = rows.first() else {
             return Err(Fault::Corrupt("a claim was not answered".to_owned()));
         };
         let (looked_at, found) = (first.looked_at, first.found);
+        let (left_ready, started) = (first.left_ready, first.started);
+        if usize::try_from(left_ready + started) != Ok(readied) {
+            return Err(Fault::Corrupt(format!(
+                "of {readied} children that are ready {left_ready} were written and {started} started"
+            )));
+        }
+        unit.made_work |= left_ready > 0;
         let left =
             |due: i64| Duration::from_millis(u64::try_from(due - unit.ledger.now).unwrap_or(0));
         claims.next_due = first.next_due.map(left);
@@ -212,6 +257,7 @@ async fn take(
     callables: &[&str],
     look_at: i64,
     wanted: i64,
+    children: ChildColumns,
 ) -> Result<Vec<Row>, Fault> {
     let (statement, task) = match request.scope {
         ClaimScope::Any => (CLAIM, None),
@@ -221,7 +267,7 @@ async fn take(
     let namespaces: Vec<&str> = serves.clone().map(|one| &*one.namespace).collect();
     let names: Vec<Option<&str>> = serves.clone().map(|one| one.name.as_deref()).collect();
     let versions: Vec<Option<&str>> = serves.map(|one| one.version.as_deref()).collect();
-    let rows = unit
+    let query = unit
         .query_as(statement)
         .bind(callables)
         .bind(look_at)
@@ -232,10 +278,9 @@ async fn take(
         .bind(task)
         .bind(namespaces)
         .bind(names)
-        .bind(versions)
-        .fetch_all(&mut *unit.conn)
-        .await?;
-    Ok(rows)
+        .bind(versions);
+    let query = children.bind_places(query);
+    Ok(query.fetch_all(&mut *unit.conn).await?)
 }
 
 /// Starts the tasks of the steps that were taken, and adds these to the claims.

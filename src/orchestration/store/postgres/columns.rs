@@ -65,7 +65,7 @@ impl StepColumns {
     }
 }
 
-/// Children of completed steps.
+/// Children of completed steps, each with the state it goes to.
 #[derive(Debug, Default)]
 pub(super) struct ChildColumns {
     task_ids: Vec<i64>,
@@ -79,19 +79,30 @@ impl ChildColumns {
         self.task_ids.len()
     }
 
-    pub(super) fn push(&mut self, child: &Child, state: StepState) {
-        self.task_ids.push(child.task_id);
-        self.indexes.push(child.index);
-        self.done.push(child.done);
-        self.states.push(state.as_str());
-    }
-
     pub(super) fn bind<O>(self, query: Writing<'_, O>) -> Writing<'_, O> {
         query
             .bind(self.task_ids)
             .bind(self.indexes)
             .bind(self.done)
             .bind(self.states)
+    }
+
+    /// Without the states, where one goes for all.
+    pub(super) fn bind_places<O>(self, query: Writing<'_, O>) -> Writing<'_, O> {
+        query.bind(self.task_ids).bind(self.indexes).bind(self.done)
+    }
+}
+
+impl FromIterator<(Child, StepState)> for ChildColumns {
+    fn from_iter<I: IntoIterator<Item = (Child, StepState)>>(children: I) -> Self {
+        let mut columns = Self::default();
+        for (child, state) in children {
+            columns.task_ids.push(child.task_id);
+            columns.indexes.push(child.index);
+            columns.done.push(child.done);
+            columns.states.push(state.as_str());
+        }
+        columns
     }
 }
 

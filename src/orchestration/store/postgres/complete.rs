@@ -25,10 +25,10 @@ pub(super) async fn complete(
     let ids: BTreeSet<i64> = steps.iter().flatten().map(|step| step.task_id).collect();
     let mut tasks = unit.load_tasks(&ids).await?;
 
-    let mut judgement = Judgement::new(&mut unit.ledger, completions, &steps, &tasks);
+    let mut judgement = Judgement::new(unit.now(), completions, &steps, &tasks);
     // Children cannot be among the completed: they have waited for their parents.
     let children = children(&judgement, &found)?;
-    let states = judgement.recount(&mut tasks, &children);
+    let states = judgement.recount(&mut unit.ledger, &mut tasks, &children);
     unit.save_steps(&judgement.recorded);
     unit.save_children(&children, &states);
     let ended = unit

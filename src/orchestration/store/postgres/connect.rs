@@ -155,11 +155,14 @@ fn settings(options: &PostgresOptions) -> Vec<(&'static str, String)> {
     let mut settings = vec![
         ("statement_timeout", timeout.clone()),
         ("idle_in_transaction_session_timeout", timeout),
+        // Planning a statement takes longer than carrying it out: once is enough.
+        ("plan_cache_mode", "force_generic_plan".to_owned()),
     ];
     for planner in [
         "enable_seqscan",
         "enable_hashjoin",
         "enable_mergejoin",
+        "enable_bitmapscan",
         "jit",
     ] {
         settings.push((planner, "off".to_owned()));

@@ -9,7 +9,10 @@ use super::fault::{Fault, Remedy};
 use crate::orchestration::store::StoreError;
 
 /// Every change of the schema, in order; the position (from 1) is the version.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_blocked.sql"),
+];
 
 /// The oldest server that is known to work.
 const OLDEST: u32 = 140_000;

@@ -3,7 +3,7 @@
 //! ```text
 //!   callers ── Write ──▶ mailbox ──▶ PostgresWriter ── BEGIN … COMMIT ──▶ server
 //!      ├────── reads ─────────────▶ pool of the other connections ──────────┤
-//!      └────── woken ◀──────────── a connection that listens ◀── NOTIFY ────┘
+//!      └────── hints ◀──────────── a connection that listens ◀── NOTIFY ────┘
 //! ```
 //!
 //! Everything that is written goes through one actor, which puts what is waiting into one transaction: the
@@ -17,12 +17,14 @@
 mod audit;
 mod batch;
 mod block;
+mod census;
 mod claim;
 mod cleanup;
 mod columns;
 mod complete;
 mod connect;
 mod fault;
+mod joining;
 mod lease;
 mod location;
 mod migrate;
@@ -49,10 +51,11 @@ use uuid::Uuid;
 
 use super::sql::intent::{Answer, Write};
 use super::{
-    ClaimRequest, ClaimedStep, Claims, CleanupReport, CleanupRequest, Completion,
-    CompletionOutcome, DeadLetter, DeadLetterFilter, Heartbeat, HistoryRecord, Lease, NewTask,
-    Operation, OperationOutcome, ProcessRecord, ProcessRegistration, StepRecord, Store, StoreError,
-    Submission, SweepReport, SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
+    Census, ClaimRequest, ClaimedStep, Claims, CleanupReport, CleanupRequest, Completion,
+    CompletionOutcome, DeadLetter, DeadLetterFilter, Heartbeat, Hints, HistoryRecord, Lease,
+    NewTask, Operation, OperationOutcome, ProcessRecord, ProcessRegistration, StepId, StepRecord,
+    Store, StoreError, Submission, SweepReport, SweepRequest, TaskDefinition, TaskFilter,
+    TaskRecord,
 };
 use crate::actor::{AskFailure, Builder, Exit, Handle};
 use crate::supervision::RestartPolicy;
@@ -129,16 +132,6 @@ impl PostgresStore {
     /// How many transactions this store has committed: with many callers, far fewer than it has answered.
     pub fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
-    }
-
-    /// Resolves when another process, or this one, has said that there may be work: never more than a hint.
-    /// One waiter is woken at a time. Never resolves if the store only polls.
-    ///
-    /// # Cancel safety
-    ///
-    /// May be dropped at any time; what was said in between is not lost.
-    pub async fn woken(&self) {
-        self.listener.woken().await;
     }
 
     async fn write(&self, write: Write) -> Result<Answer, StoreError> {
@@ -287,6 +280,10 @@ impl Store for PostgresStore {
         read!(self, "read steps", reading => read::steps(&mut reading, task_uuid))
     }
 
+    async fn step(&self, id: StepId) -> Result<Option<StepRecord>, StoreError> {
+        read!(self, "read a step", reading => read::step(&mut reading, id))
+    }
+
     async fn history(&self, task_uuid: Uuid) -> Result<Vec<HistoryRecord>, StoreError> {
         read!(self, "read history", reading => read::history(&mut reading, task_uuid))
     }
@@ -302,6 +299,14 @@ impl Store for PostgresStore {
     async fn cleanup(&self, request: CleanupRequest) -> Result<CleanupReport, StoreError> {
         let write = Write::Cleanup(request);
         expect!(self.write(write).await?, Answer::Cleanup(report) => report)
+    }
+
+    async fn census(&self) -> Result<Census, StoreError> {
+        read!(self, "count", reading => census::census(&mut reading))
+    }
+
+    fn hints(&self) -> Option<Hints> {
+        self.listener.hints()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

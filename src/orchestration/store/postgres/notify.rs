@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgListener;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::connect::Place;
 use crate::actor::{Actor, Builder, Context, Exit, Handle, Handler, Message};
-use crate::orchestration::store::StoreError;
+use crate::orchestration::store::{Hints, StoreError};
 
 /// The channel of all notifications.
-const CHANNEL: &str = "postroom";
+pub(super) const CHANNEL: &str = "postroom";
 
 /// Without another process nobody is to be told.
 const NOTIFY: &str =
@@ -78,29 +78,33 @@ impl Handler<Nudge> for NotifierActor {
 }
 
 /// Listens on a connection of its own, which it makes anew when it was lost.
-pub(super) struct Listener {
-    woken: Arc<Notify>,
-    task: Option<JoinHandle<()>>,
+pub(super) struct Listener(Option<Listening>);
+
+struct Listening {
+    said: watch::Receiver<()>,
+    task: JoinHandle<()>,
 }
 
 impl Listener {
     pub(super) fn start(place: &Arc<Place>) -> Self {
-        let woken = Arc::new(Notify::new());
-        let task = (!place.options.poll_only).then(|| {
-            let (place, woken) = (Arc::clone(place), Arc::clone(&woken));
-            tokio::spawn(async move { listen(&place, &woken).await })
-        });
-        Self { woken, task }
+        Self((!place.options.poll_only).then(|| {
+            let (say, said) = watch::channel(());
+            let place = Arc::clone(place);
+            let task = tokio::spawn(async move { listen(&place, &say).await });
+            Listening { said, task }
+        }))
     }
 
-    /// Resolves when another process, or this one, has said that there may be work.
-    pub(super) async fn woken(&self) {
-        self.woken.notified().await;
+    /// What other processes, or this one, say from now on.
+    pub(super) fn hints(&self) -> Option<Hints> {
+        let mut said = self.0.as_ref()?.said.clone();
+        said.mark_unchanged();
+        Some(Hints::from(said))
     }
 
     pub(super) fn stop(&self) {
-        if let Some(task) = &self.task {
-            task.abort();
+        if let Some(listening) = &self.0 {
+            listening.task.abort();
         }
     }
 }
@@ -111,26 +115,26 @@ impl Drop for Listener {
     }
 }
 
-async fn listen(place: &Place, woken: &Notify) {
+async fn listen(place: &Place, say: &watch::Sender<()>) {
     /// Between two attempts to get a connection.
     const AGAIN: Duration = Duration::from_millis(500);
     let pool = place.listening();
     loop {
-        if let Err(error) = follow(&pool, woken).await {
+        if let Err(error) = follow(&pool, say).await {
             tracing::debug!(database = place.name(), %error, "not listening for now; the poll goes on");
         }
         // What was said in the meantime was missed.
-        woken.notify_one();
+        say.send_replace(());
         tokio::time::sleep(AGAIN).await;
     }
 }
 
-async fn follow(pool: &sqlx::PgPool, woken: &Notify) -> Result<(), sqlx::Error> {
+async fn follow(pool: &sqlx::PgPool, say: &watch::Sender<()>) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(CHANNEL).await?;
     // `None`: the connection was lost, and will be made anew by the next call.
     loop {
         listener.try_recv().await?;
-        woken.notify_one();
+        say.send_replace(());
     }
 }

@@ -9,8 +9,8 @@ use super::connect::Reading;
 use super::fault::Fault;
 use crate::orchestration::store::sql::{failure_policy, history_kind, number};
 use crate::orchestration::store::{
-    DeadLetter, DeadLetterFilter, HistoryRecord, ProcessRecord, ProcessRegistration, StepRecord,
-    TaskDefinition, TaskFilter, TaskRecord,
+    DeadLetter, DeadLetterFilter, HistoryRecord, ProcessRecord, ProcessRegistration, StepId,
+    StepRecord, TaskDefinition, TaskFilter, TaskRecord,
 };
 
 impl Reading {
@@ -18,7 +18,7 @@ impl Reading {
         sqlx::query(sql).persistent(self.named())
     }
 
-    fn query_as<'q, O>(&self, sql: &'static str) -> QueryAs<'q, Postgres, O, PgArguments>
+    pub(super) fn query_as<'q, O>(&self, sql: &'static str) -> QueryAs<'q, Postgres, O, PgArguments>
     where
         O: for<'r> FromRow<'r, PgRow>,
     {
@@ -107,6 +107,19 @@ pub(super) async fn definition(
         template_json,
         input_json,
     }))
+}
+
+pub(super) async fn step(reading: &mut Reading, id: StepId) -> Result<Option<StepRecord>, Fault> {
+    let row = reading
+        .query(
+            "SELECT s.* FROM postroom.tasks t JOIN postroom.steps s ON s.task_id = t.id
+             WHERE t.uuid = $1 AND s.idx = $2",
+        )
+        .bind(id.task_uuid)
+        .bind(i64::from(id.index))
+        .fetch_optional(reading.conn())
+        .await?;
+    row.as_ref().map(step_record).transpose()
 }
 
 pub(super) async fn steps(reading: &mut Reading, task: Uuid) -> Result<Vec<StepRecord>, Fault> {

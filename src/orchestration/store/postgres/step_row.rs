@@ -43,6 +43,9 @@ struct Stored {
 }
 
 /// Reads steps of tasks that this transaction has locked; `None` where there is none. In the order of the ids.
+///
+/// Children are looked up one by one, which `OFFSET 0` sees to: a server that believes the tables to be small would
+/// read all steps of the task instead.
 pub(super) async fn load_steps(
     unit: &mut Unit<'_>,
     ids: impl ExactSizeIterator<Item = StepId>,
@@ -70,8 +73,9 @@ pub(super) async fn load_steps(
              CROSS JOIN LATERAL (
                  SELECT array_agg(c.idx) AS children, array_agg(c.unmet) AS unmet,
                         array_agg(c.state) AS states
-                 FROM postroom.steps c
-                 WHERE c.task_id = s.task_id AND c.idx = ANY(s.children)) c",
+                 FROM unnest(s.children) AS u (idx) CROSS JOIN LATERAL (
+                     SELECT c.idx, c.unmet, c.state FROM postroom.steps c
+                     WHERE c.task_id = s.task_id AND c.idx = u.idx OFFSET 0) c) c",
         )
         .bind(places)
         .bind(task_ids)

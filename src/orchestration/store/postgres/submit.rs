@@ -6,8 +6,10 @@ use std::fmt::Write;
 use uuid::Uuid;
 
 use super::fault::Fault;
+use super::task_row::count_as_one;
 use super::unit::{Unit, json};
 use crate::orchestration::state::TaskState;
+use crate::orchestration::store::sql::task_row::TaskRow;
 use crate::orchestration::store::{NewTask, StoreError, Submission, settle};
 
 type Answer = Result<Submission, StoreError>;
@@ -181,6 +183,10 @@ async fn insert_rest(
             continue;
         };
         ids.push(id);
+        // Nobody else sees it before this is committed: it is as good as locked.
+        let mut row = TaskRow::new(id, task, later(unit, task));
+        count_as_one(&mut row.counts);
+        unit.tasks.insert(id, row);
         templates.push(json(&task.template_json).into_owned());
         inputs.push(json(&task.input_json).into_owned());
         let later = later(unit, task);

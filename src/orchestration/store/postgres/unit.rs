@@ -28,14 +28,15 @@ pub(super) struct Unit<'c> {
     /// Which of them are to be written.
     changed: BTreeSet<i64>,
     steps: StepColumns,
-    children: ChildColumns,
+    children: Vec<(Child, StepState)>,
     /// Whether anything was written.
     wrote: bool,
     /// Whether other processes may find something to do by it.
     pub(super) made_work: bool,
     /// Whether statements are prepared once and kept by name.
     named: bool,
-    commit: Commit,
+    /// Whose row is still to be written.
+    commit: Option<Commit>,
 }
 
 /// The name of a commit: its row says that it happened.
@@ -49,14 +50,19 @@ pub(super) struct Commit {
 
 impl<'c> Unit<'c> {
     /// The transaction has begun at this moment.
-    pub(super) fn new(conn: &'c mut PgConnection, now: i64, named: bool, commit: Commit) -> Self {
+    pub(super) fn new(
+        conn: &'c mut PgConnection,
+        now: i64,
+        named: bool,
+        commit: Option<Commit>,
+    ) -> Self {
         Self {
             conn,
             ledger: Ledger::new(now),
             tasks: Tasks::new(),
             changed: BTreeSet::new(),
             steps: StepColumns::default(),
-            children: ChildColumns::default(),
+            children: Vec::new(),
             wrote: false,
             made_work: false,
             named,
@@ -111,35 +117,48 @@ impl<'c> Unit<'c> {
 
     /// Keeps the children of completed steps to be written.
     pub(super) fn save_children(&mut self, children: &[Child], states: &[StepState]) {
-        for (child, state) in children.iter().zip(states) {
-            self.children.push(child, *state);
-            self.made_work |= *state == StepState::Ready;
-        }
+        let states = states.iter().copied();
+        self.children.extend(children.iter().copied().zip(states));
+    }
+
+    /// Takes those of the children out that become ready, for the claim that comes next: it writes them, so that
+    /// one that starts at once is written once.
+    pub(super) fn take_ready(&mut self) -> ChildColumns {
+        let becomes_ready = |(child, state): &mut (Child, StepState)| {
+            child.state == StepState::Pending && *state == StepState::Ready
+        };
+        self.children.extract_if(.., becomes_ready).collect()
     }
 
     /// Writes what was kept, so that what is read next finds it.
     pub(super) async fn flush(&mut self) -> Result<(), Fault> {
-        if self.changed.is_empty() && self.ledger.rows.is_empty() && self.steps.is_empty() {
-            return Ok(());
+        if self.keeps() {
+            self.write().await?;
         }
-        self.write(None).await
+        Ok(())
     }
 
     /// Writes all that was kept, and the commit's own row. Returns whether there is anything to commit.
     pub(super) async fn finish(&mut self) -> Result<bool, Fault> {
-        let kept = !self.changed.is_empty()
-            || !self.ledger.rows.is_empty()
-            || !self.steps.is_empty()
-            || self.wrote;
-        if kept {
-            self.write(Some(self.commit)).await?;
+        if self.keeps() || (self.wrote && self.commit.is_some()) {
+            self.write().await?;
         }
-        Ok(kept)
+        Ok(self.wrote)
     }
 
-    async fn write(&mut self, commit: Option<Commit>) -> Result<(), Fault> {
+    /// Whether something is kept to be written.
+    fn keeps(&self) -> bool {
+        !self.changed.is_empty() || !self.ledger.rows.is_empty() || !self.steps.is_empty()
+    }
+
+    /// Writes what was kept; the first time with the commit's own row, so that a transaction that has nothing more
+    /// to write need not do this again for it.
+    async fn write(&mut self) -> Result<(), Fault> {
+        let commit = self.commit.take();
         let steps = std::mem::take(&mut self.steps);
         let children = std::mem::take(&mut self.children);
+        self.made_work |= children.iter().any(|(_, state)| *state == StepState::Ready);
+        let children: ChildColumns = children.into_iter().collect();
         let tasks: TaskColumns = std::mem::take(&mut self.changed)
             .into_iter()
             .filter_map(|id| self.tasks.get(&id))
@@ -166,7 +185,9 @@ impl<'c> Unit<'c> {
     }
 }
 
-/// Everything that a transaction has kept, in one statement. Empty sets do nothing.
+/// Everything that a transaction has kept, in one statement. Empty sets do nothing. The state of a completed step
+/// is compared in a way that lets no partial index be chosen: one begins with the owner, and would be read as a
+/// whole for each step.
 const WRITE: &str = "
     WITH stepped AS (
         UPDATE postroom.steps s SET
@@ -174,7 +195,8 @@ const WRITE: &str = "
             lease_until = NULL, ended_at = $1
         FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::text[],
                     $8::text[]) AS n (task_id, idx, epoch, state, due_at, result, error)
-        WHERE s.task_id = n.task_id AND s.idx = n.idx AND s.state = 'running' AND s.epoch = n.epoch
+        WHERE s.task_id = n.task_id AND s.idx = n.idx AND s.state || '' = 'running'
+            AND s.epoch = n.epoch
         RETURNING 1),
     readied AS (
         UPDATE postroom.steps s SET unmet = s.unmet - n.done, state = n.state

@@ -203,7 +203,7 @@ impl PostgresWriter {
         commit: Commit,
     ) -> Result<Done, Fault> {
         let now = self.place.begin(connection).await?;
-        let mut unit = Unit::new(connection, now, self.place.named(), commit);
+        let mut unit = Unit::new(connection, now, self.place.named(), Some(commit));
         let answers = batch::carry_out(&mut unit, writes).await?;
         let wrote = unit.finish().await?;
         let made_work = unit.made_work;

@@ -8,7 +8,7 @@ use crate::actor::Message;
 use crate::orchestration::store::{
     ClaimRequest, ClaimedStep, Claims, CleanupReport, CleanupRequest, Completion,
     CompletionOutcome, Heartbeat, Lease, NewTask, Operation, OperationOutcome, ProcessRegistration,
-    StoreError, Submission, SweepReport, SweepRequest,
+    StoreError, Submission, SweepReport, SweepRequest, TransactionError,
 };
 
 /// One intent of one caller.
@@ -56,6 +56,15 @@ pub(crate) enum Answer {
     Operate(Vec<OperationOutcome>),
     Cleanup(CleanupReport),
     Done,
+}
+
+impl Answer {
+    /// It answers another question: a mistake of this crate's.
+    pub(crate) fn unexpected(&self) -> TransactionError {
+        TransactionError::Broken(StoreError::Corrupt {
+            what: format!("an intent was answered as another one: {self:?}"),
+        })
+    }
 }
 
 impl Message for Write {

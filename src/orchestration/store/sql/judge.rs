@@ -63,13 +63,24 @@ pub(crate) struct Judgement<'a> {
     last: BTreeMap<i64, usize>,
     /// The states of the tasks before.
     before: BTreeMap<i64, TaskState>,
+    /// A row of history for each completion of a step that there is, in their order.
+    rows: Vec<HistoryRow>,
+    stale: Vec<Stale>,
+}
+
+/// A completion that is refused.
+struct Stale {
+    /// Its place among all completions.
+    place: usize,
+    /// Its place among the rows of history.
+    row: usize,
+    step: StepRow,
 }
 
 impl<'a> Judgement<'a> {
-    /// Judges completions by the steps they concern, as they stand (`None`: there is no such step), and notes
-    /// the attempts and the stale ones.
+    /// Judges completions by the steps they concern, as they stand at `now` (`None`: there is no such step).
     pub(crate) fn new(
-        ledger: &mut Ledger,
+        now: i64,
         completions: &[&'a Completion],
         steps: &[Option<StepRow>],
         tasks: &Tasks,
@@ -79,6 +90,8 @@ impl<'a> Judgement<'a> {
             outcomes: Vec::with_capacity(completions.len()),
             last: BTreeMap::new(),
             before: tasks.iter().map(|(id, task)| (*id, task.state)).collect(),
+            rows: Vec::with_capacity(completions.len()),
+            stale: Vec::new(),
         };
         // Where the steps of this batch have gone by its earlier completions.
         let mut gone: HashMap<(i64, u32), StepState> = HashMap::new();
@@ -88,11 +101,16 @@ impl<'a> Judgement<'a> {
             .filter(|(_, task)| task.stops())
             .map(|(id, _)| *id)
             .collect();
+        // Those of them that were stopped by this batch: what had not started is cancelled from there on.
+        let mut stopped_here: HashSet<i64> = HashSet::new();
         for (place, (&completion, step)) in completions.iter().zip(steps).enumerate() {
             judgement.outcomes.push(CompletionOutcome::NotFound);
             let Some(mut step) = *step else { continue };
             if let Some(to) = gone.get(&(step.task_id, step.index)) {
                 step.state = *to;
+            }
+            if stopped_here.contains(&step.task_id) && settle::starts_later(step.state) {
+                step.state = StepState::Cancelled;
             }
             let mut row = HistoryRow {
                 task_id: step.task_id,
@@ -108,12 +126,13 @@ impl<'a> Judgement<'a> {
             };
             if step.is_held(completion.process, completion.lease.epoch) {
                 let before = stopped.contains(&step.task_id);
-                let mut one = outcome_of(ledger.now, place, completion, step, before);
+                let mut one = outcome_of(now, place, completion, step, before);
                 let fails_fast = tasks
                     .get(&step.task_id)
                     .is_some_and(|task| task.policy == FailurePolicy::FailFast);
                 if one.to == StepState::Failed && fails_fast {
                     stopped.insert(step.task_id);
+                    stopped_here.insert(step.task_id);
                     one.stops = true;
                 }
                 gone.insert((step.task_id, step.index), one.to);
@@ -130,13 +149,13 @@ impl<'a> Judgement<'a> {
                 row.kind = HistoryKind::Stale;
                 row.attempt = None;
                 row.from = None;
-                row.detail = Some(settle::stale_detail(step.state, step.epoch));
-                judgement.outcomes[place] = CompletionOutcome::Stale {
-                    step_state: step.state,
-                    epoch: step.epoch,
-                };
+                judgement.stale.push(Stale {
+                    place,
+                    row: judgement.rows.len(),
+                    step,
+                });
             }
-            ledger.note(row);
+            judgement.rows.push(row);
         }
         judgement
     }
@@ -150,9 +169,15 @@ impl<'a> Judgement<'a> {
             .map(|(place, one)| (place, &one.step))
     }
 
-    /// Counts the steps and their children in the states they go to. Returns the states of the children. What
-    /// was only looked at, for a stale completion, is taken out of `tasks`: it is neither settled nor written.
-    pub(crate) fn recount(&mut self, tasks: &mut Tasks, children: &[Child]) -> Vec<StepState> {
+    /// Counts the steps and their children in the states they go to, and notes the attempts and the stale
+    /// completions. Returns the states of the children. What was only looked at, for a stale completion, is taken
+    /// out of `tasks`: it is neither settled nor written.
+    pub(crate) fn recount(
+        &mut self,
+        ledger: &mut Ledger,
+        tasks: &mut Tasks,
+        children: &[Child],
+    ) -> Vec<StepState> {
         tasks.retain(|id, _| self.last.contains_key(id));
         for one in &self.recorded {
             if let Some(task) = tasks.get_mut(&one.step.task_id) {
@@ -175,9 +200,33 @@ impl<'a> Judgement<'a> {
             if let Some(task) = tasks.get_mut(&child.task_id) {
                 settle::recount(&mut task.counts, child.state, to);
             }
+            if to != child.state {
+                self.refuse_after(child, to);
+            }
             states.push(to);
         }
+        for stale in &self.stale {
+            let (step_state, epoch) = (stale.step.state, stale.step.epoch);
+            self.rows[stale.row].detail = Some(settle::stale_detail(step_state, epoch));
+            self.outcomes[stale.place] = CompletionOutcome::Stale { step_state, epoch };
+        }
+        ledger.rows.append(&mut self.rows);
         states
+    }
+
+    /// Stale completions of a child that come after its last parent's find it where that has brought it (unless
+    /// the task has stopped between them).
+    fn refuse_after(&mut self, child: &Child, to: StepState) {
+        let readied = self.recorded[child.last].place;
+        for stale in &mut self.stale {
+            let step = &mut stale.step;
+            if stale.place > readied
+                && (step.task_id, i64::from(step.index)) == (child.task_id, child.index)
+                && step.state == child.state
+            {
+                step.state = to;
+            }
+        }
     }
 
     /// The process that moves a task: that of the last completion.

@@ -16,6 +16,28 @@ use crate::orchestration::state::FailurePolicy;
 #[error("{0}")]
 pub(super) struct Corrupt(pub(super) String);
 
+/// Whether an error of a statement is the database's and not of what was asked of it.
+pub(super) fn is_outage(error: &sqlx::Error) -> bool {
+    use sqlx::Error as E;
+    match error {
+        E::Database(error) => error.code().is_some_and(|code| match code.parse::<i32>() {
+            // `SQLite`: out of memory, read-only, disk errors, damage, disk full, cannot be opened, no database.
+            Ok(number) if code.len() < 5 => {
+                matches!(number & 0xff, 7 | 8 | 10 | 11 | 13 | 14 | 26)
+            }
+            // `PostgreSQL`: connection, resources, intervention, its system; read-only; its own mistakes.
+            _ => {
+                ["08", "53", "57", "58", "XX"]
+                    .iter()
+                    .any(|class| code.starts_with(class))
+                    || code == "25006"
+            }
+        }),
+        E::Io(_) | E::Tls(_) | E::Protocol(_) | E::PoolTimedOut | E::WorkerCrashed => true,
+        _ => false,
+    }
+}
+
 /// A number that is never negative and never large, short of damage.
 pub(super) fn number<T: TryFrom<i64>>(value: i64) -> Result<T, Corrupt> {
     T::try_from(value).map_err(|_| Corrupt(format!("{value} is out of range")))

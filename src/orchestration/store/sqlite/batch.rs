@@ -14,8 +14,15 @@ pub(super) async fn carry_out(
     let mut rest = writes;
     while let [first, after @ ..] = rest {
         rest = after;
-        // What the neighbour before has changed is to be seen.
-        unit.flush().await?;
+        // These find what is kept, wherever they need it; all others read rows by conditions on them, and change
+        // rows that are known.
+        let usual = matches!(
+            first,
+            Write::Submit(..) | Write::Complete(..) | Write::Claim(_)
+        );
+        if !usual {
+            unit.flush().await?;
+        }
         match first {
             Write::Submit(tasks, claim) => {
                 let mut sets = vec![(tasks, claim)];
@@ -85,6 +92,10 @@ pub(super) async fn carry_out(
                 process::unregister(unit, *process).await?;
                 answers.push(Answer::Done);
             }
+        }
+        if !usual && !matches!(first, Write::Heartbeat(..) | Write::Register(_)) {
+            unit.flush().await?;
+            unit.known.clear();
         }
     }
     Ok(answers)

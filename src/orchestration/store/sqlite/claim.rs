@@ -4,10 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::fault::Fault;
-use super::set::fetch;
+use super::set::fetch_both;
 use super::unit::{Unit, json};
 use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::sql::number;
+use crate::orchestration::store::sql::step_row::StepRow;
 use crate::orchestration::store::sql::task_row::Tasks;
 use crate::orchestration::store::{
     ClaimRequest, ClaimScope, ClaimedStep, ParentResult, StepId, settle,
@@ -149,7 +150,6 @@ struct Taken {
     epoch: i64,
     attempts: i64,
     max_attempts: i64,
-    parents: i64,
 }
 
 const TAKE: &str = "
@@ -159,7 +159,7 @@ const TAKE: &str = "
     FROM {rows} j
     WHERE postroom_steps.task_id = j.column1 AND postroom_steps.idx = j.column2
         AND postroom_steps.state = j.column3
-    RETURNING task_id, idx, name, callable, epoch, attempts, max_attempts, parents";
+    RETURNING task_id, idx, name, callable, epoch, attempts, max_attempts";
 
 async fn take(
     unit: &mut Unit<'_>,
@@ -168,9 +168,10 @@ async fn take(
 ) -> Result<Vec<ClaimedStep>, Fault> {
     let lease_until = unit.now() + settle::millis(request.lease);
     let now = unit.now();
-    let mut taken: Vec<Taken> = fetch(
+    let (mut taken, results): (Vec<Taken>, Vec<ParentRow>) = fetch_both(
         unit.conn,
-        TAKE,
+        [TAKE, RESULTS_OF_PARENTS],
+        7,
         runnable,
         |binds, (task_id, index, state)| {
             binds
@@ -181,6 +182,7 @@ async fn take(
                 .bind(lease_until)?
                 .bind(now)
         },
+        |binds, (task_id, index, _)| binds.bind(*task_id)?.bind(*index),
     )
     .await?;
     let place: HashMap<(i64, i64), usize> = (0..)
@@ -203,14 +205,25 @@ async fn take(
             .move_task(task, TaskState::Running, None, request.process);
     }
     unit.save_tasks(tasks.values());
-    let mut parents = results_of_parents(unit, &taken).await?;
-    taken
-        .into_iter()
-        .map(|taken| {
-            let results = parents.remove(&(taken.task_id, taken.idx));
-            claimed_step(taken, &tasks, results.unwrap_or_default())
-        })
-        .collect()
+    let mut parents = by_child(results);
+    let mut steps = Vec::with_capacity(taken.len());
+    for taken in taken {
+        let task_id = taken.task_id;
+        let results = parents.remove(&(task_id, taken.idx));
+        let step = claimed_step(taken, &tasks, results.unwrap_or_default())?;
+        let row = StepRow {
+            task_id,
+            index: step.id.index,
+            state: StepState::Running,
+            epoch: step.epoch,
+            owner: Some(request.process),
+            attempts: step.attempt,
+            max_attempts: step.max_attempts,
+        };
+        unit.known.claimed(step.id, row);
+        steps.push(step);
+    }
+    Ok(steps)
 }
 
 const RESULTS_OF_PARENTS: &str = "
@@ -220,28 +233,20 @@ const RESULTS_OF_PARENTS: &str = "
     CROSS JOIN postroom_steps p ON p.task_id = e.task_id AND p.idx = e.parent
     ORDER BY e.task_id, e.child, e.parent";
 
-/// Of each claimed step, the results of its parents in template order.
-async fn results_of_parents(
-    unit: &mut Unit<'_>,
-    taken: &[Taken],
-) -> Result<HashMap<(i64, i64), Vec<ParentResult>>, Fault> {
-    let children: Vec<&Taken> = taken.iter().filter(|taken| taken.parents > 0).collect();
-    let found: Vec<(i64, i64, String, Option<String>)> =
-        fetch(unit.conn, RESULTS_OF_PARENTS, &children, |binds, child| {
-            binds.bind(child.task_id)?.bind(child.idx)
-        })
-        .await?;
+/// Task, child, the parent's name and result.
+type ParentRow = (i64, i64, String, Option<String>);
+
+/// Of each step, the results of its parents in template order.
+fn by_child(found: Vec<ParentRow>) -> HashMap<(i64, i64), Vec<ParentResult>> {
     let mut parents: HashMap<_, Vec<_>> = HashMap::new();
     for (task_id, child, name, result) in found {
-        parents
-            .entry((task_id, child))
-            .or_default()
-            .push(ParentResult {
-                name,
-                result_json: result.unwrap_or_else(|| "null".to_owned()),
-            });
+        let results = parents.entry((task_id, child)).or_default();
+        results.push(ParentResult {
+            name,
+            result_json: result.unwrap_or_else(|| "null".to_owned()),
+        });
     }
-    Ok(parents)
+    parents
 }
 
 fn claimed_step(

@@ -31,10 +31,10 @@ pub(super) async fn complete(
     let ids: BTreeSet<i64> = steps.iter().flatten().map(|step| step.task_id).collect();
     let mut tasks = unit.load_tasks(&ids).await?;
 
-    let mut judgement = Judgement::new(&mut unit.ledger, completions, &steps, &tasks);
+    let mut judgement = Judgement::new(unit.now(), completions, &steps, &tasks);
     // Children cannot be among the completed: they have waited for their parents.
     let children = children(unit, &judgement).await?;
-    let states = judgement.recount(&mut tasks, &children);
+    let states = judgement.recount(&mut unit.ledger, &mut tasks, &children);
     let children: Vec<ReadyChild> = children
         .iter()
         .zip(states)
@@ -46,6 +46,9 @@ pub(super) async fn complete(
         })
         .collect();
     write_steps(unit, &judgement.recorded, &children).await?;
+    for completion in completions {
+        unit.known.forget_step(completion.lease.id);
+    }
     let ended = unit
         .settle(&mut tasks, |id| judgement.process_of(id))
         .await?;

@@ -45,7 +45,12 @@ impl Place {
             // Waiting for the lock is done in small random steps, by `begin`.
             .busy_timeout(Duration::ZERO)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
+            .synchronous(SqliteSynchronous::Full)
+            // In KiB: what is live is not read again with every transaction.
+            .pragma("cache_size", "-65536")
+            // Pages: the busy ones are copied into the file once for many times that they are written.
+            .pragma("wal_autocheckpoint", "4000")
+            .pragma("temp_store", "MEMORY");
         let since = Instant::now();
         loop {
             match options.connect().await {

@@ -59,10 +59,17 @@ impl Fault {
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     const BUSY: i32 = 5;
     const LOCKED: i32 = 6;
-    error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        .and_then(|code| code.parse::<i32>().ok())
-        // The low byte is the kind, the rest tells more of it.
-        .is_some_and(|code| matches!(code & 0xff, BUSY | LOCKED))
+    // The low byte is the kind, the rest tells more of it.
+    code(error).is_some_and(|code| matches!(code & 0xff, BUSY | LOCKED))
+}
+
+/// Whether `SQLite` says that others have written since this transaction began to read: it can never write.
+pub(super) fn is_stale(error: &sqlx::Error) -> bool {
+    const BUSY_SNAPSHOT: i32 = 517;
+    code(error) == Some(BUSY_SNAPSHOT)
+}
+
+fn code(error: &sqlx::Error) -> Option<i32> {
+    let error = error.as_database_error()?;
+    error.code()?.parse().ok()
 }

@@ -13,11 +13,14 @@
 mod audit;
 mod batch;
 mod block;
+mod census;
 mod claim;
 mod cleanup;
 mod complete;
 mod connect;
 mod fault;
+mod joining;
+mod known;
 mod lease;
 mod location;
 mod migrate;
@@ -33,6 +36,7 @@ mod submit;
 mod sweep;
 mod task_row;
 mod unit;
+mod watch;
 mod writer;
 
 use std::fmt;
@@ -48,10 +52,11 @@ use uuid::Uuid;
 
 use super::sql::intent::{Answer, Write};
 use super::{
-    ClaimRequest, ClaimedStep, Claims, CleanupReport, CleanupRequest, Completion,
-    CompletionOutcome, DeadLetter, DeadLetterFilter, Heartbeat, HistoryRecord, Lease, NewTask,
-    Operation, OperationOutcome, ProcessRecord, ProcessRegistration, StepRecord, Store, StoreError,
-    Submission, SweepReport, SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
+    Census, ClaimRequest, ClaimedStep, Claims, CleanupReport, CleanupRequest, Completion,
+    CompletionOutcome, DeadLetter, DeadLetterFilter, Heartbeat, Hints, HistoryRecord, Lease,
+    NewTask, Operation, OperationOutcome, ProcessRecord, ProcessRegistration, StepId, StepRecord,
+    Store, StoreError, Submission, SweepReport, SweepRequest, TaskDefinition, TaskFilter,
+    TaskRecord,
 };
 use crate::actor::{AskFailure, Builder, Exit, Handle};
 use crate::supervision::RestartPolicy;
@@ -81,6 +86,8 @@ pub struct SqliteStore {
     writer: Handle<SqliteWriter>,
     readers: SqlitePool,
     commits: Arc<AtomicU64>,
+    /// Beginnings and ends of transactions: odd while one is under way.
+    turns: Arc<AtomicU64>,
 }
 
 impl SqliteStore {
@@ -103,9 +110,11 @@ impl SqliteStore {
         let mut connection = place.writer().await?;
         migrate::migrate(&mut connection, &place).await?;
         let commits = Arc::new(AtomicU64::new(0));
+        let turns = Arc::new(AtomicU64::new(0));
         let factory = {
             let (place, commits) = (Arc::clone(&place), Arc::clone(&commits));
-            move || SqliteWriter::new(Arc::clone(&place), Arc::clone(&commits))
+            let turns = Arc::clone(&turns);
+            move || SqliteWriter::new(Arc::clone(&place), Arc::clone(&commits), Arc::clone(&turns))
         };
         let writer = Builder::supervised(factory, RestartPolicy::permanent())
             .name("SqliteWriter")
@@ -123,6 +132,7 @@ impl SqliteStore {
             writer,
             readers,
             commits,
+            turns,
         })
     }
 
@@ -262,6 +272,10 @@ impl Store for SqliteStore {
         self.reading("read steps", read::steps(&self.readers, task_uuid).await)
     }
 
+    async fn step(&self, id: StepId) -> Result<Option<StepRecord>, StoreError> {
+        self.reading("read a step", read::step(&self.readers, id).await)
+    }
+
     async fn history(&self, task_uuid: Uuid) -> Result<Vec<HistoryRecord>, StoreError> {
         self.reading(
             "read history",
@@ -281,6 +295,15 @@ impl Store for SqliteStore {
     async fn cleanup(&self, request: CleanupRequest) -> Result<CleanupReport, StoreError> {
         let write = Write::Cleanup(request);
         expect!(self.write(write).await?, Answer::Cleanup(report) => report)
+    }
+
+    async fn census(&self) -> Result<Census, StoreError> {
+        self.reading("count", census::census(&self.readers).await)
+    }
+
+    fn hints(&self) -> Option<Hints> {
+        let own = Arc::clone(&self.turns);
+        Some(watch::start(&self.place.path, own))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -9,8 +9,8 @@ use super::fault::Fault;
 use super::unit::{hex, json, uuid};
 use crate::orchestration::store::sql::{failure_policy, history_kind, number};
 use crate::orchestration::store::{
-    DeadLetter, DeadLetterFilter, HistoryRecord, ProcessRecord, ProcessRegistration, StepRecord,
-    TaskDefinition, TaskFilter, TaskRecord,
+    DeadLetter, DeadLetterFilter, HistoryRecord, ProcessRecord, ProcessRegistration, StepId,
+    StepRecord, TaskDefinition, TaskFilter, TaskRecord,
 };
 
 /// What a [`TaskRecord`] is made of.
@@ -85,17 +85,34 @@ pub(super) async fn definition(
     }))
 }
 
-pub(super) async fn steps(pool: &SqlitePool, task: Uuid) -> Result<Vec<StepRecord>, Fault> {
-    let rows = sqlx::query(
-        "SELECT s.*, (SELECT json_group_array(e.parent ORDER BY e.parent) FROM postroom_edges e
+macro_rules! steps_where {
+    ($condition:literal) => {
+        concat!(
+            "SELECT s.*, (SELECT json_group_array(e.parent ORDER BY e.parent) FROM postroom_edges e
                       WHERE e.task_id = s.task_id AND e.child = s.idx) AS parent_list
-         FROM postroom_tasks t CROSS JOIN postroom_steps s ON s.task_id = t.id
-         WHERE t.uuid = ?1 ORDER BY s.idx",
-    )
-    .bind(task.as_bytes().as_slice())
-    .fetch_all(pool)
-    .await?;
+             FROM postroom_tasks t CROSS JOIN postroom_steps s ON s.task_id = t.id
+             WHERE ",
+            $condition,
+            " ORDER BY s.idx"
+        )
+    };
+}
+
+pub(super) async fn steps(pool: &SqlitePool, task: Uuid) -> Result<Vec<StepRecord>, Fault> {
+    let rows = sqlx::query(steps_where!("t.uuid = ?1"))
+        .bind(task.as_bytes().as_slice())
+        .fetch_all(pool)
+        .await?;
     rows.iter().map(step_record).collect()
+}
+
+pub(super) async fn step(pool: &SqlitePool, id: StepId) -> Result<Option<StepRecord>, Fault> {
+    let row = sqlx::query(steps_where!("t.uuid = ?1 AND s.idx = ?2"))
+        .bind(id.task_uuid.as_bytes().as_slice())
+        .bind(id.index)
+        .fetch_optional(pool)
+        .await?;
+    row.as_ref().map(step_record).transpose()
 }
 
 #[derive(FromRow)]

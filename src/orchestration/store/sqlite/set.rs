@@ -8,7 +8,9 @@
 use std::fmt::Write;
 
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, Encode, FromRow, Sqlite, SqliteConnection, Type};
+use sqlx::{
+    Arguments, AssertSqlSafe, Encode, Executor, FromRow, Row, Sqlite, SqliteConnection, Type,
+};
 
 use super::fault::Fault;
 
@@ -131,6 +133,37 @@ where
         script.add(statement, chunk, &bind)?;
         let query = sqlx::query_as_with(AssertSqlSafe(script.text), script.arguments);
         found.extend(query.fetch_all(&mut *conn).await?);
+    }
+    Ok(found)
+}
+
+/// The rows that two statements over one set bring, the second after the first, in one call. Those of the first
+/// have so many columns; those of the second have another number of them.
+pub(super) async fn fetch_both<T, O, P>(
+    conn: &mut SqliteConnection,
+    statements: [&'static str; 2],
+    columns: usize,
+    rows: &[T],
+    first: impl for<'b, 'a> Fn(&'b mut Binds<'a>, &T) -> Bound<'b, 'a>,
+    second: impl for<'b, 'a> Fn(&'b mut Binds<'a>, &T) -> Bound<'b, 'a>,
+) -> Result<(Vec<O>, Vec<P>), Fault>
+where
+    O: for<'r> FromRow<'r, SqliteRow>,
+    P: for<'r> FromRow<'r, SqliteRow>,
+{
+    let mut found = (Vec::new(), Vec::new());
+    for chunk in rows.chunks(MOST) {
+        let mut script = Script::default();
+        script.add(statements[0], chunk, &first)?;
+        script.add(statements[1], chunk, &second)?;
+        let query = sqlx::query_with(AssertSqlSafe(script.text), script.arguments);
+        for row in conn.fetch_all(query).await? {
+            if row.len() == columns {
+                found.0.push(O::from_row(&row)?);
+            } else {
+                found.1.push(P::from_row(&row)?);
+            }
+        }
     }
     Ok(found)
 }

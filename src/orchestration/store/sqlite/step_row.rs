@@ -26,13 +26,20 @@ const LOAD_STEPS: &str = "
     CROSS JOIN postroom_steps s ON s.task_id = t.id AND s.idx = j.column3";
 
 impl Unit<'_> {
-    /// Reads steps; `None` where there is none. In the order of the ids.
+    /// Reads steps, unless they are known; `None` where there is none. In the order of the ids.
     pub(super) async fn load_steps(
         &mut self,
         ids: impl ExactSizeIterator<Item = StepId>,
     ) -> Result<Vec<Option<StepRow>>, Fault> {
-        let mut rows = vec![None; ids.len()];
-        let places: Vec<(i64, StepId)> = (0..).zip(ids).collect();
+        let mut rows = Vec::with_capacity(ids.len());
+        let mut places: Vec<(i64, StepId)> = Vec::new();
+        for (place, id) in (0..).zip(ids) {
+            let known = self.known.step(id);
+            if known.is_none() {
+                places.push((place, id));
+            }
+            rows.push(known);
+        }
         let found: Vec<Stored> = fetch(self.conn, LOAD_STEPS, &places, |binds, (place, id)| {
             binds
                 .bind(*place)?

@@ -8,6 +8,7 @@ use super::fault::Fault;
 use super::set::{Script, fetch};
 use super::unit::{Unit, uuid};
 use crate::orchestration::state::TaskState;
+use crate::orchestration::store::sql::task_row::TaskRow;
 use crate::orchestration::store::{NewTask, StoreError, Submission, settle};
 
 type Answer = Result<Submission, StoreError>;
@@ -23,8 +24,11 @@ pub(super) async fn submit(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<Ve
     if tasks.is_empty() {
         return Ok(Vec::new());
     }
-    let mut holders = find_holders(unit, tasks).await?;
-    let mut taken = find_taken(unit, tasks).await?;
+    let Found {
+        mut holders,
+        mut taken,
+        last,
+    } = find(unit, tasks).await?;
     let mut answers = Vec::with_capacity(tasks.len());
     let mut new = Vec::new();
     for &task in tasks {
@@ -56,45 +60,64 @@ pub(super) async fn submit(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<Ve
             },
         );
     }
-    insert(unit, &new).await?;
+    insert(unit, &new, last).await?;
     Ok(answers)
 }
 
-/// Identity, id, content, state.
-type Found = (Vec<u8>, Vec<u8>, Vec<u8>, String);
-
-const HOLDERS: &str = "
-    SELECT t.identity, t.uuid, t.content, t.state
-    FROM {rows} j CROSS JOIN postroom_tasks t ON t.identity = j.column1";
-
-async fn find_holders(
-    unit: &mut Unit<'_>,
-    tasks: &[&NewTask],
-) -> Result<HashMap<Vec<u8>, Holder>, Fault> {
-    let found: Vec<Found> = fetch(unit.conn, HOLDERS, tasks, |binds, task| {
-        binds.bind(task.identity.as_slice())
-    })
-    .await?;
-    let holders = found.into_iter().map(|(identity, id, content, state)| {
-        let holder = Holder {
-            uuid: uuid(&id)?,
-            content,
-            state: state.parse()?,
-        };
-        Ok((identity, holder))
-    });
-    holders.collect()
+/// What is in the store of a batch before it goes in.
+#[derive(Default)]
+struct Found {
+    /// By identity.
+    holders: HashMap<Vec<u8>, Holder>,
+    /// Ids that are in use.
+    taken: HashSet<Uuid>,
+    /// The number of the last task.
+    last: i64,
 }
 
-const TAKEN: &str = "
-    SELECT t.uuid FROM {rows} j CROSS JOIN postroom_tasks t ON t.uuid = j.column1";
+/// Number, id, identity, content, state.
+type Stored = (
+    i64,
+    Option<Vec<u8>>,
+    Option<Vec<u8>>,
+    Option<Vec<u8>>,
+    Option<String>,
+);
 
-async fn find_taken(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<HashSet<Uuid>, Fault> {
-    let found: Vec<(Vec<u8>,)> = fetch(unit.conn, TAKEN, tasks, |binds, task| {
-        binds.bind(task.task_uuid.as_bytes().as_slice())
+/// The tasks that have an identity or an id of the set, and the number of the last task of all.
+pub(super) const FIND: &str = "
+    SELECT t.id, t.uuid, t.identity, t.content, t.state
+    FROM {rows} j CROSS JOIN postroom_tasks t ON t.identity = j.column1 OR t.uuid = j.column2
+    UNION ALL SELECT coalesce(max(id), 0), NULL, NULL, NULL, NULL FROM postroom_tasks";
+
+async fn find(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<Found, Fault> {
+    let stored: Vec<Stored> = fetch(unit.conn, FIND, tasks, |binds, task| {
+        binds
+            .bind(task.identity.as_slice())?
+            .bind(task.task_uuid.as_bytes().as_slice())
     })
     .await?;
-    found.into_iter().map(|(id,)| uuid(&id)).collect()
+    let mut found = Found::default();
+    for row in stored {
+        found.last = found.last.max(row.0);
+        let (id, Some(task), Some(identity), Some(content), Some(state)) = row else {
+            continue;
+        };
+        let uuid = uuid(&task)?;
+        // What this transaction has made of it is not written yet.
+        let state = match unit.known_task(id) {
+            Some(task) => task.state,
+            None => state.parse()?,
+        };
+        found.taken.insert(uuid);
+        let holder = Holder {
+            uuid,
+            content,
+            state,
+        };
+        found.holders.insert(identity, holder);
+    }
+    Ok(found)
 }
 
 const INSERT_TASKS: &str = "
@@ -121,18 +144,19 @@ const INSERT_EDGES: &str = "
     INSERT INTO postroom_edges (task_id, parent, child)
     SELECT column1, column2, column3 FROM {rows} j WHERE j.column1 IS NOT NULL";
 
-async fn insert(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<(), Fault> {
+/// Nobody else can take the numbers after the last one while this transaction lasts, and they grow with the time a
+/// task was submitted, which claims rely on.
+async fn insert(unit: &mut Unit<'_>, tasks: &[&NewTask], last: i64) -> Result<(), Fault> {
     if tasks.is_empty() {
         return Ok(());
     }
-    // Nobody else can take the numbers while this transaction lasts, and they grow with the time a task was
-    // submitted, which claims rely on.
-    let (last,): (i64,) = sqlx::query_as("SELECT coalesce(max(id), 0) FROM postroom_tasks")
-        .fetch_one(&mut *unit.conn)
-        .await?;
     let now = unit.now();
     let later = |task: &NewTask| task.run_at.filter(|at| *at > now);
     let tasks: Vec<(i64, &NewTask)> = (last + 1..).zip(tasks.iter().copied()).collect();
+    let rows: Vec<(&NewTask, TaskRow)> = tasks
+        .iter()
+        .map(|(id, task)| (*task, TaskRow::new(*id, task, later(task))))
+        .collect();
     let steps: Vec<(i64, usize, &NewTask)> = tasks
         .iter()
         .flat_map(|(id, task)| (0..task.steps.len()).map(|index| (*id, index, *task)))
@@ -147,16 +171,9 @@ async fn insert(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<(), Fault> {
     let mut script = Script::default();
     let conn = &mut *unit.conn;
     script
-        .set(conn, INSERT_TASKS, &tasks, |binds, (id, task)| {
-            let free = task.steps.iter().filter(|step| step.parents.is_empty());
-            let free = free.count();
-            let (ready, waiting) = if later(task).is_some() {
-                (0, free)
-            } else {
-                (free, 0)
-            };
+        .set(conn, INSERT_TASKS, &rows, |binds, (task, row)| {
             binds
-                .bind(*id)?
+                .bind(row.id)?
                 .bind(task.task_uuid.as_bytes().as_slice())?
                 .bind(task.identity.as_slice())?
                 .bind(task.content.as_slice())?
@@ -165,13 +182,13 @@ async fn insert(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<(), Fault> {
                 .bind(task.version.as_str())?
                 .bind(task.priority)?
                 .bind(task.failure_policy.as_str())?
-                .bind(settle::new_task(later(task)).as_str())?
+                .bind(row.state.as_str())?
                 .bind(task.correlation_id.as_bytes().as_slice())?
                 .bind(task.submitted_by.as_bytes().as_slice())?
                 .bind(count(task.steps.len()))?
-                .bind(count(task.steps.len() - free))?
-                .bind(count(ready))?
-                .bind(count(waiting))?
+                .bind(row.counts.pending)?
+                .bind(row.counts.ready)?
+                .bind(row.counts.retry_wait)?
                 .bind(now)
         })
         .await?;
@@ -204,7 +221,11 @@ async fn insert(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<(), Fault> {
             binds.bind(*id)?.bind(*parent)?.bind(count(*child))
         })
         .await?;
-    script.run(conn).await
+    script.run(conn).await?;
+    for (_, row) in rows {
+        unit.known.new_task(row);
+    }
+    Ok(())
 }
 
 /// Steps are counted; there are far fewer than this can hold.

@@ -62,10 +62,10 @@ impl TryFrom<Stored> for TaskRow {
 }
 
 impl Unit<'_> {
-    /// The rows of these tasks: read, unless they were kept to be written.
+    /// The rows of these tasks: read, unless they are kept to be written, or known.
     pub(super) async fn load_tasks(&mut self, ids: &BTreeSet<i64>) -> Result<Tasks, Fault> {
-        let kept = ids.iter().filter_map(|id| self.kept_task(*id));
-        let mut tasks: Tasks = kept.map(|task| (task.id, task.clone())).collect();
+        let known = ids.iter().filter_map(|id| self.known_task(*id));
+        let mut tasks: Tasks = known.map(|task| (task.id, task.clone())).collect();
         let ids: Vec<&i64> = ids.iter().filter(|id| !tasks.contains_key(id)).collect();
         if ids.is_empty() {
             return Ok(tasks);

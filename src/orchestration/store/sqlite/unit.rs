@@ -7,6 +7,7 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::fault::Fault;
+use super::known::Known;
 use super::set::{Binds, Bound, Script};
 use crate::orchestration::store::sql::ledger::{HistoryRow, Ledger};
 use crate::orchestration::store::sql::task_row::{TaskRow, Tasks};
@@ -15,16 +16,18 @@ use crate::orchestration::store::sql::task_row::{TaskRow, Tasks};
 pub(super) struct Unit<'c> {
     pub(super) conn: &'c mut SqliteConnection,
     pub(super) ledger: Ledger,
+    pub(super) known: Known,
     /// Rows that are to be written.
     tasks: Tasks,
 }
 
 impl<'c> Unit<'c> {
     /// The transaction has begun at this moment.
-    pub(super) fn new(conn: &'c mut SqliteConnection, now: i64) -> Self {
+    pub(super) fn new(conn: &'c mut SqliteConnection, now: i64, known: Known) -> Self {
         Self {
             conn,
             ledger: Ledger::new(now),
+            known,
             tasks: Tasks::new(),
         }
     }
@@ -39,9 +42,9 @@ impl<'c> Unit<'c> {
         self.tasks.insert(task.id, task);
     }
 
-    /// A task's row that is kept.
-    pub(super) fn kept_task(&self, id: i64) -> Option<&TaskRow> {
-        self.tasks.get(&id)
+    /// A task's row, if it is kept or known.
+    pub(super) fn known_task(&self, id: i64) -> Option<&TaskRow> {
+        self.tasks.get(&id).or_else(|| self.known.task(id))
     }
 
     /// Writes the tasks that were kept, so that what is read next finds them.
@@ -59,18 +62,23 @@ impl<'c> Unit<'c> {
     }
 
     /// Writes all that was kept and commits, in one call: each call is a hand-over to the connection's thread
-    /// and back.
-    pub(super) async fn commit(mut self) -> Result<(), Fault> {
+    /// and back. Returns what is known after it.
+    pub(super) async fn commit(mut self) -> Result<Known, Fault> {
         let mut script = Script::default();
         self.tasks_into(&mut script).await?;
         self.history_into(&mut script).await?;
         script.statement("COMMIT");
-        script.run(self.conn).await
+        script.run(self.conn).await?;
+        Ok(self.known)
     }
 
     async fn tasks_into(&mut self, script: &mut Script) -> Result<(), Fault> {
         let tasks: Vec<TaskRow> = std::mem::take(&mut self.tasks).into_values().collect();
-        script.set(self.conn, SAVE_TASKS, &tasks, bind_task).await
+        script.set(self.conn, SAVE_TASKS, &tasks, bind_task).await?;
+        for task in tasks {
+            self.known.wrote_task(task);
+        }
+        Ok(())
     }
 
     async fn history_into(&mut self, script: &mut Script) -> Result<(), Fault> {

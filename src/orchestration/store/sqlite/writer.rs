@@ -14,19 +14,26 @@ use sqlx::{Connection, SqliteConnection};
 use super::batch;
 use super::connect::Place;
 use super::fault::{Fault, is_busy};
+use super::known::Known;
 use super::unit::Unit;
 use crate::actor::{Actor, Batch, Context, Receive, StopReason};
 use crate::orchestration::store::StoreError;
 use crate::orchestration::store::sql::intent::{Answer, Write};
 
-/// Takes the lock and reads the time, in one call.
-const BEGIN: &str = "BEGIN IMMEDIATE; SELECT CAST(round(unixepoch('subsec') * 1000) AS INTEGER)";
+/// Takes the lock, reads the time and how much others have committed, in one call.
+const BEGIN: &str = "
+    BEGIN IMMEDIATE;
+    SELECT CAST(round(unixepoch('subsec') * 1000) AS INTEGER), data_version FROM pragma_data_version";
 
 pub(super) struct SqliteWriter {
     place: Arc<Place>,
     commits: Arc<AtomicU64>,
+    /// Beginnings and ends of transactions: odd while one is under way.
+    turns: Arc<AtomicU64>,
     /// Made when it is first needed, and again when it was lost.
     connection: Option<SqliteConnection>,
+    /// By what this connection has written.
+    known: Known,
 }
 
 impl Actor for SqliteWriter {
@@ -91,11 +98,16 @@ fn only(mut answers: Vec<Answer>) -> Result<Answer, StoreError> {
 }
 
 impl SqliteWriter {
-    pub(super) fn new(place: Arc<Place>, commits: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(place: Arc<Place>, commits: Arc<AtomicU64>, turns: Arc<AtomicU64>) -> Self {
+        // One that was dropped on its way is over.
+        let under_way = turns.load(Ordering::Relaxed) % 2;
+        turns.fetch_add(under_way, Ordering::Relaxed);
         Self {
             place,
             commits,
+            turns,
             connection: None,
+            known: Known::default(),
         }
     }
 
@@ -107,7 +119,10 @@ impl SqliteWriter {
             Some(connection) => connection,
             None => self.place.writer().await?,
         };
-        match self.transact(&mut connection, writes).await {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+        let done = self.transact(&mut connection, writes).await;
+        self.turns.fetch_add(1, Ordering::Relaxed);
+        match done {
             Ok(answers) => {
                 self.connection = Some(connection);
                 self.commits.fetch_add(1, Ordering::Relaxed);
@@ -129,25 +144,27 @@ impl SqliteWriter {
     }
 
     async fn transact(
-        &self,
+        &mut self,
         connection: &mut SqliteConnection,
         writes: &[&Write],
     ) -> Result<Vec<Answer>, Fault> {
-        let now = self.begin(connection).await?;
-        let mut unit = Unit::new(connection, now);
+        // Nothing is known after a failure, nor by another connection.
+        let mut known = std::mem::take(&mut self.known);
+        let (now, version) = self.begin(connection).await?;
+        known.as_of(version);
+        let mut unit = Unit::new(connection, now, known);
         let answers = batch::carry_out(&mut unit, writes).await?;
-        unit.commit().await?;
+        self.known = unit.commit().await?;
         Ok(answers)
     }
 
     /// Takes the lock at once: a transaction that begins by reading could not wait for it later.
-    /// Returns the time by the database's clock.
-    async fn begin(&self, connection: &mut SqliteConnection) -> Result<i64, Fault> {
+    /// Returns the time by the database's clock, and the number that changes when others commit.
+    async fn begin(&self, connection: &mut SqliteConnection) -> Result<(i64, i64), Fault> {
         let since = Instant::now();
         loop {
-            let begun: Result<(i64,), _> = sqlx::query_as(BEGIN).fetch_one(&mut *connection).await;
-            match begun {
-                Ok((now,)) => return Ok(now),
+            match sqlx::query_as(BEGIN).fetch_one(&mut *connection).await {
+                Ok(begun) => return Ok(begun),
                 Err(error) if is_busy(&error) => {
                     if self.place.wait(since).await.is_err() {
                         let waited = since.elapsed().as_millis();

@@ -1,0 +1,85 @@
+//! When an event actor looks at the database: when a hint says so, and otherwise now and then, the more rarely the
+//! longer there was nothing to see.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::actor::{Actor, Message, Receive, SendError, WeakHandle};
+use crate::orchestration::context::SystemContext;
+use crate::orchestration::store::Hints;
+use crate::patterns::timer::{self, Timer};
+
+/// Tells an actor of every hint, until the actor accepts nothing more or this is dropped.
+pub(super) fn listen<A, M>(
+    actor: WeakHandle<A>,
+    mut hints: Hints,
+    message: fn() -> M,
+) -> AbortOnDropHandle<()>
+where
+    A: Receive<M>,
+    M: Message,
+{
+    /// However many hints there are, the database is not asked more often.
+    const LEAST: Duration = Duration::from_millis(2);
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            hints.next().await;
+            let Some(told) = actor.upgrade().map(|actor| actor.try_tell(message())) else {
+                return;
+            };
+            if matches!(told, Err(SendError::Closed(_))) {
+                return;
+            }
+            // A full mailbox holds enough of them.
+            sleep(LEAST).await;
+        }
+    }))
+}
+
+/// Whether the database has nothing to do for anybody. Asking is one statement, where a claim and a sweep are a
+/// transaction each. If it cannot be told, it is not quiet.
+pub(super) async fn is_quiet(context: &SystemContext) -> bool {
+    let counted = context.store().census().await;
+    counted.is_ok_and(|census| census.is_quiet())
+}
+
+/// The fallback: one look after another, with pauses that double while there is nothing to see.
+#[derive(Debug)]
+pub(super) struct Poller {
+    shortest: Duration,
+    longest: Duration,
+    pause: Duration,
+    next: Option<Timer>,
+}
+
+impl Poller {
+    pub(super) fn new(shortest: Duration, longest: Duration) -> Self {
+        Self {
+            shortest,
+            longest: longest.max(shortest),
+            pause: shortest,
+            next: None,
+        }
+    }
+
+    /// Whether the last looks have found nothing.
+    pub(super) fn rests(&self) -> bool {
+        self.pause == self.longest && self.longest > self.shortest
+    }
+
+    /// After a look that has found something, or nothing: has the actor told when to look again.
+    pub(super) fn pause<A, M>(&mut self, actor: WeakHandle<A>, quiet: bool, message: fn() -> M)
+    where
+        A: Actor + Receive<M>,
+        M: Message,
+    {
+        self.pause = if quiet {
+            (self.pause * 2).min(self.longest)
+        } else {
+            self.shortest
+        };
+        self.next = Some(timer::once(actor, self.pause, message));
+    }
+}
