@@ -130,7 +130,10 @@ async fn r04_a_send_does_nothing_until_it_is_polled_and_then_enqueues_at_once() 
     let mut ask = probe.ask(Note(2));
     assert_eq!(probe.stats().account.accepted, 1);
     assert!(poll_once(&mut ask).await.is_pending());
-    assert_eq!(poll_once(&mut tell).await, Poll::Ready(Ok(())));
+    assert_eq!(
+        poll_once(&mut tell).await,
+        Poll::Ready(Ok(postroom::actor::Told::Accepted))
+    );
     assert_eq!(probe.stats().account.accepted, 3);
     gate.open_for_good();
     assert_eq!(ask.await.unwrap(), 2);

@@ -90,7 +90,7 @@ async fn run(probe: &Handle<Probe>, gate: &Gate, capacity: usize, steps: Vec<Ste
             Step::Try => {
                 let sent = probe.try_tell(Held(n));
                 if model.has_room(capacity) {
-                    assert_eq!(sent, Ok(()));
+                    assert_eq!(sent, Ok(postroom::actor::Told::Accepted));
                     model.queue.push_back(n);
                     accepted.push(n);
                 } else {

@@ -32,9 +32,13 @@ fn r18_threads_can_tell_and_ask() {
             .map(|n| {
                 let probe = probe.clone();
                 thread::spawn(move || match n % 4 {
-                    0 => probe.blocking_tell(Note(n)).unwrap(),
+                    0 => {
+                        probe.blocking_tell(Note(n)).unwrap();
+                    }
                     1 => assert_eq!(probe.blocking_ask(Note(n)).unwrap(), n),
-                    2 => probe.recipient::<Note>().blocking_tell(Note(n)).unwrap(),
+                    2 => {
+                        probe.recipient::<Note>().blocking_tell(Note(n)).unwrap();
+                    }
                     _ => assert_eq!(probe.recipient::<Note>().blocking_ask(Note(n)).unwrap(), n),
                 })
             })

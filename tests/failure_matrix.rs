@@ -3,7 +3,9 @@
 mod common;
 
 use common::{Crash, Fail, Gate, Held, Log, Note, Probe, Refusal, occupy, poll_once};
-use postroom::actor::{Actor, AskError, Executed, Exit, Handle, Level, SendError, StopReason};
+use postroom::actor::{
+    Actor, AskError, Executed, Exit, Handle, Level, Overflow, SendError, StopReason, Told,
+};
 use postroom::registry::{ActorRegistry, ShutdownReport};
 use postroom::supervision::{Backoff, RestartPolicy};
 use std::sync::Arc;
@@ -24,12 +26,21 @@ impl Scene {
     }
 
     async fn with(policy: RestartPolicy) -> Self {
+        Self::new_with(policy, Overflow::Wait).await
+    }
+
+    async fn overflowing(overflow: Overflow) -> Self {
+        Self::new_with(RestartPolicy::permanent(), overflow).await
+    }
+
+    async fn new_with(policy: RestartPolicy, overflow: Overflow) -> Self {
         let (log, gate) = (Log::default(), Gate::default());
         let mut builder = ActorRegistry::builder();
         let inside = gate.clone();
         let actor = builder
             .supervise(move || Probe::new(&log, &inside), policy)
             .capacity(1)
+            .overflow(overflow)
             .register()
             .unwrap();
         let registry = builder.start().await.unwrap();
@@ -51,6 +62,42 @@ impl Scene {
 
 fn is_expired(asked: &Result<u32, AskError<Note>>) -> bool {
     matches!(asked, Err(error @ AskError::Expired(_)) if error.was_executed() == Executed::No)
+}
+
+#[tokio::test]
+async fn dropping() {
+    let scene = Scene::overflowing(Overflow::DropNewest).await;
+    let actor = &scene.actor;
+    assert_eq!(actor.tell(Note(1)).await, Ok(Told::Accepted));
+    assert!(matches!(
+        actor.ask(Note(2)).await,
+        Err(AskError::Full(Note(2)))
+    ));
+    assert_eq!(actor.tell(Note(3)).await, Ok(Told::Dropped));
+    for stats in [actor.stats(), scene.registry.stats()[0].1] {
+        assert_eq!((stats.dropped, stats.waiting), (1, 0));
+    }
+    scene.shut_down().await;
+}
+
+#[tokio::test]
+async fn evicting() {
+    let scene = Scene::overflowing(Overflow::EvictOldest).await;
+    let actor = &scene.actor;
+    let mut first = actor.ask(Note(1));
+    assert!(poll_once(&mut first).await.is_pending());
+    let mut second = actor.ask(Note(2));
+    assert!(poll_once(&mut second).await.is_pending());
+    let evicted = first.await.unwrap_err();
+    assert_eq!(evicted.was_executed(), Executed::No);
+    assert!(matches!(evicted, AskError::Evicted(Note(1))));
+    assert_eq!(actor.tell(Note(3)).await, Ok(Told::Accepted));
+    assert!(matches!(second.await, Err(AskError::Evicted(Note(2)))));
+    for stats in [actor.stats(), scene.registry.stats()[0].1] {
+        assert_eq!((stats.account.evicted, stats.depth), (2, 1));
+    }
+    let report = scene.shut_down().await;
+    assert_eq!(report.actors[0].exit.account.evicted, 2, "{report}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -253,5 +300,5 @@ fn the_readme_has_a_row_for_each_of_these_and_no_other() {
     for row in &rows {
         assert!(tests.contains(&format!("fn {row}()")), "{row} has a test");
     }
-    assert_eq!(rows.len(), 7);
+    assert_eq!(rows.len(), 9);
 }

@@ -398,7 +398,7 @@ async fn r16_an_orchestration_shut_down_under_load_accounts_for_every_message() 
     }
     let report = core.shutdown().await;
     assert!(report.is_balanced(), "{report}");
-    assert_eq!(report.registry.actors.len(), 6);
+    assert_eq!(report.registry.actors.len(), 10);
     let again = core.shutdown().await;
     assert!(
         Arc::ptr_eq(&report, &again),
@@ -462,7 +462,7 @@ async fn commands_reach_the_actors_by_their_routes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn steps_that_do_not_end_at_shutdown_are_given_back() {
+async fn o13_steps_that_do_not_end_at_shutdown_are_given_back() {
     let store = MemoryStore::new();
     let started = Arc::new(Notify::new());
     let tell = Arc::clone(&started);

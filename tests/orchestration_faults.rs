@@ -2,25 +2,23 @@
 //! virtual time.
 #![cfg(feature = "orchestration")]
 
+mod unreliable;
+
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use postroom::actor::Exit;
 use postroom::orchestration::state::{StepState, TaskState};
 use postroom::orchestration::store::memory::MemoryStore;
 use postroom::orchestration::store::{
-    ClaimRequest, ClaimScope, Claims, CleanupReport, CleanupRequest, Completion, CompletionOutcome,
-    DeadLetter, DeadLetterFilter, Heartbeat, HistoryKind, HistoryRecord, Lease, NewTask, Operation,
-    OperationOutcome, ProcessRecord, ProcessRegistration, StepOutcome, StepRecord, Store,
-    StoreError, Submission, SweepReport, SweepRequest, TaskDefinition, TaskFilter, TaskRecord,
+    ClaimRequest, ClaimScope, Completion, CompletionOutcome, HistoryKind, StepOutcome, Store,
 };
 use postroom::orchestration::template::{RetryPolicy, TaskTemplate};
 use postroom::orchestration::worker::{StepContext, StepError, StepHandlers};
 use postroom::orchestration::{ClaimMode, OrchestrationConfig, OrchestrationCore, TaskHandle};
 use serde_json::Value;
+use unreliable::{Fault, Unreliable};
 use uuid::Uuid;
 
 fn diamond() -> Arc<TaskTemplate> {
@@ -173,114 +171,10 @@ async fn a_panicking_handler_fails_its_attempt_and_nothing_else() {
     assert!(core.shutdown().await.is_balanced());
 }
 
-/// A store that loses answers: every so often it fails before it does what it was asked, or after.
-struct Unreliable {
-    inner: MemoryStore,
-    calls: AtomicU64,
-    on: AtomicBool,
-}
-
-impl Unreliable {
-    /// Fails one call in five, alternately before and after its effect.
-    async fn call<T>(
-        &self,
-        action: impl Future<Output = Result<T, StoreError>> + Send,
-    ) -> Result<T, StoreError> {
-        let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        let fails = self.on.load(Ordering::Relaxed) && call % 5 == 4;
-        let failure = || StoreError::Failed {
-            intent: "do what the test asked",
-            source: "the connection is gone".into(),
-        };
-        if fails && call.is_multiple_of(2) {
-            return Err(failure());
-        }
-        let answer = action.await?;
-        if fails { Err(failure()) } else { Ok(answer) }
-    }
-}
-
-#[async_trait]
-impl Store for Unreliable {
-    async fn submit(
-        &self,
-        tasks: Vec<NewTask>,
-    ) -> Result<Vec<Result<Submission, StoreError>>, StoreError> {
-        self.call(self.inner.submit(tasks)).await
-    }
-    async fn claim(&self, request: ClaimRequest) -> Result<Claims, StoreError> {
-        self.call(self.inner.claim(request)).await
-    }
-    async fn complete(
-        &self,
-        completions: Vec<Completion>,
-    ) -> Result<Vec<CompletionOutcome>, StoreError> {
-        self.call(self.inner.complete(completions)).await
-    }
-    async fn heartbeat(&self, process: Uuid, lease: Duration) -> Result<Heartbeat, StoreError> {
-        self.call(self.inner.heartbeat(process, lease)).await
-    }
-    async fn release(&self, process: Uuid, leases: Vec<Lease>) -> Result<u32, StoreError> {
-        self.call(self.inner.release(process, leases)).await
-    }
-    async fn dead_letters(&self, filter: DeadLetterFilter) -> Result<Vec<DeadLetter>, StoreError> {
-        self.inner.dead_letters(filter).await
-    }
-    async fn cleanup(&self, request: CleanupRequest) -> Result<CleanupReport, StoreError> {
-        self.call(self.inner.cleanup(request)).await
-    }
-    async fn sweep(&self, request: SweepRequest) -> Result<SweepReport, StoreError> {
-        self.call(self.inner.sweep(request)).await
-    }
-    async fn operate(
-        &self,
-        operations: Vec<Operation>,
-    ) -> Result<Vec<OperationOutcome>, StoreError> {
-        self.call(self.inner.operate(operations)).await
-    }
-    async fn register_process(&self, registration: ProcessRegistration) -> Result<(), StoreError> {
-        self.inner.register_process(registration).await
-    }
-    async fn unregister_process(&self, process: Uuid) -> Result<(), StoreError> {
-        self.inner.unregister_process(process).await
-    }
-    async fn processes(&self) -> Result<Vec<ProcessRecord>, StoreError> {
-        self.inner.processes().await
-    }
-    async fn task(&self, task_uuid: Uuid) -> Result<Option<TaskRecord>, StoreError> {
-        self.inner.task(task_uuid).await
-    }
-    async fn definition(&self, task_uuid: Uuid) -> Result<Option<Arc<TaskDefinition>>, StoreError> {
-        self.call(self.inner.definition(task_uuid)).await
-    }
-    async fn steps(&self, task_uuid: Uuid) -> Result<Vec<StepRecord>, StoreError> {
-        self.inner.steps(task_uuid).await
-    }
-    async fn history(&self, task_uuid: Uuid) -> Result<Vec<HistoryRecord>, StoreError> {
-        self.inner.history(task_uuid).await
-    }
-    async fn tasks(&self, filter: TaskFilter) -> Result<Vec<TaskRecord>, StoreError> {
-        self.inner.tasks(filter).await
-    }
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.inner.ping().await
-    }
-    async fn audit(&self) -> Result<Vec<String>, StoreError> {
-        self.inner.audit().await
-    }
-    async fn close(&self) -> Vec<Arc<Exit>> {
-        self.inner.close().await
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn o01_lost_answers_of_the_store_lose_no_task_and_record_no_result_twice() {
     let store = MemoryStore::new();
-    let unreliable = Arc::new(Unreliable {
-        inner: store.clone(),
-        calls: AtomicU64::new(0),
-        on: AtomicBool::new(true),
-    });
+    let unreliable = Arc::new(Unreliable::new(&store, Fault::EveryFifth));
     let core = core(Arc::clone(&unreliable) as Arc<dyn Store>, working()).await;
     let template = diamond();
     let mut tasks = Vec::new();
@@ -311,8 +205,8 @@ async fn o01_lost_answers_of_the_store_lose_no_task_and_record_no_result_twice()
         assert_eq!(recorded.len(), 4);
         assert!(recorded.values().all(|times| *times == 1), "{recorded:?}");
     }
-    assert!(unreliable.calls.load(Ordering::Relaxed) > 200);
-    unreliable.on.store(false, Ordering::Relaxed);
+    assert!(unreliable.calls() > 200);
+    unreliable.set(Fault::None);
     assert_eq!(store.audit().await.unwrap(), Vec::<String>::new());
     assert!(core.shutdown().await.is_balanced());
 }

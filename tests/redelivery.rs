@@ -272,3 +272,54 @@ async fn r14_messages_that_are_handled_again_are_all_accounted_for() {
     assert_eq!(exit.account.panicked, 320);
     assert_eq!(exit.set_aside[0].1, 320);
 }
+
+/// Panics whenever it is handled, and once more when it is given up: dropped with no other panic going on.
+#[derive(Clone)]
+struct Grenade;
+
+impl Drop for Grenade {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "a grenade was dropped");
+    }
+}
+
+impl Message for Grenade {
+    type Response = ();
+    type Error = Infallible;
+    const REDELIVERY: Redelivery<Self> = Redelivery::up_to(1);
+}
+
+impl Handler<Grenade> for Probe {
+    async fn handle(&mut self, _message: Grenade, _: &Context<Self>) -> Result<(), Infallible> {
+        self.gate.pass().await;
+        panic!("a grenade was handled");
+    }
+}
+
+#[tokio::test]
+async fn r14_a_message_that_panics_when_it_is_given_up_changes_nothing_else() {
+    // By an actor that does not come back.
+    let (log, gate) = (Log::default(), Gate::default());
+    gate.open_for_good();
+    let plain = Probe::new(&log, &gate).spawn();
+    let asked = plain.ask(Grenade).await;
+    assert!(matches!(asked, Err(AskError::Panicked { .. })), "{asked:?}");
+    let exit = plain.closed().await;
+    assert!(matches!(exit.reason, StopReason::Panicked { .. }), "{exit}");
+    assert!(exit.is_balanced(), "{exit}");
+
+    // By the next incarnation, because its asker has gone.
+    let gate = Gate::default();
+    let probe = supervised(&log, &gate, policy());
+    let mut asked = Box::pin(probe.ask(Grenade));
+    assert!(poll_once(&mut asked).await.is_pending());
+    gate.wait_entered().await;
+    drop(asked);
+    gate.open_for_good();
+    assert_eq!(probe.ask(Note(1)).await.unwrap(), 1);
+    probe.drain();
+    let exit = probe.closed().await;
+    assert!(matches!(exit.reason, StopReason::Drained), "{exit}");
+    assert!(exit.is_balanced(), "{exit}");
+    assert_eq!((exit.account.ok, exit.account.panicked), (1, 1), "{exit}");
+}

@@ -61,13 +61,10 @@ impl Receive<Query> for Desk {
                         reply.ok(n);
                     });
                 }
-                Way::PassOn => self
-                    .clerk
-                    .as_ref()
-                    .unwrap()
-                    .tell(Errand(n, reply))
-                    .await
-                    .unwrap(),
+                Way::PassOn => {
+                    let clerk = self.clerk.as_ref().unwrap();
+                    clerk.tell(Errand(n, reply)).await.unwrap();
+                }
                 Way::Panic => panic!("with the token in hand"),
                 Way::Keep => self.kept.push(reply),
             }

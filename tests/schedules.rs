@@ -3,7 +3,8 @@
 mod common;
 
 use postroom::actor::{
-    Actor, AskError, Builder, Context, Dispatch, Exit, Handle, Handler, Message, SendError,
+    Actor, AskError, Builder, Context, Dispatch, Exit, Handle, Handler, Message, Overflow,
+    SendError, Told,
 };
 use postroom::supervision::RestartPolicy;
 use proptest::collection::vec;
@@ -37,6 +38,8 @@ enum How {
     Tell,
     TryTell,
     Permit,
+    /// A permit that is used in another task, or dropped there.
+    OwnedPermit(bool),
     Ask,
     TryAsk,
     /// Polled a few times and dropped.
@@ -56,6 +59,7 @@ enum End {
 #[derive(Clone, Debug)]
 struct Plan {
     capacity: usize,
+    overflow: Overflow,
     dispatch: Dispatch,
     senders: Vec<Vec<Send>>,
     end: End,
@@ -68,6 +72,7 @@ fn plan() -> impl Strategy<Value = Plan> {
         3 => Just(How::Tell),
         2 => Just(How::TryTell),
         1 => Just(How::Permit),
+        1 => prop::bool::weighted(0.7).prop_map(How::OwnedPermit),
         4 => Just(How::Ask),
         1 => Just(How::TryAsk),
         2 => (0..3_u8).prop_map(How::Given),
@@ -83,6 +88,11 @@ fn plan() -> impl Strategy<Value = Plan> {
         Just(Dispatch::InPlace),
         Just(Dispatch::Auto)
     ];
+    let overflow = prop_oneof![
+        Just(Overflow::Wait),
+        Just(Overflow::DropNewest),
+        Just(Overflow::EvictOldest)
+    ];
     let end = prop_oneof![
         2 => Just(End::HandlesDropped),
         1 => Just(End::Drain),
@@ -90,9 +100,10 @@ fn plan() -> impl Strategy<Value = Plan> {
         1 => Just(End::Kill),
     ];
     let senders = vec(vec(send, 1..12), 1..5);
-    (1..5_usize, dispatch, senders, end, 0..40_usize).prop_map(
-        |(capacity, dispatch, senders, end, after)| Plan {
+    (1..5_usize, overflow, dispatch, senders, end, 0..40_usize).prop_map(
+        |(capacity, overflow, dispatch, senders, end, after)| Plan {
             capacity,
+            overflow,
             dispatch,
             senders,
             end,
@@ -136,6 +147,9 @@ struct Tally {
     panicked: u64,
     cancelled: u64,
     undelivered: u64,
+    evicted: u64,
+    /// Told, and not accepted.
+    dropped: u64,
     /// Accepted or not, its sender went away.
     unknown: u64,
 }
@@ -186,10 +200,26 @@ async fn send(world: &World, worker: &Handle<Worker>, sender: usize, send: &Send
     let mut accepted = false;
     let count = |change: &dyn Fn(&mut Tally)| change(&mut world.tally.lock().unwrap());
     match send.how {
-        How::Tell => accepted = worker.tell(step).await.is_ok(),
-        How::TryTell => accepted = worker.try_tell(step).is_ok(),
+        How::Tell | How::TryTell => {
+            let told = match send.how {
+                How::Tell => worker.tell(step).await,
+                _ => worker.try_tell(step),
+            };
+            match told {
+                Ok(Told::Dropped) => count(&|tally| tally.dropped += 1),
+                told => accepted = told.is_ok(),
+            }
+        }
         How::Permit => match worker.reserve().await {
             Ok(permit) => accepted = permit.send(step).is_ok(),
+            Err(error) => assert_eq!(error, SendError::Closed(())),
+        },
+        How::OwnedPermit(is_used) => match worker.clone().reserve_owned().await {
+            Ok(permit) if is_used => {
+                let used = tokio::spawn(async move { permit.send(step).is_ok() });
+                accepted = used.await.unwrap();
+            }
+            Ok(permit) => tokio::spawn(async { drop(permit) }).await.unwrap(),
             Err(error) => assert_eq!(error, SendError::Closed(())),
         },
         How::Given(polls) => {
@@ -229,6 +259,10 @@ async fn send(world: &World, worker: &Handle<Worker>, sender: usize, send: &Send
                     tally.accepted += 1;
                     tally.undelivered += 1;
                 }),
+                Err(AskError::Evicted(_)) => count(&|tally| {
+                    tally.accepted += 1;
+                    tally.evicted += 1;
+                }),
                 Err(AskError::Closed(_) | AskError::Full(_)) => {}
                 // Whether it had a slot is not told.
                 Err(AskError::Expired(_) | AskError::TimedOut { .. }) => {
@@ -253,6 +287,7 @@ async fn follow(plan: Plan) -> (Arc<World>, Arc<Exit>) {
         .backoff(postroom::supervision::Backoff::none());
     let worker = Builder::supervised(move || Worker(Arc::clone(&made)), policy)
         .capacity(plan.capacity)
+        .overflow(plan.overflow)
         .dispatch(plan.dispatch)
         .spawn()
         .unwrap();
@@ -269,24 +304,46 @@ async fn follow(plan: Plan) -> (Arc<World>, Arc<Exit>) {
     // The capacity is never exceeded, whenever one looks.
     while world.sent.load(Ordering::SeqCst) < plan.after && !tasks.is_empty() {
         let stats = worker.stats();
-        assert!(stats.depth <= plan.capacity, "{stats:?}");
+        assert!(stats.depth + stats.reserved <= plan.capacity, "{stats:?}");
+        assert!(stats.high_water <= plan.capacity, "{stats:?}");
         assert!(stats.account.is_balanced(), "{stats:?}");
         while let Some(joined) = tasks.try_join_next() {
             joined.unwrap();
         }
         yield_now().await;
     }
-    match plan.end {
-        End::Drain => worker.drain(),
-        End::Stop => worker.stop(),
-        End::Kill => worker.kill(),
-        End::HandlesDropped => {}
-    }
-    drop(worker);
+    let kept = match plan.end {
+        End::Drain => {
+            worker.drain();
+            Some(worker)
+        }
+        End::Stop => {
+            worker.stop();
+            Some(worker)
+        }
+        End::Kill => {
+            worker.kill();
+            Some(worker)
+        }
+        End::HandlesDropped => {
+            drop(worker);
+            None
+        }
+    };
     while let Some(joined) = tasks.join_next().await {
         joined.unwrap();
     }
-    (world, closed.await)
+    let exit = closed.await;
+    let dropped = world.tally.lock().unwrap().dropped;
+    if let Some(worker) = kept {
+        assert_eq!(worker.stats().dropped, dropped);
+    }
+    match plan.overflow {
+        Overflow::EvictOldest => assert_eq!(dropped, 0),
+        Overflow::DropNewest => assert_eq!(exit.account.evicted, 0, "{exit}"),
+        _ => assert_eq!((exit.account.evicted, dropped), (0, 0), "{exit}"),
+    }
+    (world, exit)
 }
 
 fn check(world: &World, exit: &Exit) {
@@ -302,6 +359,7 @@ fn check(world: &World, exit: &Exit) {
     assert!(account.ok >= tally.ok, "{exit}: {tally:?}");
     assert!(account.panicked >= tally.panicked, "{exit}: {tally:?}");
     assert!(account.cancelled >= tally.cancelled, "{exit}: {tally:?}");
+    assert!(account.evicted >= tally.evicted, "{exit}: {tally:?}");
     assert!(
         account.undelivered >= tally.undelivered,
         "{exit}: {tally:?}"

@@ -196,6 +196,59 @@ async fn r20_the_span_holds_across_waits_and_for_tokens_and_direct_calls() {
     check(&spans, "Note", 2);
 }
 
+/// A subscriber that panics when it is asked for the current span.
+struct Lost;
+
+impl Subscriber for Lost {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+
+    fn current_span(&self) -> tracing_core::span::Current {
+        panic!("lost");
+    }
+}
+
+#[tokio::test]
+async fn r20_a_subscriber_that_panics_takes_no_actor_along() {
+    let gate = Gate::default();
+    gate.open_for_good();
+    let probe = Builder::new(Probe::new(&Log::default(), &gate))
+        .dispatch(Dispatch::InPlace)
+        .spawn()
+        .unwrap();
+    probe.ready().await.unwrap();
+    let direct = Builder::new(Probe::new(&Log::default(), &gate))
+        .direct()
+        .unwrap();
+    direct.ask(Note(0)).await.unwrap();
+    {
+        let _guard = tracing::subscriber::set_default(Lost);
+        probe.ask(Note(1)).await.unwrap();
+        direct.ask(Note(2)).await.unwrap();
+        direct.tell(Note(3)).await.unwrap();
+        direct.ask(Query).await.unwrap();
+    }
+    probe.drain();
+    assert!(probe.closed().await.is_balanced());
+    direct.drain();
+    assert!(direct.closed().await.is_balanced());
+}
+
 fn poll<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     std::pin::Pin::new(future).poll(&mut cx)

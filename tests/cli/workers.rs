@@ -105,7 +105,7 @@ fn an_orchestrator_takes_over_from_a_killed_worker_and_runs_nothing() {
 }
 
 #[test]
-fn a_worker_that_is_told_to_stop_gives_its_leases_back_at_once() {
+fn o13_a_worker_that_is_told_to_stop_gives_its_leases_back_at_once() {
     let folder = Place::new();
     folder.shell_template(&[("gate", "", &gate("gate"))]);
     let uuid = submit(&folder, &[]);

@@ -200,12 +200,17 @@ async fn b22_each_sender_is_handled_in_its_order_whatever_it_uses_and_whatever_f
                     match (n + sender) % 5 {
                         0 => ledger.ask(entry).await.unwrap(),
                         1 => ledger.reserve().await.unwrap().send(entry).unwrap(),
-                        2 => entries.tell(entry).await.unwrap(),
-                        3 => match ledger.try_tell(entry) {
-                            Ok(()) => {}
-                            Err(error) => ledger.tell(error.into_message()).await.unwrap(),
-                        },
-                        _ => ledger.tell(entry).await.unwrap(),
+                        2 => {
+                            entries.tell(entry).await.unwrap();
+                        }
+                        3 => {
+                            if let Err(error) = ledger.try_tell(entry) {
+                                ledger.tell(error.into_message()).await.unwrap();
+                            }
+                        }
+                        _ => {
+                            ledger.tell(entry).await.unwrap();
+                        }
                     }
                     if n % 500 == 0 {
                         ledger.tell(Panic).await.unwrap();

@@ -26,7 +26,7 @@ async fn storm(capacity: usize, senders: u64, end: impl FnOnce(&Handle<Probe>)) 
             tokio::spawn(async move {
                 let n = u32::try_from(n).unwrap();
                 match probe.tell(Held(n)).await {
-                    Ok(()) => told.fetch_add(1, Ordering::Relaxed),
+                    Ok(_) => told.fetch_add(1, Ordering::Relaxed),
                     Err(SendError::Closed(Held(m))) if m == n => 0,
                     Err(error) => panic!("{error}"),
                 };

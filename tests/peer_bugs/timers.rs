@@ -102,3 +102,16 @@ async fn b36_timers_end_at_once_with_their_actor() {
     }
     assert_eq!(before.elapsed(), Duration::ZERO);
 }
+
+#[tokio::test(start_paused = true)]
+async fn b36_no_period_is_too_long() {
+    let probe = Probe::default().spawn();
+    let timers = [
+        timer::interval(probe.downgrade(), Duration::MAX, || Note(1)),
+        timer::once(probe.downgrade(), Duration::MAX, || Note(1)),
+    ];
+    tokio::time::sleep(SECOND).await;
+    assert!(!timers.iter().any(timer::Timer::is_finished));
+    drop(timers);
+    assert_eq!(probe.stats().account.accepted, 0);
+}

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::cluster::{self, Cluster};
 use super::kit::{assert_sound, chain, claim, open, open_with, run_out, submit, success, task};
+use super::outage;
 
 /// Work goes on while every connection is cut, again and again: nothing is lost, nothing is done twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -130,6 +131,20 @@ async fn a_server_that_stays_away_is_a_typed_error() {
     cluster.up();
     submit(&store, chain()).await;
     store.close().await;
+}
+
+#[tokio::test]
+async fn o13_a_server_that_is_away_opens_the_breaker() {
+    let cluster = Cluster::start();
+    let url = cluster.database().await;
+    let patience = Duration::from_millis(100);
+    let store = open_with(&url, PostgresOptions::default().patience(patience)).await;
+    outage::o13_a_step_that_ends_in_an_outage_is_recorded_after_it(
+        Arc::new(store),
+        async || cluster.down(),
+        async |()| cluster.up(),
+    )
+    .await;
 }
 
 /// A process that is stopped in the middle of a transaction does not hold up the others for ever.

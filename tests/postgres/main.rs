@@ -3,13 +3,23 @@
 
 #[cfg(feature = "cli")]
 mod cli;
-mod cluster;
+mod costs;
+#[path = "../joining/mod.rs"]
+mod joining;
 mod kit;
 mod losses;
 mod opening;
+#[path = "../outage/mod.rs"]
+mod outage;
 mod pooler;
-mod programs;
+#[path = "../server/mod.rs"]
+mod server;
 mod sharing;
+#[path = "../together/mod.rs"]
+mod together;
+mod transactions;
+
+use server::{cluster, programs};
 
 mod conformance {
     use std::sync::Arc;

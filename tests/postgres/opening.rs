@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use postroom::orchestration::store::postgres::{PostgresOptions, PostgresStore};
-use postroom::orchestration::store::{Store, StoreError};
+use postroom::orchestration::store::{Store, StoreError, TaskFilter};
 use sqlx::{Connection, Executor, PgConnection, Row};
 use tokio::task::JoinSet;
 
@@ -60,6 +60,30 @@ async fn o12_an_older_schema_is_brought_up_to_date() {
     by_hand.execute("CREATE SCHEMA postroom").await.unwrap();
     let store = open(&url).await;
     submit(&store, task(&[&[]])).await;
+    store.close().await;
+}
+
+/// The first version, with a task in it.
+#[tokio::test]
+async fn o12_the_tasks_of_an_older_schema_are_kept() {
+    const FIRST: &str =
+        include_str!("../../src/orchestration/store/postgres/migrations/0001_first.sql");
+    const RECORD: &str = "CREATE TABLE postroom.migrations (version bigint PRIMARY KEY, applied_at bigint NOT NULL);
+        INSERT INTO postroom.migrations VALUES (1, 0);
+        INSERT INTO postroom.tasks (uuid, identity, content, namespace, name, version, state, run, priority,
+            failure_policy, correlation_id, submitted_by, steps_total, steps_pending, steps_active, steps_retry_wait,
+            steps_satisfied, steps_failed, steps_cancelled, created_at)
+        SELECT u, '', '', 'default', 'old', '1.0.0', 'blocked', 1, 0, 'continue', u, u, 1, 0, 1, 0, 0, 0, 0, 0
+        FROM gen_random_uuid() AS u";
+    let url = cluster::database().await;
+    let mut by_hand = PgConnection::connect(&url).await.unwrap();
+    for statements in ["CREATE SCHEMA postroom", FIRST, RECORD] {
+        by_hand.execute(sqlx::raw_sql(statements)).await.unwrap();
+    }
+    let store = open(&url).await;
+    let tasks = store.tasks(TaskFilter::default()).await.unwrap();
+    assert_eq!((tasks.len(), tasks[0].name.as_str()), (1, "old"));
+    assert_eq!(store.census().await.unwrap().blocked_tasks, 1);
     store.close().await;
 }
 

@@ -65,37 +65,6 @@ async fn o03_two_processes_share_the_work_and_never_a_step() {
     }
 }
 
-/// Two parents complete at the same instant, over two connections.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn o06_parents_completing_at_once_over_two_connections_ready_their_join_once() {
-    let url = cluster::database().await;
-    let stores = two(&url).await;
-    let process = Uuid::new_v4();
-    let rounds: usize = std::env::var("POSTROOM_TEST_JOINS")
-        .ok()
-        .and_then(|rounds| rounds.parse().ok())
-        .unwrap_or(500);
-    for _ in 0..rounds {
-        let uuid = submit(&stores[0], task(&[&[], &[], &[0, 1]])).await;
-        let sides = claim(&stores[0], process, 2).await;
-        let (left, right) = tokio::join!(
-            succeed(&stores[0], &sides[0], process),
-            succeed(&stores[1], &sides[1], process)
-        );
-        assert_eq!(left + right, 1);
-        let join = claim(&stores[1], process, 10).await;
-        assert_eq!(join.len(), 1);
-        assert_eq!((join[0].epoch, join[0].parents.len()), (1, 2));
-        succeed(&stores[0], &join[0], process).await;
-        let record = stores[0].task(uuid).await.unwrap().unwrap();
-        assert_eq!(record.state, TaskState::Complete);
-    }
-    assert_sound(&stores[0]).await;
-    for store in &stores {
-        store.close().await;
-    }
-}
-
 /// The same identities in opposite orders, and all kinds of intents on the same tasks: everything is answered,
 /// and no deadlock has to be broken.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -212,6 +181,13 @@ async fn o13_one_connection_is_enough() {
     store.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn o12_work_that_another_process_submits_is_run_without_polling() {
+    let url = cluster::database().await;
+    let [submits, works] = two(&url).await;
+    crate::together::o12_a_worker_is_told_of_work(submits, works).await;
+}
+
 /// Others are told of work, and are not told when there is none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn o12_another_process_is_told_of_new_work() {
@@ -229,11 +205,12 @@ async fn o12_another_process_is_told_of_new_work() {
         };
         store.register_process(registration).await.unwrap();
     }
+    let mut hints = stores[1].hints().unwrap();
     // Listening has begun when a notification arrives; those before it may be missed.
     let told = async {
         loop {
             submit(&stores[0], chain()).await;
-            let woken = timeout(Duration::from_millis(100), stores[1].woken()).await;
+            let woken = timeout(Duration::from_millis(100), hints.next()).await;
             if woken.is_ok() {
                 return;
             }

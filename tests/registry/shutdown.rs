@@ -36,7 +36,7 @@ async fn r16_a_shutdown_under_load_accounts_for_every_message() {
                 loop {
                     if sender % 2 == 0 {
                         match front.tell(Note(sender)).await {
-                            Ok(()) => told += 1,
+                            Ok(_) => told += 1,
                             Err(_) => return (told, answered),
                         }
                     } else {

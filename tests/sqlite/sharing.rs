@@ -7,10 +7,12 @@ use std::time::Duration;
 use postroom::orchestration::state::TaskState;
 use postroom::orchestration::store::sqlite::SqliteOptions;
 use postroom::orchestration::store::{CompletionOutcome, StepId, Store, StoreError};
+use sqlx::SqliteConnection;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::kit::{assert_sound, chain, claim, open, open_with, place, raw, submit, success, wide};
+use crate::{outage, together};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn o03_two_processes_share_the_work_and_never_a_step() {
@@ -57,6 +59,34 @@ async fn o03_two_processes_share_the_work_and_never_a_step() {
         assert_sound(store).await;
         store.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn o12_work_that_another_process_submits_is_run_without_polling() {
+    let (_folder, path) = place();
+    let (submits, works) = (open(&path).await, open(&path).await);
+    together::o12_a_worker_is_told_of_work(Arc::new(submits), Arc::new(works)).await;
+}
+
+#[tokio::test]
+async fn o13_a_lock_held_for_long_opens_the_breaker() {
+    let (_folder, path) = place();
+    let bound = Duration::from_millis(50);
+    let store = open_with(&path, SqliteOptions::default().busy_timeout(bound)).await;
+    outage::o13_a_step_that_ends_in_an_outage_is_recorded_after_it(
+        Arc::new(store),
+        async || {
+            let mut holder = raw(&path).await;
+            let begun = sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut holder).await;
+            begun.unwrap();
+            holder
+        },
+        async |mut holder: SqliteConnection| {
+            let ended = sqlx::raw_sql("ROLLBACK").execute(&mut holder).await;
+            ended.unwrap();
+        },
+    )
+    .await;
 }
 
 #[tokio::test]

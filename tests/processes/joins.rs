@@ -1,16 +1,13 @@
-//! A join is started once, however many parents it has and however they complete: on the in-memory store and on
-//! an `SQLite` file, over two connections and over two processes.
-#![cfg(feature = "sqlite")]
+//! A join is started once, however many parents it has and however they complete: over two connections and over
+//! two processes, and in memory.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::io::{BufRead, Write};
 use std::sync::Arc;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use postroom::orchestration::state::{FailurePolicy, TaskState};
 use postroom::orchestration::store::memory::MemoryStore;
-use postroom::orchestration::store::sqlite::{SqliteOptions, SqliteStore};
 use postroom::orchestration::store::{
     ClaimRequest, ClaimScope, ClaimedStep, Completion, CompletionOutcome, Lease, NewStep, NewTask,
     StepId, StepOutcome, Store,
@@ -18,6 +15,8 @@ use postroom::orchestration::store::{
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use uuid::Uuid;
+
+use crate::place::{self, Place};
 
 fn task(steps: Vec<(&str, Vec<u32>)>) -> NewTask {
     let task_uuid = Uuid::now_v7();
@@ -106,20 +105,8 @@ fn in_memory() -> Connections {
     [Arc::new(store.clone()), Arc::new(store)]
 }
 
-async fn open(path: &Path) -> Arc<dyn Store> {
-    let options = SqliteOptions::default().busy_timeout(Duration::from_mins(1));
-    Arc::new(
-        SqliteStore::open(path.to_str().unwrap(), options)
-            .await
-            .unwrap(),
-    )
-}
-
-async fn in_a_file() -> (tempfile::TempDir, Connections) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("joins.db");
-    let connections = [open(&path).await, open(&path).await];
-    (folder, connections)
+async fn two_to(place: &Place) -> Connections {
+    [place.open().await, place.open().await]
 }
 
 async fn end(connections: Connections) {
@@ -194,43 +181,36 @@ async fn wide_join(connections: &Connections) {
     complete_all(&*connections[0], &joins, process).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn o06_ten_thousand_diamonds_over_two_connections_in_memory() {
-    let connections = in_memory();
+async fn joins_of(connections: Connections) {
+    wide_join(&connections).await;
     diamonds(&connections, 10_000).await;
     end(connections).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn o06_ten_thousand_diamonds_over_two_connections_to_a_file() {
-    let (_folder, connections) = in_a_file().await;
-    diamonds(&connections, 10_000).await;
-    end(connections).await;
+async fn o06_joins_of_1100_parents_and_10000_diamonds_start_once_in_memory() {
+    joins_of(in_memory()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn o06_eleven_hundred_parents_ready_their_join_once_in_memory() {
-    let connections = in_memory();
-    wide_join(&connections).await;
-    end(connections).await;
+async fn o06_joins_of_1100_parents_and_10000_diamonds_start_once_in_a_file() {
+    let place = Place::file();
+    joins_of(two_to(&place).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn o06_eleven_hundred_parents_ready_their_join_once_in_a_file() {
-    let (_folder, connections) = in_a_file().await;
-    wide_join(&connections).await;
-    end(connections).await;
+async fn o06_joins_of_1100_parents_and_10000_diamonds_start_once_on_a_server() {
+    let place = Place::server().await;
+    joins_of(two_to(&place).await).await;
 }
-
-const FILE: &str = "POSTROOM_TEST_JOINS_FILE";
 
 /// Not a test of its own: the other process. It completes what it is told to, and says what became ready by it.
 #[tokio::test(flavor = "current_thread")]
 async fn child_that_completes_what_it_is_told() {
-    let Some(path) = std::env::var_os(FILE) else {
+    let Some(url) = place::given() else {
         return;
     };
-    let store = open(path.as_ref()).await;
+    let store = place::open(&url).await;
     println!("\nopen");
     for line in std::io::stdin().lock().lines() {
         let line = line.unwrap();
@@ -249,27 +229,23 @@ async fn child_that_completes_what_it_is_told() {
     store.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn o06_two_hundred_diamonds_over_two_processes() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("joins.db");
-    let store = open(&path).await;
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "--nocapture",
-            "child_that_completes_what_it_is_told",
-        ])
-        .env(FILE, &path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+async fn two_processes(place: Place) {
+    let store = place.open().await;
+    let mut child = place
+        .process("joins::child_that_completes_what_it_is_told")
         .spawn()
         .unwrap();
     let mut tell = child.stdin.take().unwrap();
-    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
-    while said.next().unwrap().unwrap() != "open" {}
+    let (hear, said) = mpsc::channel();
+    let listening = place::listen(&mut child, move |line| {
+        let readied = line.strip_prefix("readied ");
+        if line == "open" || readied.is_some() {
+            hear.send(readied.map_or(0, |text| text.parse().unwrap()))
+                .unwrap();
+        }
+    });
     let process = Uuid::new_v4();
+    said.recv().unwrap();
     for _ in 0..200 {
         store.submit(vec![diamond()]).await.unwrap();
         let tops = claim(&*store, process, 10).await;
@@ -280,14 +256,9 @@ async fn o06_two_hundred_diamonds_over_two_processes() {
         };
         let StepId { task_uuid, index } = right.id;
         writeln!(tell, "{task_uuid} {index} {} {process}", right.epoch).unwrap();
-        let mut readied = complete(&*store, left.lease(), process).await;
-        let line = said.next().unwrap().unwrap();
-        readied += line
-            .strip_prefix("readied ")
-            .unwrap()
-            .parse::<u32>()
-            .unwrap();
-        assert_eq!(readied, 1);
+        let readied: u32 = complete(&*store, left.lease(), process).await;
+        let other: u32 = said.recv().unwrap();
+        assert_eq!(readied + other, 1);
         let joins = claim(&*store, process, 10).await;
         assert_eq!(joins.len(), 1);
         complete_all(&*store, &joins, process).await;
@@ -296,6 +267,17 @@ async fn o06_two_hundred_diamonds_over_two_processes() {
     }
     drop(tell);
     assert!(child.wait().unwrap().success());
+    listening.join().unwrap();
     assert_eq!(store.audit().await.unwrap(), Vec::<String>::new());
     store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn o06_two_hundred_diamonds_over_two_processes_on_one_file() {
+    two_processes(Place::file()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn o06_two_hundred_diamonds_over_two_processes_on_one_server() {
+    two_processes(Place::server().await).await;
 }

@@ -73,10 +73,9 @@ fn install(package: &str) {
     if !rustix::process::geteuid().is_root() || on_path("apt-get").is_none() {
         return;
     }
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/postgres/install.sh");
     eprintln!("installing {package} for the tests");
     let done = Command::new("sh")
-        .args([script, package])
+        .args(["-c", include_str!("install.sh"), "install.sh", package])
         .stdin(Stdio::null())
         .output()
         .expect("sh");

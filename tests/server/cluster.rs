@@ -21,19 +21,28 @@ pub(crate) struct Cluster {
     watcher: Option<Child>,
 }
 
-/// What the server is told beside the defaults. It need not survive the machine.
+/// What every server is told beside the defaults.
 const SETTINGS: &str = "
 listen_addresses = ''
 max_connections = 300
+log_min_messages = warning
+";
+
+/// What a test's server need not do: survive the machine.
+const FORGETFUL: &str = "
 shared_buffers = 64MB
 fsync = off
 full_page_writes = off
-log_min_messages = warning
 ";
 
 impl Cluster {
     /// Makes a server and starts it.
     pub(crate) fn start() -> Self {
+        Self::start_with(FORGETFUL)
+    }
+
+    /// Makes a server with further settings, lines of `postgresql.conf`, and starts it.
+    pub(crate) fn start_with(settings: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         // Not the usual temporary folder: the path of a socket must be short.
@@ -64,7 +73,7 @@ impl Cluster {
             String::from_utf8_lossy(&made.stderr)
         );
         let settings = format!(
-            "{SETTINGS}unix_socket_directories = '{}'\n",
+            "{SETTINGS}{settings}unix_socket_directories = '{}'\n",
             cluster.folder.display()
         );
         let file = cluster.data().join("postgresql.conf");
