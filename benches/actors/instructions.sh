@@ -3,18 +3,43 @@
 # hand-written actor's, counted by valgrind's callgrind as the difference between two runs.
 #
 #   ./instructions.sh [LIBRARY...]    names as `actors --help` shows them; by default postroom, hand and tas46
+#   ./instructions.sh --check         the regression gate: fails where postroom costs more than is written below
 set -euo pipefail
 cd "$(dirname "$0")"
 
-command -v valgrind >/dev/null || { echo "valgrind is not installed: nothing was counted" >&2; exit 1; }
-cargo build --release --locked --quiet
-program=target/release/actors
+# Ratios to the hand-written actor as they were last measured. A difference of 4 % is let through: another release of
+# tokio or of the compiler moves both sides.
+bounds() {
+  cat <<'END'
+postroom in place:ask:0.26
+postroom always-queued:ask:1.00
+postroom always-queued:queued:0.99
+postroom always-queued:tell:0.92
+postroom always-queued:life:1.26
+END
+}
+margin=1.04
 
-libraries=("$@")
-if [ ${#libraries[@]} -eq 0 ]; then
-  libraries=("postroom always-queued" "postroom as shipped" "postroom direct" "tas46")
+check=
+if [ "${1:-}" = --check ]; then
+  check=yes
+  shift
 fi
+if ! command -v valgrind >/dev/null; then
+  if [ -n "$check" ]; then
+    echo "NOT RUN: the instructions were not checked, for valgrind is not installed" >&2
+    exit 0
+  fi
+  echo "valgrind is not installed: nothing was counted" >&2
+  exit 1
+fi
+
+peers=()
+if [ -n "$check" ]; then peers=(--no-default-features); fi
+cargo build --release --locked --quiet --bin actors "${peers[@]}"
+program=${CARGO_TARGET_DIR:-target}/release/actors
 few=2000 many=12000
+if [ -n "$check" ]; then few=500 many=4500; fi
 
 counted() { # library, kind, operations
   valgrind --tool=callgrind --callgrind-out-file=/dev/null \
@@ -35,6 +60,26 @@ each() { # library, kind
 
 kinds=(ask queued tell life)
 declare -A hand
+
+if [ -n "$check" ]; then
+  for kind in "${kinds[@]}"; do hand[$kind]=$(each hand "$kind"); done
+  failed=
+  while IFS=: read -r library kind bound; do
+    instructions=$(each "$library" "$kind" </dev/null)
+    verdict=$(awk -v a="$instructions" -v b="${hand[$kind]}" -v bound="$bound" -v margin=$margin \
+      'BEGIN { ratio = a / b; printf "%.3f %s", ratio, ratio <= bound * margin ? "ok" : "TOO MUCH" }')
+    printf '%-24s %-8s %6s to %5s by hand: %s, at most %s + 4 %%\n' \
+      "$library" "$kind" "$instructions" "${hand[$kind]}" "$verdict" "$bound"
+    case $verdict in *MUCH) failed=yes ;; esac
+  done < <(bounds)
+  [ -z "$failed" ] || { echo "postroom costs more instructions than it did" >&2; exit 1; }
+  exit 0
+fi
+
+libraries=("$@")
+if [ ${#libraries[@]} -eq 0 ]; then
+  libraries=("postroom always-queued" "postroom in place" "postroom direct" "tas46")
+fi
 printf '%-24s' ""
 for kind in "${kinds[@]}"; do printf '%18s' "$kind"; done
 printf '\n%-24s' hand

@@ -5,7 +5,7 @@ use crate::latency;
 #[cfg(feature = "peers")]
 use crate::libraries;
 use crate::libraries::hand::Hand;
-use crate::libraries::postroom::{Direct, Postroom, Queued as AlwaysQueued, Shipped};
+use crate::libraries::postroom::{Direct, InPlace, Postroom, Queued as AlwaysQueued, Shipped};
 use crate::libraries::tas46::Tas46;
 use crate::library::Library;
 use crate::loads::{self, Asks, Join, Lives, Load, Mixed, Queued, RoundRobin, Routed, Tells};
@@ -187,6 +187,9 @@ pub const LIBRARIES: &[&dyn Entry] = &[
     #[cfg(feature = "peers")]
     Of::<libraries::coerce::Coerce>::ENTRY,
 ];
+
+/// For counting instructions: [`Shipped`] with handlers that are short on no clock.
+pub const IN_PLACE: &dyn Entry = Of::<Postroom<InPlace>>::ENTRY;
 
 /// What ratios are to.
 pub const BASELINE: &dyn Entry = Of::<Hand>::ENTRY;

@@ -1,6 +1,6 @@
 //! A run that does nothing but one kind of operation, for a profiler to count its instructions.
 
-use crate::entry::{Kind, LIBRARIES};
+use crate::entry::{IN_PLACE, Kind, LIBRARIES};
 use crate::runtimes::Runtimes;
 
 #[derive(clap::Args, Debug)]
@@ -18,6 +18,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<(), String> {
     let library = LIBRARIES
         .iter()
+        .chain([&IN_PLACE])
         .find(|library| library.name() == options.lib)
         .ok_or_else(|| format!("no library is called `{}`", options.lib))?;
     library.repeat(&Runtimes::default(), options.kind, options.ops);

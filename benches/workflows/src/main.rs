@@ -1,4 +1,4 @@
-//! Durable workflows against the database they run on.
+//! Durable workflows against the databases they run on.
 //!
 //! A linear workflow of four steps that do nothing, every commit durable, through the engine and, in the same
 //! run, through a plain SQL loop over one connection that writes the same rows. See `../README.md`.
@@ -7,17 +7,33 @@ mod database;
 mod engine;
 mod plain;
 mod report;
+mod rows;
+#[path = "../../../tests/server/mod.rs"]
+#[allow(dead_code, reason = "tests do more with it")]
+mod server;
 
-use clap::Parser;
-use serde_json::json;
+use clap::{Parser, Subcommand, ValueEnum};
+use serde_json::{Map, Value, json};
 
-use crate::database::Database;
-use crate::report::{median, percentile};
+use crate::database::Kind;
+use crate::engine::Load;
 
 /// Measures workflows through the engine and through a plain SQL loop. Prints a table, or JSON.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Where databases are made: a folder for SQLite files. Default: a temporary folder.
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Which databases.
+    #[arg(long, value_delimiter = ',', default_values = ["sqlite", "postgres"])]
+    database: Vec<Which>,
+    /// Which rows of the table.
+    #[arg(long, value_delimiter = ',', default_values =
+        ["throughput", "latency", "across", "idle", "costs", "shapes"])]
+    only: Vec<Row>,
+    /// Small numbers: shows that everything works, and nothing else.
+    #[arg(long)]
+    quick: bool,
+    /// Where SQLite files are made. Default: a temporary folder.
     #[arg(long)]
     folder: Option<std::path::PathBuf>,
     /// Workflows per round.
@@ -32,96 +48,144 @@ struct Args {
     /// Rounds; medians are reported.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Finished tasks to put into the tables for the last measurement; 0 leaves it out.
-    #[arg(long, default_value_t = 0)]
-    finished: usize,
+    /// Batches of the plain loop.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100, 500])]
+    batches: Vec<usize>,
     /// Workflows one at a time.
     #[arg(long, default_value_t = 500)]
     latency: usize,
+    /// Workflows one at a time, run by another process.
+    #[arg(long, default_value_t = 200)]
+    across: usize,
+    /// Finished tasks in the tables, for `finished`.
+    #[arg(long, default_value_t = 1_000_000)]
+    finished: usize,
+    /// Workflows per second offered, for `snapshot`.
+    #[arg(long, default_value_t = 1_000.0)]
+    rate: f64,
+    /// Seconds that the snapshot is held.
+    #[arg(long, default_value_t = 300)]
+    snapshot: u64,
     /// Seconds to be idle.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 20)]
     idle: u64,
-    /// Only the engine's throughput: for a profiler.
-    #[arg(long)]
-    throughput_only: bool,
+    /// Steps of the largest workflow, for `shapes`.
+    #[arg(long, default_value_t = 10_000)]
+    steps: usize,
     /// One JSON object instead of a table.
     #[arg(long)]
     json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The other process of the row `across`.
+    #[command(hide = true)]
+    Worker { url: String },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Which {
+    Sqlite,
+    Postgres,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Row {
+    /// Engine and plain loop, in turn.
+    Throughput,
+    /// One at a time, in one process.
+    Latency,
+    /// From one process to another.
+    Across,
+    /// Throughput beside finished tasks.
+    Finished,
+    /// A steady stream while a snapshot is held.
+    Snapshot,
+    /// Queries of an idle process.
+    Idle,
+    /// Commits, rows and bytes per workflow.
+    Costs,
+    /// Time per step of large workflows.
+    Shapes,
+}
+
+impl Args {
+    fn quick(&mut self) {
+        self.workflows = 500;
+        self.rounds = 1;
+        self.batches = vec![100];
+        self.latency = 20;
+        self.across = 5;
+        self.finished = 1_000;
+        self.rate = 100.0;
+        self.snapshot = 2;
+        self.idle = 2;
+        self.steps = 100;
+    }
+
+    async fn measure(&self, kind: &Kind) -> Value {
+        let load = Load {
+            workflows: self.workflows,
+            submitters: self.submitters,
+            concurrency: self.concurrency,
+        };
+        let sizes: Vec<usize> = [100, 1_000, 10_000]
+            .into_iter()
+            .filter(|size| *size <= self.steps)
+            .collect();
+        let mut rows = Map::new();
+        for row in &self.only {
+            let measured = match row {
+                Row::Throughput => {
+                    Some(rows::throughput::measure(kind, load, self.rounds, &self.batches).await)
+                }
+                Row::Latency => Some(rows::latency::measure(kind, self.latency).await),
+                Row::Across => Some(rows::across::measure(kind, self.across).await),
+                Row::Finished => Some(
+                    rows::throughput::beside_finished(kind, load, self.rounds, self.finished).await,
+                ),
+                Row::Snapshot => {
+                    rows::snapshot::measure(kind, load, self.rate, self.snapshot).await
+                }
+                Row::Idle => Some(rows::idle::measure(kind, self.idle).await),
+                Row::Costs => Some(rows::costs::measure(kind, load).await),
+                Row::Shapes => Some(rows::shapes::measure(kind, &sizes, self.rounds).await),
+            };
+            if let (Some(measured), Some(name)) = (measured, row.to_possible_value()) {
+                rows.insert(name.get_name().to_owned(), measured);
+            }
+        }
+        Value::Object(rows)
+    }
+}
+
 #[tokio::main]
 async fn main() {
-    let args = Args::parse();
-    let scratch = match &args.folder {
-        Some(folder) => tempfile::tempdir_in(folder),
-        None => tempfile::tempdir(),
-    }
-    .expect("a scratch folder can be made");
-    let place = |name: &str| Database::sqlite(scratch.path().join(name));
-    let load = engine::Load {
-        workflows: args.workflows,
-        submitters: args.submitters,
-        concurrency: args.concurrency,
-    };
-
-    if args.throughput_only {
-        for round in 0..args.rounds {
-            let rate = engine::throughput(&place(&format!("only{round}.db")), load).await;
-            println!("{rate:.0} workflows/s");
-        }
+    let mut args = Args::parse();
+    if let Some(Command::Worker { url }) = &args.command {
+        rows::across::worker(url).await;
         return;
     }
-
-    let batches = [1, 10, 100, 500];
-    let mut engine_rates = Vec::new();
-    let mut plain_rates = vec![Vec::new(); batches.len()];
-    for round in 0..args.rounds {
-        // Interleaved, so that a slow moment of the machine hits all of them.
-        engine_rates.push(engine::throughput(&place(&format!("e{round}.db")), load).await);
-        for (rates, batch) in plain_rates.iter_mut().zip(batches) {
-            let workflows = args.workflows.min(400 * batch).max(batch);
-            let database = place(&format!("p{round}-{batch}.db"));
-            rates.push(plain::throughput(&database, workflows, batch).await);
-        }
+    if args.quick {
+        args.quick();
     }
-    let engine_rate = median(&mut engine_rates);
-    let plain_rates: Vec<f64> = plain_rates.iter_mut().map(|rates| median(rates)).collect();
-    let mut latency = engine::latency(&place("latency.db"), args.latency).await;
-    let costs = engine::costs(&place("costs.db"), load).await;
-    let idle = engine::idle(&place("idle.db"), args.idle).await;
-    let laden = if args.finished > 0 {
-        let database = place("laden.db");
-        database.fill(args.finished).await;
-        let mut rates = Vec::new();
-        for _ in 0..args.rounds {
-            rates.push(engine::throughput(&database, load).await);
-        }
-        Some(median(&mut rates))
-    } else {
-        None
-    };
-
-    let p50 = |times: &mut Vec<f64>| percentile(times, 0.5);
-    let p99 = |times: &mut Vec<f64>| percentile(times, 0.99);
-    let result = json!({
-        "workflows": args.workflows, "submitters": args.submitters, "concurrency": args.concurrency,
-        "engine_per_second": engine_rate,
-        "plain_per_second": batches.iter().zip(&plain_rates)
-            .map(|(batch, rate)| (batch.to_string(), json!(rate))).collect::<serde_json::Map<_, _>>(),
-        "engine_to_plain_100": engine_rate / plain_rates[2],
-        "submit_to_complete_ms": { "p50": p50(&mut latency.complete), "p99": p99(&mut latency.complete) },
-        "submit_to_first_step_ms": { "p50": p50(&mut latency.first_step), "p99": p99(&mut latency.first_step) },
-        "one_at_a_time_commits_per_workflow": latency.commits,
-        "under_load": { "commits_per_workflow": costs.commits, "row_writes_per_workflow": costs.rows,
-            "log_bytes_per_workflow": costs.log_bytes },
-        "idle_transactions_per_second": idle,
-        "finished_tasks": args.finished,
-        "engine_per_second_beside_finished": laden,
-        "kept_beside_finished": laden.map(|rate| rate / engine_rate),
-    });
+    let mut results = Map::new();
+    for which in &args.database {
+        let kind = match which {
+            Which::Sqlite => Kind::sqlite(args.folder.as_deref()),
+            Which::Postgres => Kind::postgres(),
+        };
+        results.insert(kind.name().to_owned(), args.measure(&kind).await);
+    }
+    let load = json!({ "workflows": args.workflows, "submitters": args.submitters, "concurrency": args.concurrency });
+    results.insert("load".to_owned(), load);
+    let results = Value::Object(results);
     if args.json {
-        println!("{result}");
+        println!("{results}");
     } else {
-        report::print(&result);
+        for (name, value) in results.as_object().into_iter().flatten() {
+            report::print(name, value);
+        }
     }
 }

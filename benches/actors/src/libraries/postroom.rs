@@ -1,7 +1,7 @@
 //! postroom: always queued, as shipped, and called directly.
 //!
 //! All that depends on postroom is in this file:
-//! - [`Queued`] and [`Shipped`] are the same actor. They differ in [`Dispatching::set`] alone. Registered and
+//! - [`Queued`], [`Shipped`] and [`InPlace`] are the same actor. They differ in [`Dispatching::set`] alone. Registered and
 //!   routed actors are as shipped in both.
 //! - [`Behind`] is the same actor called in place, without a mailbox.
 
@@ -35,6 +35,17 @@ pub struct Shipped;
 
 impl Dispatching for Shipped {
     const NAME: &'static str = "postroom as shipped";
+}
+
+/// As shipped while handlers are short. A profiler's clock makes none short enough.
+pub struct InPlace;
+
+impl Dispatching for InPlace {
+    const NAME: &'static str = "postroom in place";
+
+    fn set<A: Actor>(builder: Builder<A>) -> Builder<A> {
+        builder.dispatch(Dispatch::InPlace)
+    }
 }
 
 pub struct Postroom<D>(PhantomData<D>);

@@ -1,23 +1,15 @@
-//! The same rows without an engine: one connection, one loop, as plain as somebody would write it who knows
-//! the database.
-//!
-//! For each batch of workflows: one transaction that inserts tasks, definitions, steps and edges; then for each
-//! level one that claims (the steps, the tasks, on the first level the history of the tasks) and one that
-//! completes (the steps, their history, their children, the tasks, on the last level the history of the tasks).
+//! In SQLite.
 
 use std::time::Instant;
 
 use sqlx::{Connection, QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use crate::database::Database;
-
-const STEPS: i64 = 4;
-const NAMES: [&str; 4] = ["first", "second", "third", "fourth"];
+use super::{NAMES, STEPS, template};
+use crate::database::Sqlite as Place;
 
 /// Workflows per second, in batches.
-pub(crate) async fn throughput(database: &Database, workflows: usize, batch: usize) -> f64 {
-    database.store().await;
+pub(super) async fn throughput(database: &Place, workflows: usize, batch: usize) -> f64 {
     let template = template();
     let mut conn = database.connect().await;
     let process = Uuid::new_v4();
@@ -41,30 +33,28 @@ pub(crate) async fn throughput(database: &Database, workflows: usize, batch: usi
         first += batch;
     }
     let rate = workflows as f64 / started.elapsed().as_secs_f64();
-    let (done,): (i64,) = sqlx::query_as("SELECT count(*) FROM postroom_tasks WHERE state = 'complete'")
-        .fetch_one(&mut conn)
-        .await
-        .expect("it can be read");
+    let (done,): (i64,) =
+        sqlx::query_as("SELECT count(*) FROM postroom_tasks WHERE state = 'complete'")
+            .fetch_one(&mut conn)
+            .await
+            .expect("it can be read");
     assert_eq!(done, first - 1);
     conn.close().await.expect("it closes");
     rate
 }
 
-/// As long as the engine's.
-fn template() -> String {
-    let steps: Vec<_> = NAMES
-        .iter()
-        .map(|name| serde_json::json!({ "name": name, "dependencies": ["one"], "handler": { "callable": "noop" } }))
-        .collect();
-    serde_json::json!({ "name": "linear", "namespace_name": "default", "version": "1.0.0", "steps": steps }).to_string()
-}
-
 async fn begin(conn: &mut SqliteConnection) {
-    sqlx::query("BEGIN IMMEDIATE").execute(conn).await.expect("it begins");
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(conn)
+        .await
+        .expect("it begins");
 }
 
 async fn commit(conn: &mut SqliteConnection) {
-    sqlx::query("COMMIT").execute(conn).await.expect("it commits");
+    sqlx::query("COMMIT")
+        .execute(conn)
+        .await
+        .expect("it commits");
 }
 
 async fn run(conn: &mut SqliteConnection, mut query: QueryBuilder<Sqlite>) {
@@ -90,12 +80,17 @@ async fn insert(conn: &mut SqliteConnection, ids: &[i64], template: &str, proces
             .push("4, 3, 1, 0, 0, 0, 0, 0, 1700000000000");
     });
     run(conn, tasks).await;
-    let mut definitions = QueryBuilder::new("INSERT INTO postroom_definitions (task_id, template, input) ");
+    let mut definitions =
+        QueryBuilder::new("INSERT INTO postroom_definitions (task_id, template, input) ");
     definitions.push_values(ids, |mut row, id| {
-        row.push_bind(*id).push_bind(template.to_owned()).push_bind(format!("{{\"order\":{id}}}"));
+        row.push_bind(*id)
+            .push_bind(template.to_owned())
+            .push_bind(format!("{{\"order\":{id}}}"));
     });
     run(conn, definitions).await;
-    let places = ids.iter().flat_map(|id| (0..STEPS).map(move |index| (*id, index)));
+    let places = ids
+        .iter()
+        .flat_map(|id| (0..STEPS).map(move |index| (*id, index)));
     let mut steps = QueryBuilder::new(
         "INSERT INTO postroom_steps (task_id, idx, name, callable, priority, state, parents, unmet, max_attempts,
          attempts, lost_leases, epoch) ",
@@ -113,13 +108,22 @@ async fn insert(conn: &mut SqliteConnection, ids: &[i64], template: &str, proces
     });
     run(conn, steps).await;
     let mut edges = QueryBuilder::new("INSERT INTO postroom_edges (task_id, parent, child) ");
-    edges.push_values(places.filter(|(_, index)| *index > 0), |mut row, (id, index)| {
-        row.push_bind(id).push_bind(index - 1).push_bind(index);
-    });
+    edges.push_values(
+        places.filter(|(_, index)| *index > 0),
+        |mut row, (id, index)| {
+            row.push_bind(id).push_bind(index - 1).push_bind(index);
+        },
+    );
     run(conn, edges).await;
 }
 
-async fn history(conn: &mut SqliteConnection, ids: &[i64], process: Uuid, what: &str, step: Option<i64>) {
+async fn history(
+    conn: &mut SqliteConnection,
+    ids: &[i64],
+    process: Uuid,
+    what: &str,
+    step: Option<i64>,
+) {
     let mut rows = QueryBuilder::new(
         "INSERT INTO postroom_history (task_id, at, run, process, kind, from_state, to_state, step, attempt, epoch,
          detail) ",
@@ -163,7 +167,14 @@ async fn claim(conn: &mut SqliteConnection, ids: &[i64], level: i64, process: Uu
     .await
     .expect("it is written");
     if level == 0 {
-        history(conn, ids, process, "'task_state', 'pending', 'running'", None).await;
+        history(
+            conn,
+            ids,
+            process,
+            "'task_state', 'pending', 'running'",
+            None,
+        )
+        .await;
     }
 }
 
@@ -179,7 +190,14 @@ async fn complete(conn: &mut SqliteConnection, ids: &[i64], level: i64, process:
     .execute(&mut *conn)
     .await
     .expect("it is written");
-    history(conn, ids, process, "'attempt', 'running', 'complete'", Some(level)).await;
+    history(
+        conn,
+        ids,
+        process,
+        "'attempt', 'running', 'complete'",
+        Some(level),
+    )
+    .await;
     let last = level + 1 == STEPS;
     if !last {
         sqlx::query(
@@ -202,8 +220,19 @@ async fn complete(conn: &mut SqliteConnection, ids: &[i64], level: i64, process:
             steps_pending = steps_pending - 1, steps_ready = 1
          FROM json_each(?1) j WHERE postroom_tasks.id = j.value"
     };
-    sqlx::query(statement).bind(&set).execute(&mut *conn).await.expect("it is written");
+    sqlx::query(statement)
+        .bind(&set)
+        .execute(&mut *conn)
+        .await
+        .expect("it is written");
     if last {
-        history(conn, ids, process, "'task_state', 'running', 'complete'", None).await;
+        history(
+            conn,
+            ids,
+            process,
+            "'task_state', 'running', 'complete'",
+            None,
+        )
+        .await;
     }
 }
