@@ -15,17 +15,18 @@ cd "$(dirname "$0")/.."
 command -v valgrind >/dev/null || { echo "valgrind is not installed: nothing was checked" >&2; exit 1; }
 # Schedules and model cases, few of them: a program runs some 30 times slower.
 export POSTROOM_CASES=${POSTROOM_CASES:-6} PROPTEST_CASES=${PROPTEST_CASES:-6}
-export CARGO_PROFILE_TEST_DEBUG=line-tables-only CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/memcheck
 
 usual=(asks backpressure endings messages replies restarts schedules)
+# As the README's test command builds them, so that nothing is built twice.
+features=--all-features
 select=()
 case ${1:-} in
-all) select=(--lib --tests) ;;
+all) select=(--lib --tests) features=--no-default-features ;;
 "") for name in "${usual[@]}"; do select+=(--test "$name"); done ;;
 *) for name in "$@"; do select+=(--test "$name"); done ;;
 esac
 
-binaries=$(cargo test --locked --no-default-features "${select[@]}" --no-run --message-format=json |
+binaries=$(cargo test --locked "$features" "${select[@]}" --no-run --message-format=json |
   sed -n 's/.*"profile":{[^}]*"test":true.*"executable":"\([^"]*\)".*/\1/p')
 [ -n "$binaries" ] || { echo "there is nothing to run" >&2; exit 1; }
 for binary in $binaries; do

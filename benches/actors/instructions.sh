@@ -2,20 +2,24 @@
 # Instructions for each operation on a current-thread runtime, the scheduler included, and their ratio to the
 # hand-written actor's, counted by valgrind's callgrind as the difference between two runs.
 #
-#   ./instructions.sh [LIBRARY...]    names as `actors --help` shows them; by default postroom, hand and tas46
+#   ./instructions.sh [LIBRARY...]    full names; by default postroom, hand and tas46
 #   ./instructions.sh --check         the regression gate: fails where postroom costs more than is written below
+#
+# The gate leaves out what the system's allocator does: how long its lists are and when it merges them depends on
+# everything that came before, so the same program costs it a fifth more on one machine than on another. How often it
+# is called is gated by `tests/counts.rs`.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# Ratios to the hand-written actor as they were last measured. A difference of 4 % is let through: another release of
+# Ratios to the hand-written actor as they were last measured, without the allocator. A difference of 4 % is let through: another release of
 # tokio or of the compiler moves both sides.
 bounds() {
   cat <<'END'
-postroom in place:ask:0.26
-postroom always-queued:ask:1.00
-postroom always-queued:queued:0.99
+postroom in place:ask:0.286
+postroom always-queued:ask:1.065
+postroom always-queued:queued:1.03
 postroom always-queued:tell:0.92
-postroom always-queued:life:1.26
+postroom always-queued:life:1.525
 END
 }
 margin=1.04
@@ -34,23 +38,29 @@ if ! command -v valgrind >/dev/null; then
   exit 1
 fi
 
-peers=()
-if [ -n "$check" ]; then peers=(--no-default-features); fi
-cargo build --release --locked --quiet --bin actors "${peers[@]}"
-program=${CARGO_TARGET_DIR:-target}/release/actors
+features=()
+if [ -n "$check" ]; then features=(--no-default-features); fi
+cargo build --release --locked --quiet --bin instructions "${features[@]}"
+program=${CARGO_TARGET_DIR:-target}/release/instructions
 few=2000 many=12000
 if [ -n "$check" ]; then few=500 many=4500; fi
 
-counted() { # library, kind, operations
-  valgrind --tool=callgrind --callgrind-out-file=/dev/null \
-    "$program" instructions --lib "$1" --kind "$2" --ops "$3" 2>&1 >/dev/null |
+# Counts only while one of these runs.
+allocator=()
+for function in malloc free calloc realloc posix_memalign aligned_alloc; do
+  allocator+=("--toggle-collect=$function")
+done
+
+counted() { # library, kind, operations, options of callgrind...
+  valgrind --tool=callgrind --callgrind-out-file=/dev/null "${@:4}" \
+    "$program" --lib "$1" --kind "$2" --ops "$3" 2>&1 >/dev/null |
     sed -n 's/^==[0-9]*== Collected : \([0-9]*\).*/\1/p'
 }
 
-each() { # library, kind
+each() { # library, kind, options of callgrind...
   local begin end
-  begin=$(counted "$1" "$2" $few)
-  end=$(counted "$1" "$2" $many)
+  begin=$(counted "$1" "$2" $few "${@:3}")
+  end=$(counted "$1" "$2" $many "${@:3}")
   if [ -z "$begin" ] || [ -z "$end" ]; then
     echo "callgrind counted nothing for $1, $2" >&2
     return 1
@@ -58,14 +68,21 @@ each() { # library, kind
   echo $(((end - begin) / (many - few)))
 }
 
+without_allocator() { # library, kind
+  local all inside
+  all=$(each "$1" "$2")
+  inside=$(each "$1" "$2" "${allocator[@]}")
+  echo $((all - inside))
+}
+
 kinds=(ask queued tell life)
 declare -A hand
 
 if [ -n "$check" ]; then
-  for kind in "${kinds[@]}"; do hand[$kind]=$(each hand "$kind"); done
+  for kind in "${kinds[@]}"; do hand[$kind]=$(without_allocator hand "$kind"); done
   failed=
   while IFS=: read -r library kind bound; do
-    instructions=$(each "$library" "$kind" </dev/null)
+    instructions=$(without_allocator "$library" "$kind" </dev/null)
     verdict=$(awk -v a="$instructions" -v b="${hand[$kind]}" -v bound="$bound" -v margin=$margin \
       'BEGIN { ratio = a / b; printf "%.3f %s", ratio, ratio <= bound * margin ? "ok" : "TOO MUCH" }')
     printf '%-24s %-8s %6s to %5s by hand: %s, at most %s + 4 %%\n' \

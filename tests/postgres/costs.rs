@@ -26,7 +26,7 @@ autovacuum = off
 ";
 
 /// What was counted, in all.
-#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+#[derive(Debug, Clone, Copy)]
 struct Counted {
     statements: i64,
     log_records: i64,
@@ -50,7 +50,7 @@ impl std::ops::Sub for Counted {
 
 /// The store's statements so far. This one's own text keeps it out of them.
 async fn counted(conn: &mut PgConnection) -> Counted {
-    sqlx::query_as(
+    let (statements, log_records, log_bytes, pages) = sqlx::query_as(
         "SELECT coalesce(sum(calls), 0)::bigint AS statements, coalesce(sum(wal_records), 0)::bigint AS log_records,
                 coalesce(sum(wal_bytes), 0)::bigint AS log_bytes,
                 coalesce(sum(shared_blks_hit + shared_blks_read), 0)::bigint AS pages
@@ -59,7 +59,13 @@ async fn counted(conn: &mut PgConnection) -> Counted {
     )
     .fetch_one(conn)
     .await
-    .unwrap()
+    .unwrap();
+    Counted {
+        statements,
+        log_records,
+        log_bytes,
+        pages,
+    }
 }
 
 async fn rows(conn: &mut PgConnection) -> i64 {

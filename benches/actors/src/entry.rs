@@ -5,7 +5,7 @@ use crate::latency;
 #[cfg(feature = "peers")]
 use crate::libraries;
 use crate::libraries::hand::Hand;
-use crate::libraries::postroom::{Direct, InPlace, Postroom, Queued as AlwaysQueued, Shipped};
+use crate::libraries::postroom::{Direct, Postroom, Queued as AlwaysQueued, Shipped};
 use crate::libraries::tas46::Tas46;
 use crate::library::Library;
 use crate::loads::{self, Asks, Join, Lives, Load, Mixed, Queued, RoundRobin, Routed, Tells};
@@ -70,18 +70,6 @@ impl Workload {
     }
 }
 
-/// What `instructions` counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Kind {
-    /// An ask of an idle actor.
-    Ask,
-    /// A tell, and the ask behind it.
-    Queued,
-    Tell,
-    /// Spawn, first answer, stop, ended.
-    Life,
-}
-
 pub trait Entry: Sync {
     fn name(&self) -> &'static str;
     fn is_bounded(&self) -> bool;
@@ -91,8 +79,6 @@ pub trait Entry: Sync {
     /// The durations of asks, in ns, sorted.
     fn latencies(&self, on: &Runtimes, flavor: Flavor, asks_each: u64) -> Vec<u32>;
     fn counts(&self, on: &Runtimes, actors: usize) -> Counts;
-    /// Does so many operations and nothing else.
-    fn repeat(&self, on: &Runtimes, kind: Kind, ops: u64);
     fn scale(&self, on: &Runtimes, flavor: Flavor, registered: bool, count: usize) -> Scaled;
 }
 
@@ -103,14 +89,6 @@ impl<L: Library> Of<L> {
 
     fn one<T: Load>(on: &Runtimes, flavor: Flavor, ops: u64) -> (Duration, u64) {
         on.run::<L, _>(flavor, loads::sample::<T>(ops))
-    }
-
-    fn only<T: Load>(on: &Runtimes, ops: u64) {
-        on.run::<L, _>(Flavor::Current, async move {
-            let mut load = T::prepare().await;
-            load.run(ops).await;
-            load.finish().await;
-        });
     }
 }
 
@@ -155,15 +133,6 @@ impl<L: Library> Entry for Of<L> {
         on.run::<L, _>(Flavor::Current, counts::count::<L>(actors))
     }
 
-    fn repeat(&self, on: &Runtimes, kind: Kind, ops: u64) {
-        match kind {
-            Kind::Ask => Self::only::<Asks<L, Plain, 1>>(on, ops),
-            Kind::Queued => Self::only::<Queued<L>>(on, ops),
-            Kind::Tell => Self::only::<Tells<L, Plain, 1, CAPACITY>>(on, ops),
-            Kind::Life => Self::only::<Lives<L>>(on, ops),
-        }
-    }
-
     fn scale(&self, on: &Runtimes, flavor: Flavor, registered: bool, count: usize) -> Scaled {
         on.run::<L, _>(flavor, scale::scale::<L>(registered, count))
     }
@@ -187,9 +156,6 @@ pub const LIBRARIES: &[&dyn Entry] = &[
     #[cfg(feature = "peers")]
     Of::<libraries::coerce::Coerce>::ENTRY,
 ];
-
-/// For counting instructions: [`Shipped`] with handlers that are short on no clock.
-pub const IN_PLACE: &dyn Entry = Of::<Postroom<InPlace>>::ENTRY;
 
 /// What ratios are to.
 pub const BASELINE: &dyn Entry = Of::<Hand>::ENTRY;

@@ -1,15 +1,20 @@
 //! What actors cost: postroom, hand-written channels, and other actor libraries, measured alike.
 
+#[cfg(feature = "comparison")]
 pub mod compare;
+#[cfg(feature = "comparison")]
 pub mod counts;
+#[cfg(feature = "comparison")]
 pub mod entry;
-pub mod instructions;
+#[cfg(feature = "comparison")]
 pub mod latency;
 pub mod libraries;
 pub mod library;
 pub mod loads;
 pub mod runtimes;
+#[cfg(feature = "comparison")]
 pub mod scale;
+#[cfg(feature = "comparison")]
 pub mod stats;
 pub mod work;
 

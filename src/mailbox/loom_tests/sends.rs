@@ -1,6 +1,6 @@
 //! Senders against what ends a mailbox, and against each other for its slots.
 
-use super::toy::{Answer, LetterOf, Note, actor, ask, assert_settled, model, tell};
+use super::toy::{Answer, LetterOf, Note, actor, ask, assert_settled, large_model, model, tell};
 use crate::mailbox::{Level, Refused};
 use loom::future::block_on;
 use loom::sync::Arc;
@@ -63,7 +63,7 @@ fn sends_against_the_drop_of_the_last_handle() {
 
 #[test]
 fn two_senders_keep_their_order_and_are_woken_for() {
-    model(|| {
+    large_model(|| {
         let (mailbox, task, log) = actor(4);
         let sender = {
             let mailbox = Arc::clone(&mailbox);
@@ -184,7 +184,7 @@ fn a_wait_for_room_that_is_dropped_passes_its_slot_on() {
 #[test]
 fn an_ask_is_answered_or_given_back_however_the_actor_ends() {
     for level in [Level::Drain, Level::Stop, Level::Kill] {
-        model(move || {
+        large_model(move || {
             let (mailbox, task, _) = actor(4);
             let asker = {
                 let mailbox = Arc::clone(&mailbox);

@@ -537,9 +537,18 @@ pub(super) fn model(test: impl Fn() + Send + Sync + 'static) {
 
 /// The same with one preemption less, for a test of many steps.
 pub(super) fn large_model(test: impl Fn() + Send + Sync + 'static) {
+    smaller_model(1, test);
+}
+
+/// The same with two less, for the test of the most steps.
+pub(super) fn largest_model(test: impl Fn() + Send + Sync + 'static) {
+    smaller_model(2, test);
+}
+
+fn smaller_model(less: usize, test: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder
         .preemption_bound
-        .map(|bound| bound.saturating_sub(1));
+        .map(|bound| bound.saturating_sub(less));
     builder.check(test);
 }

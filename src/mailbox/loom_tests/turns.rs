@@ -1,7 +1,8 @@
 //! Askers that run a handler themselves, against the queue, the task and whatever ends it.
 
 use super::toy::{
-    Answer, FOR_EVER, Note, actor, ask, assert_settled, give_up, large_model, model, tell,
+    Answer, FOR_EVER, Note, actor, ask, assert_settled, give_up, large_model, largest_model, model,
+    tell,
 };
 use crate::mailbox::Level;
 use loom::sync::Arc;
@@ -34,7 +35,7 @@ fn two_askers_of_an_idle_actor_exclude_each_other() {
 
 #[test]
 fn an_asker_in_place_against_the_queue() {
-    large_model(|| {
+    largest_model(|| {
         let (mailbox, mut task, log) = actor(4);
         task.settle();
         let asker = {
@@ -91,7 +92,7 @@ fn the_task_takes_over_a_handler_that_waits() {
 #[test]
 fn an_asker_in_place_against_a_stop_and_a_kill() {
     for (level, waits) in [(Level::Stop, 0), (Level::Kill, 0), (Level::Kill, 1)] {
-        model(move || {
+        large_model(move || {
             let (mailbox, mut task, _) = actor(4);
             task.settle();
             let asker = {

@@ -1,7 +1,7 @@
 //! Compares the cost of actors. `--help` lists the modes.
 
 use clap::{Parser, Subcommand};
-use postroom_actors_bench::{compare, instructions, latency, save, scale};
+use postroom_actors_bench::{compare, latency, save, scale};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -20,8 +20,6 @@ enum Mode {
     Latency(latency::Options),
     /// Start, answer and stop of very many idle actors, and their memory.
     Scale(scale::Options),
-    /// Does one kind of operation so often, for a profiler; `instructions.sh` uses it.
-    Instructions(instructions::Options),
     /// One case of `scale`.
     #[command(hide = true)]
     ScaleCase(scale::Case),
@@ -35,7 +33,6 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         ),
         Some(Mode::Latency(options)) => save(options.json.as_deref(), &latency::compare(options)?),
         Some(Mode::Scale(options)) => save(options.json.as_deref(), &scale::table(options)?),
-        Some(Mode::Instructions(options)) => instructions::run(options),
         Some(Mode::ScaleCase(case)) => {
             println!("{}", scale::case(case)?);
             Ok(())

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::fault::Fault;
 use super::unit::Unit;
 use crate::orchestration::state::TaskState;
 use crate::orchestration::store::sql::block::blocking;
+use crate::orchestration::store::sql::from_row;
 use crate::orchestration::store::sql::task_row::{TaskRow, Tasks};
 use crate::orchestration::store::workers::{TaskPlace, Workers};
 use crate::orchestration::store::{SweepReport, SweepRequest, TemplateSelector, settle};
@@ -189,18 +191,19 @@ async fn live_workers(unit: &mut Unit<'_>, request: &SweepRequest) -> Result<Wor
     Ok(workers)
 }
 
-/// A candidate as it is read.
-#[derive(sqlx::FromRow)]
-struct Found {
-    id: i64,
-    uuid: Uuid,
-    state: String,
-    reason: Option<String>,
-    namespace: String,
-    name: String,
-    version: String,
-    runs: bool,
-    callables: Option<Vec<String>>,
+from_row! {
+    /// A candidate as it is read.
+    struct Found(PgRow) {
+        id: i64,
+        uuid: Uuid,
+        state: String,
+        reason: Option<String>,
+        namespace: String,
+        name: String,
+        version: String,
+        runs: bool,
+        callables: Option<Vec<String>>,
+    }
 }
 
 async fn candidates(

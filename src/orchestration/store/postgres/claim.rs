@@ -11,13 +11,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::columns::ChildColumns;
 use super::fault::Fault;
 use super::unit::Unit;
 use crate::orchestration::state::{StepState, TaskState};
-use crate::orchestration::store::sql::number;
+use crate::orchestration::store::sql::{from_row, number};
 use crate::orchestration::store::{
     ClaimRequest, ClaimScope, ClaimedStep, Claims, ParentResult, StepId, settle,
 };
@@ -179,7 +181,6 @@ const CLAIM_OF_TASK: &str = claim!(
 );
 
 /// One claimed step. What `taken` has is NULL if there is none.
-#[derive(sqlx::FromRow)]
 struct Row {
     looked_at: i64,
     found: i64,
@@ -187,25 +188,38 @@ struct Row {
     left_ready: i64,
     started: i64,
     next_due: Option<i64>,
-    #[sqlx(flatten)]
     taken: Taken,
 }
 
-#[derive(sqlx::FromRow)]
-struct Taken {
-    task_id: Option<i64>,
-    idx: Option<i32>,
-    name: Option<String>,
-    callable: Option<String>,
-    epoch: Option<i64>,
-    attempts: Option<i32>,
-    max_attempts: Option<i32>,
-    state: Option<String>,
-    uuid: Option<Uuid>,
-    correlation_id: Option<Uuid>,
-    moves: Option<bool>,
-    names: Option<Vec<String>>,
-    results: Option<Vec<String>>,
+impl sqlx::FromRow<'_, PgRow> for Row {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            looked_at: row.try_get("looked_at")?,
+            found: row.try_get("found")?,
+            left_ready: row.try_get("left_ready")?,
+            started: row.try_get("started")?,
+            next_due: row.try_get("next_due")?,
+            taken: <Taken as sqlx::FromRow<'_, PgRow>>::from_row(row)?,
+        })
+    }
+}
+
+from_row! {
+    struct Taken(PgRow) {
+        task_id: Option<i64>,
+        idx: Option<i32>,
+        name: Option<String>,
+        callable: Option<String>,
+        epoch: Option<i64>,
+        attempts: Option<i32>,
+        max_attempts: Option<i32>,
+        state: Option<String>,
+        uuid: Option<Uuid>,
+        correlation_id: Option<Uuid>,
+        moves: Option<bool>,
+        names: Option<Vec<String>>,
+        results: Option<Vec<String>>,
+    }
 }
 
 pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result<Claims, Fault> {

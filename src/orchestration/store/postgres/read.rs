@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::connect::Reading;
 use super::fault::Fault;
-use crate::orchestration::store::sql::{failure_policy, history_kind, number};
+use crate::orchestration::store::sql::{failure_policy, from_row, history_kind, number};
 use crate::orchestration::store::{
     DeadLetter, DeadLetterFilter, HistoryRecord, ProcessRecord, ProcessRegistration, StepId,
     StepRecord, TaskDefinition, TaskFilter, TaskRecord,
@@ -134,19 +134,20 @@ pub(super) async fn steps(reading: &mut Reading, task: Uuid) -> Result<Vec<StepR
     rows.iter().map(step_record).collect()
 }
 
-#[derive(FromRow)]
-struct History {
-    at: i64,
-    run: i32,
-    kind: String,
-    step: Option<i32>,
-    attempt: Option<i32>,
-    epoch: Option<i64>,
-    from_state: Option<String>,
-    to_state: Option<String>,
-    process: Option<Uuid>,
-    detail: Option<String>,
-    result: Option<String>,
+from_row! {
+    struct History(PgRow) {
+        at: i64,
+        run: i32,
+        kind: String,
+        step: Option<i32>,
+        attempt: Option<i32>,
+        epoch: Option<i64>,
+        from_state: Option<String>,
+        to_state: Option<String>,
+        process: Option<Uuid>,
+        detail: Option<String>,
+        result: Option<String>,
+    }
 }
 
 pub(super) async fn history(
@@ -260,17 +261,18 @@ pub(super) async fn dead_letters(
         .collect()
 }
 
-#[derive(FromRow)]
-struct Process {
-    uuid: Uuid,
-    host: String,
-    pid: i64,
-    pid_birth: String,
-    callables: Vec<String>,
-    only_task: Option<Uuid>,
-    serves: String,
-    silent: i64,
-    leases: i64,
+from_row! {
+    struct Process(PgRow) {
+        uuid: Uuid,
+        host: String,
+        pid: i64,
+        pid_birth: String,
+        callables: Vec<String>,
+        only_task: Option<Uuid>,
+        serves: String,
+        silent: i64,
+        leases: i64,
+    }
 }
 
 pub(super) async fn processes(reading: &mut Reading) -> Result<Vec<ProcessRecord>, Fault> {

@@ -1,13 +1,14 @@
 //! Reading the rows of steps, as a set.
 
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::fault::Fault;
 use super::unit::Unit;
 use crate::orchestration::state::StepState;
 use crate::orchestration::store::StepId;
-use crate::orchestration::store::sql::number;
 use crate::orchestration::store::sql::step_row::StepRow;
+use crate::orchestration::store::sql::{from_row, number};
 
 /// A step, and its children as they stand.
 pub(super) struct Found {
@@ -27,19 +28,20 @@ impl Found {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct Stored {
-    place: i64,
-    task_id: i64,
-    idx: i32,
-    state: String,
-    epoch: i64,
-    owner: Option<Uuid>,
-    attempts: i32,
-    max_attempts: i32,
-    children: Option<Vec<i32>>,
-    unmet: Option<Vec<i32>>,
-    states: Option<Vec<String>>,
+from_row! {
+    struct Stored(PgRow) {
+        place: i64,
+        task_id: i64,
+        idx: i32,
+        state: String,
+        epoch: i64,
+        owner: Option<Uuid>,
+        attempts: i32,
+        max_attempts: i32,
+        children: Option<Vec<i32>>,
+        unmet: Option<Vec<i32>>,
+        states: Option<Vec<String>>,
+    }
 }
 
 /// Reads steps of tasks that this transaction has locked; `None` where there is none. In the order of the ids.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::block;
@@ -9,18 +10,19 @@ use super::fault::Fault;
 use super::unit::Unit;
 use crate::orchestration::state::StepState;
 use crate::orchestration::store::sql::ledger::HistoryRow;
-use crate::orchestration::store::sql::number;
+use crate::orchestration::store::sql::{from_row, number};
 use crate::orchestration::store::{HistoryKind, StepId, SweepReport, SweepRequest, settle};
 
-#[derive(sqlx::FromRow)]
-struct Lost {
-    task_id: i64,
-    idx: i32,
-    uuid: Uuid,
-    owner: Option<Uuid>,
-    attempts: i32,
-    epoch: i64,
-    times: i32,
+from_row! {
+    struct Lost(PgRow) {
+        task_id: i64,
+        idx: i32,
+        uuid: Uuid,
+        owner: Option<Uuid>,
+        attempts: i32,
+        epoch: i64,
+        times: i32,
+    }
 }
 
 /// Steps that run and whose lease has run out, or whose process is dead. Only what is running is looked

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sqlx::FromRow;
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::fault::Fault;
@@ -11,25 +11,26 @@ use crate::orchestration::state::{StepCounts, StepState, TaskState};
 use crate::orchestration::store::settle;
 use crate::orchestration::store::sql::ledger::failing;
 use crate::orchestration::store::sql::task_row::{TaskRow, Tasks};
-use crate::orchestration::store::sql::{failure_policy, number};
+use crate::orchestration::store::sql::{failure_policy, from_row, number};
 
-#[derive(FromRow)]
-struct Stored {
-    id: i64,
-    uuid: Uuid,
-    correlation_id: Uuid,
-    failure_policy: String,
-    state: String,
-    reason: Option<String>,
-    run: i32,
-    steps_pending: i32,
-    steps_active: i32,
-    steps_retry_wait: i32,
-    steps_satisfied: i32,
-    steps_failed: i32,
-    steps_cancelled: i32,
-    started_at: Option<i64>,
-    ended_at: Option<i64>,
+from_row! {
+    struct Stored(PgRow) {
+        id: i64,
+        uuid: Uuid,
+        correlation_id: Uuid,
+        failure_policy: String,
+        state: String,
+        reason: Option<String>,
+        run: i32,
+        steps_pending: i32,
+        steps_active: i32,
+        steps_retry_wait: i32,
+        steps_satisfied: i32,
+        steps_failed: i32,
+        steps_cancelled: i32,
+        started_at: Option<i64>,
+        ended_at: Option<i64>,
+    }
 }
 
 impl TryFrom<Stored> for TaskRow {

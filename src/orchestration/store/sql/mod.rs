@@ -8,6 +8,24 @@ pub(super) mod ledger;
 pub(super) mod step_row;
 pub(super) mod task_row;
 
+/// A struct that is read from a row, each field from the column of its name.
+///
+/// What sqlx's derive does; but that has the drivers of both databases built a second time, for the compiler.
+macro_rules! from_row {
+    ($(#[$about:meta])* struct $name:ident($row:ty) { $($field:ident: $type:ty),+ $(,)? }) => {
+        $(#[$about])*
+        struct $name { $($field: $type),+ }
+
+        impl sqlx::FromRow<'_, $row> for $name {
+            fn from_row(row: &$row) -> sqlx::Result<Self> {
+                use sqlx::Row as _;
+                Ok(Self { $($field: row.try_get(stringify!($field))?),+ })
+            }
+        }
+    };
+}
+pub(super) use from_row;
+
 use super::HistoryKind;
 use crate::orchestration::state::FailurePolicy;
 

@@ -3,13 +3,15 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use sqlx::sqlite::SqliteRow;
+
 use super::fault::Fault;
 use super::set::fetch_both;
 use super::unit::{Unit, json};
 use crate::orchestration::state::{StepState, TaskState};
-use crate::orchestration::store::sql::number;
 use crate::orchestration::store::sql::step_row::StepRow;
 use crate::orchestration::store::sql::task_row::Tasks;
+use crate::orchestration::store::sql::{from_row, number};
 use crate::orchestration::store::{
     ClaimRequest, ClaimScope, ClaimedStep, ParentResult, StepId, settle,
 };
@@ -141,15 +143,16 @@ async fn find(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result<Vec<Runnabl
         .collect())
 }
 
-#[derive(sqlx::FromRow)]
-struct Taken {
-    task_id: i64,
-    idx: i64,
-    name: String,
-    callable: String,
-    epoch: i64,
-    attempts: i64,
-    max_attempts: i64,
+from_row! {
+    struct Taken(SqliteRow) {
+        task_id: i64,
+        idx: i64,
+        name: String,
+        callable: String,
+        epoch: i64,
+        attempts: i64,
+        max_attempts: i64,
+    }
 }
 
 const TAKE: &str = "

@@ -1,13 +1,13 @@
 //! Reading back. Every answer is one statement, and so one moment of the database.
 
+use sqlx::Row;
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
 use super::fault::Fault;
 use super::unit::{hex, json, uuid};
-use crate::orchestration::store::sql::{failure_policy, history_kind, number};
+use crate::orchestration::store::sql::{failure_policy, from_row, history_kind, number};
 use crate::orchestration::store::{
     DeadLetter, DeadLetterFilter, HistoryRecord, ProcessRecord, ProcessRegistration, StepId,
     StepRecord, TaskDefinition, TaskFilter, TaskRecord,
@@ -115,19 +115,20 @@ pub(super) async fn step(pool: &SqlitePool, id: StepId) -> Result<Option<StepRec
     row.as_ref().map(step_record).transpose()
 }
 
-#[derive(FromRow)]
-struct History {
-    at: i64,
-    run: i64,
-    kind: String,
-    step: Option<i64>,
-    attempt: Option<i64>,
-    epoch: Option<i64>,
-    from_state: Option<String>,
-    to_state: Option<String>,
-    process: Option<Vec<u8>>,
-    detail: Option<String>,
-    result: Option<String>,
+from_row! {
+    struct History(SqliteRow) {
+        at: i64,
+        run: i64,
+        kind: String,
+        step: Option<i64>,
+        attempt: Option<i64>,
+        epoch: Option<i64>,
+        from_state: Option<String>,
+        to_state: Option<String>,
+        process: Option<Vec<u8>>,
+        detail: Option<String>,
+        result: Option<String>,
+    }
 }
 
 pub(super) async fn history(pool: &SqlitePool, task: Uuid) -> Result<Vec<HistoryRecord>, Fault> {
@@ -237,17 +238,18 @@ pub(super) async fn dead_letters(
         .collect()
 }
 
-#[derive(FromRow)]
-struct Process {
-    uuid: Vec<u8>,
-    host: String,
-    pid: i64,
-    pid_birth: String,
-    callables: String,
-    only_task: Option<Vec<u8>>,
-    serves: String,
-    silent: i64,
-    leases: i64,
+from_row! {
+    struct Process(SqliteRow) {
+        uuid: Vec<u8>,
+        host: String,
+        pid: i64,
+        pid_birth: String,
+        callables: String,
+        only_task: Option<Vec<u8>>,
+        serves: String,
+        silent: i64,
+        leases: i64,
+    }
 }
 
 pub(super) async fn processes(pool: &SqlitePool) -> Result<Vec<ProcessRecord>, Fault> {

@@ -1,22 +1,25 @@
 //! Reading the rows of steps, as a set.
 
+use sqlx::sqlite::SqliteRow;
+
 use super::fault::Fault;
 use super::set::fetch;
 use super::unit::{Unit, uuid};
 use crate::orchestration::store::StepId;
-use crate::orchestration::store::sql::number;
 use crate::orchestration::store::sql::step_row::StepRow;
+use crate::orchestration::store::sql::{from_row, number};
 
-#[derive(sqlx::FromRow)]
-struct Stored {
-    place: i64,
-    task_id: i64,
-    idx: i64,
-    state: String,
-    epoch: i64,
-    owner: Option<Vec<u8>>,
-    attempts: i64,
-    max_attempts: i64,
+from_row! {
+    struct Stored(SqliteRow) {
+        place: i64,
+        task_id: i64,
+        idx: i64,
+        state: String,
+        epoch: i64,
+        owner: Option<Vec<u8>>,
+        attempts: i64,
+        max_attempts: i64,
+    }
 }
 
 const LOAD_STEPS: &str = "

@@ -1,5 +1,6 @@
 //! Taking back what time and dead processes left behind.
 
+use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::block;
@@ -7,18 +8,19 @@ use super::fault::Fault;
 use super::unit::{Unit, hex, json, uuid};
 use crate::orchestration::state::StepState;
 use crate::orchestration::store::sql::ledger::HistoryRow;
-use crate::orchestration::store::sql::number;
+use crate::orchestration::store::sql::{from_row, number};
 use crate::orchestration::store::{HistoryKind, StepId, SweepReport, SweepRequest, settle};
 
-#[derive(sqlx::FromRow)]
-struct Lost {
-    task_id: i64,
-    idx: i64,
-    task_uuid: Vec<u8>,
-    owner: Option<Vec<u8>>,
-    attempts: i64,
-    epoch: i64,
-    times: i64,
+from_row! {
+    struct Lost(SqliteRow) {
+        task_id: i64,
+        idx: i64,
+        task_uuid: Vec<u8>,
+        owner: Option<Vec<u8>>,
+        attempts: i64,
+        epoch: i64,
+        times: i64,
+    }
 }
 
 pub(super) async fn sweep(

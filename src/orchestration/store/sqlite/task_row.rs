@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::FromRow;
+use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::fault::Fault;
@@ -11,26 +11,27 @@ use crate::orchestration::state::{StepCounts, TaskState};
 use crate::orchestration::store::settle;
 use crate::orchestration::store::sql::ledger::failing;
 use crate::orchestration::store::sql::task_row::{TaskRow, Tasks};
-use crate::orchestration::store::sql::{failure_policy, number};
+use crate::orchestration::store::sql::{failure_policy, from_row, number};
 
-#[derive(FromRow)]
-struct Stored {
-    id: i64,
-    uuid: Vec<u8>,
-    correlation_id: Vec<u8>,
-    failure_policy: String,
-    state: String,
-    reason: Option<String>,
-    run: i64,
-    steps_pending: i64,
-    steps_ready: i64,
-    steps_running: i64,
-    steps_retry_wait: i64,
-    steps_satisfied: i64,
-    steps_failed: i64,
-    steps_cancelled: i64,
-    started_at: Option<i64>,
-    ended_at: Option<i64>,
+from_row! {
+    struct Stored(SqliteRow) {
+        id: i64,
+        uuid: Vec<u8>,
+        correlation_id: Vec<u8>,
+        failure_policy: String,
+        state: String,
+        reason: Option<String>,
+        run: i64,
+        steps_pending: i64,
+        steps_ready: i64,
+        steps_running: i64,
+        steps_retry_wait: i64,
+        steps_satisfied: i64,
+        steps_failed: i64,
+        steps_cancelled: i64,
+        started_at: Option<i64>,
+        ended_at: Option<i64>,
+    }
 }
 
 impl TryFrom<Stored> for TaskRow {
