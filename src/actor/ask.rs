@@ -49,13 +49,13 @@ impl<'a, M: Message> Ask<'a, M> {
     /// from the first poll. A message that is still queued then comes back as [`AskError::Expired`]; a
     /// handler that is running runs on, and the asker gets [`AskError::TimedOut`].
     pub fn timeout(mut self, after: Duration) -> Self {
-        self.delivery.limit = Limit::After(after);
+        self.delivery.set_limit(Limit::After(after));
         self
     }
 
     /// Waits no longer than until then; see [`timeout`](Self::timeout).
     pub fn deadline(mut self, at: Instant) -> Self {
-        self.delivery.limit = Limit::At(at);
+        self.delivery.set_limit(Limit::At(at));
         self
     }
 
@@ -99,7 +99,7 @@ impl<'a, M: Message> Ask<'a, M> {
             None => self.delivery.poll_waiting(cx),
         };
         let receipt = ready!(accepted)?.asked();
-        let limit = std::mem::replace(&mut self.delivery.limit, Limit::None);
+        let limit = self.delivery.take_limit();
         Poll::Ready(Ok((receipt, limit)))
     }
 

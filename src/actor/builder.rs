@@ -1,8 +1,9 @@
 //! How an actor is made and started.
 
 use super::held::{Held, Holdable};
+use super::life::Life;
 use super::run::Runner;
-use super::shared::{Life, Place, Shared};
+use super::shared::{Place, Shared};
 use super::{Actor, ActorId, Context, Direct, Dispatch, Exit, Handle, Level, Overflow};
 use crate::mailbox::MailboxStats;
 use crate::supervision::{Group, RestartPolicy};

@@ -39,15 +39,31 @@ pub(super) fn end<A: Actor>(
     {
         note(&mut problems, in_drop(text));
     }
-    for text in shared.give_back(|| hold.pop_last()) {
-        note(&mut problems, in_drop(text));
+    if hold.mailbox().has_queued() {
+        for text in shared.give_back(|| hold.pop_last()) {
+            note(&mut problems, in_drop(text));
+        }
     }
     let problems = problems.map(|boxed| *boxed).unwrap_or_default();
-    let exit = Arc::new(report(shared, reason, problems, false));
+    shared
+        .life
+        .set_exit(Arc::new(report(shared, reason, problems, false)));
     // Published first: whatever a subscriber does with it, nobody waits in vain.
-    shared.life.set_exit(Arc::clone(&exit));
-    let _ = guarded(shared.id(), || {
-        if exit.reason.is_failure() || !exit.problems.is_empty() {
+    if let Some(exit) = shared.life.exit() {
+        log(exit);
+    }
+}
+
+/// Says how an actor has ended.
+#[inline]
+fn log(exit: &Exit) {
+    let is_failure = exit.reason.is_failure() || !exit.problems.is_empty();
+    if !is_failure && tracing::Level::DEBUG > tracing::level_filters::LevelFilter::current() {
+        // Nobody listens: spared the rest, for most ends are like this.
+        return;
+    }
+    let _ = guarded(exit.id, || {
+        if is_failure {
             tracing::error!(actor = &*exit.actor, "{exit}");
         } else {
             tracing::debug!(actor = &*exit.actor, "{exit}");
@@ -78,12 +94,18 @@ pub(super) fn report<A: Actor>(
     abandoned_handler: bool,
 ) -> Exit {
     static ENDED: AtomicU64 = AtomicU64::new(0);
+    let account = shared.mailbox.account();
+    let undelivered = if account.undelivered == 0 {
+        Vec::new()
+    } else {
+        lock(&shared.undelivered).clone()
+    };
     Exit {
         actor: Arc::clone(&shared.name),
         id: shared.id(),
         reason,
-        account: shared.mailbox.account(),
-        undelivered: lock(&shared.undelivered).clone(),
+        account,
+        undelivered,
         panics: problems.panics,
         set_aside: problems.set_aside,
         problems: problems.listed,

@@ -11,6 +11,7 @@
 use super::builder::{Limits, Mould};
 use super::ending::{end, end_running, in_drop, report};
 use super::exit::{Exit, Hook, HookProblem, StopReason, Trouble};
+use super::giving_way::Pace;
 use super::grouped::Grouped;
 use super::guard::{Guarded, guarded, panic_text};
 use super::hook::{Started, Stopped};
@@ -19,7 +20,7 @@ use super::redelivery::Kept;
 use super::resident::Resident;
 use super::shared::Shared;
 use super::{Actor, Context, Dispatch, Level};
-use crate::mailbox::{Ending, Guard, Hold, Polled, Tenancy};
+use crate::mailbox::{Ending, Found, Guard, Hold, Polled, Tenancy};
 use crate::supervision::{Group, Intensity, RestartPolicy};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,7 +29,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
-use tokio::task::coop::poll_proceed;
 use tokio::time::Sleep;
 
 /// Everything an actor's task owns. Dropped before its end, because its runtime is gone or it was
@@ -231,7 +231,11 @@ impl<A: Actor> Runner<A> {
         let phase = std::mem::replace(&mut self.phase, Phase::Serving);
         match phase {
             Phase::Serving => {
-                let ended = ready!(self.serve(cx));
+                let ended = if self.is_just_to_stop() {
+                    Ended::Asked
+                } else {
+                    ready!(self.serve(cx))
+                };
                 self.leave(&ended, true, cx)
             }
             Phase::Waiting => self.enter(cx),
@@ -333,8 +337,14 @@ impl<A: Actor> Runner<A> {
         mut timer: Timer,
         cx: &mut task::Context<'_>,
     ) -> Poll<Option<StopReason>> {
-        let limit = self.limits().start;
-        match self.hooked(Hook::Started, polled, limit, &mut timer, cx) {
+        let hooked = match polled {
+            Polled::Done => Poll::Ready(Hooked::Done),
+            other => {
+                let limit = self.limits().start;
+                self.hooked(Hook::Started, other, limit, &mut timer, cx)
+            }
+        };
+        match hooked {
             Poll::Pending => {
                 self.phase = Phase::Starting(timer);
                 Poll::Pending
@@ -361,17 +371,42 @@ impl<A: Actor> Runner<A> {
         decision: Decision,
         cx: &mut task::Context<'_>,
     ) -> Poll<Option<StopReason>> {
-        let limit = self.limits().stop;
-        match self.hooked(Hook::Stopped, polled, limit, &mut timer, cx) {
-            Poll::Pending => {
-                self.phase = Phase::Stopping(Box::new((timer, decision)));
-                return Poll::Pending;
+        if !matches!(polled, Polled::Done) {
+            let limit = self.limits().stop;
+            match self.hooked(Hook::Stopped, polled, limit, &mut timer, cx) {
+                Poll::Pending => {
+                    self.phase = Phase::Stopping(Box::new((timer, decision)));
+                    return Poll::Pending;
+                }
+                Poll::Ready(Hooked::Went(problem)) => self.note(problem),
+                Poll::Ready(Hooked::Done | Hooked::Killed) => {}
             }
-            Poll::Ready(Hooked::Went(problem)) => self.note(problem),
-            Poll::Ready(Hooked::Done | Hooked::Killed) => {}
         }
-        self.discard();
-        Poll::Ready(self.carry_out(decision))
+        self.conclude(decision)
+    }
+
+    /// The incarnation is over, and its hooks have run.
+    #[inline]
+    fn conclude(&mut self, decision: Decision) -> Poll<Option<StopReason>> {
+        // The end drops the state of one that cannot come back.
+        if self.again.is_some() || !matches!(decision, Decision::End(_)) {
+            self.discard();
+        }
+        Poll::Ready(match decision {
+            Decision::End(reason) => Some(reason),
+            Decision::Restart { after, reason } => self.restart(after, &reason),
+            Decision::Regroup => self.regroup(),
+        })
+    }
+
+    /// Whether it has been told to stop, and there is nothing else to see to.
+    #[inline]
+    fn is_just_to_stop(&mut self) -> bool {
+        let mailbox = &self.shared.mailbox;
+        mailbox.level() >= Level::Stop
+            && !mailbox.is_let_out()
+            && hold(&self.shared, &mut self.tenancy)
+                .is_some_and(|mut hold| hold.seat().state().is_some_and(|it| it.left.is_none()))
     }
 
     /// Handles messages until something ends the incarnation.
@@ -396,7 +431,7 @@ impl<A: Actor> Runner<A> {
             }
         }
         let gauge = matches!(self.shared.dispatch(), Dispatch::Auto).then_some(&self.shared.gauge);
-        let limit = self.limits.as_deref().copied().unwrap_or_default().stop;
+        let limits = self.limits.as_deref();
         let (mut group, mut kept) = match &mut self.again {
             Some(again) => (again.group.as_mut(), Some(&mut again.kept)),
             None => (None, None),
@@ -404,6 +439,7 @@ impl<A: Actor> Runner<A> {
         let mut polled = resume(&mut hold, &guard, cx);
         // When the handler that was polled started, if it is measured.
         let mut begun = None;
+        let mut pace = Pace::default();
         loop {
             if let (Some(gauge), Polled::Done) = (gauge, &polled) {
                 gauge.done(begun.take());
@@ -418,7 +454,7 @@ impl<A: Actor> Runner<A> {
                         gauge.waits();
                     }
                     if let Some(group) = &mut group
-                        && group.is_out_of_patience(limit, cx)
+                        && group.is_out_of_patience(limits.copied().unwrap_or_default().stop, cx)
                     {
                         end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
                         return Poll::Ready(Ended::Regroups);
@@ -456,22 +492,25 @@ impl<A: Actor> Runner<A> {
                 polled = resume(&mut hold, &guard, cx);
                 continue;
             }
-            // A flooded mailbox gives way to other tasks like any tokio resource.
-            let budget = ready!(poll_proceed(cx));
-            if let Some(envelope) = hold.pop() {
-                budget.made_progress();
-                begun = gauge.and_then(super::dispatch::Gauge::begin);
-                polled = envelope.open(&mut hold, cx);
-                continue;
+            if hold.has_first() {
+                // A flooded mailbox gives way to other tasks like any tokio resource.
+                let unit = ready!(pace.poll(cx));
+                if let Some(envelope) = hold.pop() {
+                    pace.count(unit);
+                    begun = gauge.and_then(super::dispatch::Gauge::begin);
+                    polled = envelope.open(&mut hold, cx);
+                    continue;
+                }
             }
-            if hold.is_drained() {
-                return Poll::Ready(Ended::Drained);
-            }
-            if mailbox.has_queued() {
-                // A message was accepted and is not there yet: its sender is about to push it, and would find
-                // the turn held. This task goes behind others instead of waiting for it.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+            match hold.look() {
+                Found::Nothing => {}
+                Found::Drained => return Poll::Ready(Ended::Drained),
+                Found::Queued => {
+                    // A message was accepted and is not there yet: its sender is about to push it, and would find
+                    // the turn held. This task goes behind others instead of waiting for it.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
             }
             hold.seat().give_room_back();
             match hold.rest() {
@@ -500,7 +539,7 @@ impl<A: Actor> Runner<A> {
         if let Ended::Panicked { message, .. } = ended {
             count_panic(&self.shared, &mut self.problems, message);
         }
-        if matches!(decision, Decision::End(_)) {
+        if matches!(decision, Decision::End(_)) && self.again.is_some() {
             self.give_up_kept();
         }
         if has_started {
@@ -513,27 +552,24 @@ impl<A: Actor> Runner<A> {
                 return self.stopping(polled, None, decision, cx);
             }
         }
-        self.discard();
-        Poll::Ready(self.carry_out(decision))
+        self.conclude(decision)
     }
 
-    fn carry_out(&mut self, decision: Decision) -> Option<StopReason> {
-        let (after, reason) = match decision {
-            Decision::End(reason) => return Some(reason),
-            Decision::Restart { after, reason } => (after, reason),
-            Decision::Regroup => {
-                let reason = self.reason(&Ended::Regroups);
-                let _ = guarded(self.shared.id(), || {
-                    tracing::warn!(actor = &*self.shared.name, %reason, "restarting");
-                });
-                if let Some(group) = self.group() {
-                    group.relax();
-                    group.membership.is_down();
-                }
-                self.phase = Phase::Regrouping;
-                return None;
-            }
-        };
+    /// Goes down until its group restarts it.
+    fn regroup(&mut self) -> Option<StopReason> {
+        let reason = self.reason(&Ended::Regroups);
+        let _ = guarded(self.shared.id(), || {
+            tracing::warn!(actor = &*self.shared.name, %reason, "restarting");
+        });
+        if let Some(group) = self.group() {
+            group.relax();
+            group.membership.is_down();
+        }
+        self.phase = Phase::Regrouping;
+        None
+    }
+
+    fn restart(&mut self, after: Duration, reason: &StopReason) -> Option<StopReason> {
         if let Some(group) = self.group() {
             group.relax();
             group.membership.has_failed();
@@ -660,6 +696,9 @@ impl<A: Actor> Runner<A> {
         let reason = self.reason(ended);
         let shared = &self.shared;
         shared.mailbox.take_let_out();
+        if self.again.is_none() {
+            return Decision::End(reason);
+        }
         // A start that failed before any has worked is the answer to whoever waits for the actor.
         let first_start = matches!(ended, Ended::StartFailed(_)) && !shared.life.is_ready();
         let over = shared.mailbox.level() >= Level::Stop || self.has_nothing_left();
@@ -696,6 +735,19 @@ impl<A: Actor> Runner<A> {
         let Some(tenancy) = self.tenancy.take() else {
             return;
         };
+        if self.again.is_some() {
+            self.give_up_again(&reason);
+        }
+        let shared = &*self.shared;
+        shared.mailbox.close();
+        // If an asker has the turn it ends the actor.
+        if let Some(hold) = shared.mailbox.resign(tenancy) {
+            end(hold, shared, reason, self.problems.take());
+        }
+    }
+
+    /// The actor will not come back.
+    fn give_up_again(&mut self, reason: &StopReason) {
         self.give_up_kept();
         // The factory may hold handles of others, which need not wait for this task's end.
         let again = self.again.take();
@@ -706,12 +758,6 @@ impl<A: Actor> Runner<A> {
         }
         if let Err(text) = guarded(self.shared.id(), || drop(again)) {
             self.note(in_drop(text));
-        }
-        let shared = Arc::clone(&self.shared);
-        shared.mailbox.close();
-        // If an asker has the turn it ends the actor.
-        if let Some(hold) = shared.mailbox.resign(tenancy) {
-            end(hold, &shared, reason, self.problems.take());
         }
     }
 
@@ -775,7 +821,18 @@ impl<A: Actor> Future for Runner<A> {
 }
 
 impl<A: Actor> Drop for Runner<A> {
+    #[inline]
     fn drop(&mut self) {
+        if self.tenancy.is_some() {
+            self.break_off();
+        }
+    }
+}
+
+impl<A: Actor> Runner<A> {
+    /// The task is dropped before its end.
+    #[cold]
+    fn break_off(&mut self) {
         let reason = match self.phase {
             Phase::Waiting if !self.shared.life.is_ready() => StopReason::NeverStarted,
             _ => StopReason::RuntimeGone,
@@ -800,8 +857,10 @@ fn resume<A: Actor>(
     guard: &Guarded,
     cx: &mut task::Context<'_>,
 ) -> Polled {
-    let killed = hold.mailbox().level() == Level::Kill;
-    if killed && hold.seat().running().is_some() {
+    if hold.seat().running().is_none() {
+        return Polled::Done;
+    }
+    if hold.mailbox().level() == Level::Kill {
         return Polled::Waits;
     }
     hold.seat().poll(guard, cx)

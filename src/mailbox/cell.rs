@@ -351,6 +351,25 @@ impl<M, R> Letter<M, R> {
         Ok((message, Duty(self.0)))
     }
 
+    /// The same for a message that is handled alone: one that was told needs no answer, so there is no duty, and its
+    /// cell is given back at once.
+    #[inline]
+    pub(crate) fn claim_alone(self) -> Result<(M, Option<Duty<M, R>>), Revocation> {
+        if self.0.was_asked() {
+            return self.claim().map(|(message, duty)| (message, Some(duty)));
+        }
+        // SAFETY: a cell that was told has no asker: its body belongs to whoever holds the only reference, and the
+        // message is in it, for a letter is claimed or taken back once.
+        let message = unsafe { self.0.take_message() };
+        if self.0.terms.is_none() && !cfg!(postroom_loom) {
+            // SAFETY: what is left in it need not be dropped: there are no terms, the body is empty, and only askers
+            // leave wakers. Nobody else has a reference, and this one is forgotten.
+            unsafe { pool::give(self.0.0) };
+            std::mem::forget(self);
+        }
+        Ok((message, None))
+    }
+
     /// From now on its asker cannot take the message back, if it has not done so.
     #[inline]
     pub(super) fn withhold(&self) -> Result<(), Revocation> {

@@ -265,6 +265,10 @@ impl<S: Send + 'static> Mailbox<S> {
 
     /// Accepts nothing more: waiting sends and unused permits end with `Closed`.
     pub(crate) fn close(&self) {
+        if self.slots.look().is_closed() {
+            // Whoever has closed it has given notice, or is about to.
+            return;
+        }
         let wakers = self.slots.close();
         self.turn.notify();
         wakers.wake();
@@ -474,6 +478,16 @@ impl<S: 'static> Drop for Mailbox<S> {
     }
 }
 
+/// What the receiver finds where no message is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Nothing,
+    /// A message is queued all the same: its sender is on the way in, or the queue was seized.
+    Queued,
+    /// Nothing is queued, and nothing will be.
+    Drained,
+}
+
 /// The turn: whoever has it reaches the seat and the receiving end of the queue.
 pub(crate) struct Hold<'a, S: 'static> {
     mailbox: &'a Mailbox<S>,
@@ -588,11 +602,23 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
         unsafe { self.mailbox.take_first(None) }
     }
 
-    /// Whether the mailbox is closed and nothing is queued.
+    /// Whether a message is there.
     #[inline]
-    pub(crate) fn is_drained(&self) -> bool {
+    pub(crate) fn has_first(&self) -> bool {
+        self.mailbox.queue.has_first()
+    }
+
+    /// What there is, when no message was there.
+    #[inline]
+    pub(crate) fn look(&self) -> Found {
         let (left, look) = self.mailbox.counters.left(|| self.mailbox.slots.look());
-        look.is_closed() && look.accepted(left) == left
+        if look.accepted(left) != left {
+            Found::Queued
+        } else if look.is_closed() {
+            Found::Drained
+        } else {
+            Found::Nothing
+        }
     }
 
     /// For the task: lets go of the turn until there is something to do, of which the task will be woken. If

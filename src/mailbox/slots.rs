@@ -338,12 +338,26 @@ impl Slots {
     /// Accepts nothing more. Whoever waits is to be woken, and finds the mailbox closed; slots that were
     /// promised and permits are void, so what is taken afterwards is queued.
     pub(super) fn close(&self) -> Wakers {
-        if self.look().is_closed() {
+        let look = self.look();
+        if look.is_closed() {
             return Wakers::default();
         }
-        let mut line = lock_own(&self.line);
+        // Whoever evicts holds the lock.
+        let alone = look.evicts().then(|| self.alone());
         // SeqCst: who closes goes on to look whose turn it is, see `turn`.
-        self.word.fetch_or(CLOSED, Ordering::SeqCst);
+        let before = self.word.fetch_or(CLOSED, Ordering::SeqCst);
+        drop(alone);
+        if before & WAITING == 0 {
+            // Nobody stands in line, and whoever comes now finds the mailbox closed.
+            return Wakers::default();
+        }
+        self.dissolve()
+    }
+
+    /// Whoever stands in line is sent away.
+    #[cold]
+    fn dissolve(&self) -> Wakers {
+        let mut line = lock_own(&self.line);
         self.word.fetch_and(!WAITING, Ordering::AcqRel);
         line.dissolve()
     }
