@@ -56,6 +56,7 @@ impl<A: Actor> Mould<A> {
         }
     }
 
+    #[inline]
     pub(crate) fn name(&self) -> Arc<str> {
         match self.first.name() {
             Cow::Borrowed(name) => super::name::shared(name),

@@ -44,10 +44,11 @@ pub(super) fn end<A: Actor>(
             note(&mut problems, in_drop(text));
         }
     }
-    let problems = problems.map(|boxed| *boxed).unwrap_or_default();
-    shared
-        .life
-        .set_exit(Arc::new(report(shared, reason, problems, false)));
+    let mut exit = Arc::new(report(shared, reason, false));
+    if let Some(problems) = problems {
+        add(&mut exit, *problems);
+    }
+    shared.life.set_exit(exit);
     // Published first: whatever a subscriber does with it, nobody waits in vain.
     if let Some(exit) = shared.life.exit() {
         log(exit);
@@ -85,12 +86,11 @@ pub(super) const fn in_drop(text: Arc<str>) -> HookProblem {
     }
 }
 
-/// The report of an actor, whose problems these are.
+/// The report of an actor in which nothing went wrong.
 #[inline]
 pub(super) fn report<A: Actor>(
     shared: &Shared<A>,
     reason: StopReason,
-    problems: Problems,
     abandoned_handler: bool,
 ) -> Exit {
     static ENDED: AtomicU64 = AtomicU64::new(0);
@@ -106,12 +106,23 @@ pub(super) fn report<A: Actor>(
         reason,
         account,
         undelivered,
-        panics: problems.panics,
-        set_aside: problems.set_aside,
-        problems: problems.listed,
-        further_problems: problems.further,
+        panics: Vec::new(),
+        set_aside: Vec::new(),
+        problems: Vec::new(),
+        further_problems: 0,
         abandoned_handler,
         restarts: shared.restarts.load(Ordering::Relaxed),
         sequence: ENDED.fetch_add(1, Ordering::Relaxed),
+    }
+}
+
+/// What went wrong, for a report that nobody has seen yet.
+#[cold]
+fn add(exit: &mut Arc<Exit>, problems: Problems) {
+    if let Some(exit) = Arc::get_mut(exit) {
+        exit.panics = problems.panics;
+        exit.set_aside = problems.set_aside;
+        exit.problems = problems.listed;
+        exit.further_problems = problems.further;
     }
 }

@@ -23,26 +23,15 @@ pub(crate) enum Answer<M: Message> {
 
 impl<M: Message> Answer<M> {
     /// What the asker gets of it; `actor` is who gave it.
-    #[inline(always)]
-    #[expect(clippy::inline_always)] // most answers are replies, and that is a comparison
+    #[inline]
     pub(super) fn into_result(
-        self,
-        actor: impl FnOnce() -> Arc<str>,
-    ) -> Result<M::Response, AskError<M>> {
-        match self {
-            Self::Replied(Ok(response)) => Ok(response),
-            other => other.into_rare_result(actor),
-        }
-    }
-
-    #[cold]
-    fn into_rare_result(
         self,
         actor: impl FnOnce() -> Arc<str>,
     ) -> Result<M::Response, AskError<M>> {
         let message = type_name::<M>();
         match self {
-            Self::Replied(answer) => answer.map_err(AskError::Handler),
+            Self::Replied(Ok(response)) => Ok(response),
+            Self::Replied(Err(error)) => Err(AskError::Handler(error)),
             Self::Panicked(text) => Err(AskError::Panicked {
                 actor: actor(),
                 message,

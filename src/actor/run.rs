@@ -320,7 +320,12 @@ impl<A: Actor> Runner<A> {
         }
         let guard = Guarded(self.shared.id());
         let polled = hold.seat().start_and_poll(Started, &guard, cx);
-        self.starting(polled, None, cx)
+        if !matches!(polled, Polled::Done) {
+            return self.starting(polled, None, cx);
+        }
+        std::mem::forget(polled);
+        self.is_up();
+        Poll::Ready(None)
     }
 
     /// Goes on with a hook. `None`: somebody else has the turn.
@@ -337,29 +342,29 @@ impl<A: Actor> Runner<A> {
         mut timer: Timer,
         cx: &mut task::Context<'_>,
     ) -> Poll<Option<StopReason>> {
-        let hooked = match polled {
-            Polled::Done => Poll::Ready(Hooked::Done),
-            other => {
-                let limit = self.limits().start;
-                self.hooked(Hook::Started, other, limit, &mut timer, cx)
-            }
-        };
-        match hooked {
+        let limit = self.limits().start;
+        match self.hooked(Hook::Started, polled, limit, &mut timer, cx) {
             Poll::Pending => {
                 self.phase = Phase::Starting(timer);
                 Poll::Pending
             }
             Poll::Ready(Hooked::Done) => {
-                self.shared.life.set_ready();
-                if let Some(group) = self.group() {
-                    group.membership.is_up();
-                }
+                self.is_up();
                 Poll::Ready(None)
             }
             Poll::Ready(Hooked::Killed) => self.leave(&Ended::Asked, false, cx),
             Poll::Ready(Hooked::Went(problem)) => {
                 self.leave(&Ended::StartFailed(problem), false, cx)
             }
+        }
+    }
+
+    /// The incarnation has started.
+    #[inline]
+    fn is_up(&mut self) {
+        self.shared.life.set_ready();
+        if let Some(group) = self.group() {
+            group.membership.is_up();
         }
     }
 
@@ -371,22 +376,21 @@ impl<A: Actor> Runner<A> {
         decision: Decision,
         cx: &mut task::Context<'_>,
     ) -> Poll<Option<StopReason>> {
-        if !matches!(polled, Polled::Done) {
-            let limit = self.limits().stop;
-            match self.hooked(Hook::Stopped, polled, limit, &mut timer, cx) {
-                Poll::Pending => {
-                    self.phase = Phase::Stopping(Box::new((timer, decision)));
-                    return Poll::Pending;
-                }
-                Poll::Ready(Hooked::Went(problem)) => self.note(problem),
-                Poll::Ready(Hooked::Done | Hooked::Killed) => {}
+        let limit = self.limits().stop;
+        match self.hooked(Hook::Stopped, polled, limit, &mut timer, cx) {
+            Poll::Pending => {
+                self.phase = Phase::Stopping(Box::new((timer, decision)));
+                return Poll::Pending;
             }
+            Poll::Ready(Hooked::Went(problem)) => self.note(problem),
+            Poll::Ready(Hooked::Done | Hooked::Killed) => {}
         }
         self.conclude(decision)
     }
 
     /// The incarnation is over, and its hooks have run.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always)] // most often it hands on what it is given
     fn conclude(&mut self, decision: Decision) -> Poll<Option<StopReason>> {
         // The end drops the state of one that cannot come back.
         if self.again.is_some() || !matches!(decision, Decision::End(_)) {
@@ -549,13 +553,18 @@ impl<A: Actor> Runner<A> {
             {
                 let guard = Guarded(self.shared.id());
                 let polled = hold.seat().start_and_poll(Stopped(reason), &guard, cx);
-                return self.stopping(polled, None, decision, cx);
+                if !matches!(polled, Polled::Done) {
+                    return self.stopping(polled, None, decision, cx);
+                }
+                std::mem::forget(polled);
+                return self.conclude(decision);
             }
         }
         self.conclude(decision)
     }
 
     /// Goes down until its group restarts it.
+    #[cold]
     fn regroup(&mut self) -> Option<StopReason> {
         let reason = self.reason(&Ended::Regroups);
         let _ = guarded(self.shared.id(), || {
@@ -569,6 +578,7 @@ impl<A: Actor> Runner<A> {
         None
     }
 
+    #[cold]
     fn restart(&mut self, after: Duration, reason: &StopReason) -> Option<StopReason> {
         if let Some(group) = self.group() {
             group.relax();
@@ -684,7 +694,12 @@ impl<A: Actor> Runner<A> {
 
     /// Whether the actor comes back. If not, its mailbox closes now.
     fn decide(&mut self, ended: &Ended) -> Decision {
-        let decision = self.judge(ended);
+        self.shared.mailbox.take_let_out();
+        let decision = if self.again.is_some() {
+            self.judge(ended)
+        } else {
+            Decision::End(self.reason(ended))
+        };
         let shared = &self.shared;
         if matches!(decision, Decision::End(_)) && shared.mailbox.level() == Level::Open {
             shared.raise(Level::Stop);
@@ -692,16 +707,13 @@ impl<A: Actor> Runner<A> {
         decision
     }
 
+    /// What its policy says of an actor that can be made again.
+    #[cold]
     fn judge(&mut self, ended: &Ended) -> Decision {
         let reason = self.reason(ended);
-        let shared = &self.shared;
-        shared.mailbox.take_let_out();
-        if self.again.is_none() {
-            return Decision::End(reason);
-        }
         // A start that failed before any has worked is the answer to whoever waits for the actor.
-        let first_start = matches!(ended, Ended::StartFailed(_)) && !shared.life.is_ready();
-        let over = shared.mailbox.level() >= Level::Stop || self.has_nothing_left();
+        let first_start = matches!(ended, Ended::StartFailed(_)) && !self.shared.life.is_ready();
+        let over = self.shared.mailbox.level() >= Level::Stop || self.has_nothing_left();
         let Some(again) = &mut self.again else {
             return Decision::End(reason);
         };
@@ -731,6 +743,7 @@ impl<A: Actor> Runner<A> {
     }
 
     /// Closes the mailbox, gives every message back, and publishes the report.
+    #[inline]
     fn finish(&mut self, reason: StopReason) {
         let Some(tenancy) = self.tenancy.take() else {
             return;
@@ -747,6 +760,7 @@ impl<A: Actor> Runner<A> {
     }
 
     /// The actor will not come back.
+    #[cold]
     fn give_up_again(&mut self, reason: &StopReason) {
         self.give_up_kept();
         // The factory may hold handles of others, which need not wait for this task's end.
@@ -768,7 +782,7 @@ impl<A: Actor> Runner<A> {
         if let Some(mut seizure) = shared.mailbox.seize() {
             shared.give_back(|| seizure.pop());
         }
-        report(shared, StopReason::Killed, Problems::default(), true)
+        report(shared, StopReason::Killed, true)
     }
 
     /// Drops the state.
@@ -787,6 +801,7 @@ impl<A: Actor> Runner<A> {
     }
 
     /// A message that was to be handled again will not be.
+    #[cold]
     fn give_up_kept(&mut self) {
         let kept = self.again.as_mut().and_then(|again| again.kept.take());
         let Some(kept) = kept else { return };

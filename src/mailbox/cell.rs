@@ -148,16 +148,20 @@ impl<M, R> Cell<M, R> {
         }
     }
 
-    /// Whether what is left in it need not be dropped. Under loom everything must be.
+    /// Whether what is left in it, but for the waker, need not be dropped. Under loom everything must be.
     #[inline]
     fn is_spent(&mut self) -> bool {
         let is_empty = |body: *mut Body<M, R>| {
             // SAFETY: the cell is borrowed mutably.
             matches!(unsafe { &*body }, Body::Empty)
         };
-        // SAFETY: as above.
-        let has_waker = self.waker.with_mut(|waker| unsafe { (*waker).is_some() });
-        !cfg!(postroom_loom) && self.body.with_mut(is_empty) && !has_waker && self.terms.is_none()
+        !cfg!(postroom_loom) && self.body.with_mut(is_empty) && self.terms.is_none()
+    }
+
+    #[inline]
+    fn take_waker(&mut self) -> Option<Waker> {
+        // SAFETY: the cell is borrowed mutably.
+        self.waker.with_mut(|waker| unsafe { (*waker).take() })
     }
 
     /// Whether the sender asked for an answer.
@@ -277,7 +281,9 @@ impl<M, R> Drop for Counted<M, R> {
             // SAFETY: this was the last reference. The acquiring load or the acquiring and releasing subtraction
             // makes all that other holders did happen before.
             unsafe {
-                if !self.0.as_mut().is_spent() {
+                if self.0.as_mut().is_spent() {
+                    drop(self.0.as_mut().take_waker());
+                } else {
                     self.0.drop_in_place();
                 }
             }
@@ -492,6 +498,7 @@ impl<M, R> Deref for Witness<M, R> {
 impl<M, R> Receipt<M, R> {
     /// Looks for the answer, and has this context's task woken when it comes. Not to be called again after it
     /// was `Ready`.
+    #[inline]
     pub(crate) fn poll_answer(&mut self, cx: &Context<'_>) -> Poll<R> {
         let cell = &self.0;
         let mut state = cell.state();

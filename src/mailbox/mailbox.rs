@@ -257,21 +257,30 @@ impl<S: Send + 'static> Mailbox<S> {
         if self.level.fetch_max(level.as_u8(), Ordering::SeqCst) >= level.as_u8() {
             return false;
         }
-        let wakers = self.slots.close();
+        let wakers = self.slots.close().then(|| self.slots.dissolve());
         self.turn.interrupt();
-        wakers.wake();
+        if let Some(wakers) = wakers {
+            wakers.wake();
+        }
         true
     }
 
     /// Accepts nothing more: waiting sends and unused permits end with `Closed`.
+    #[inline]
     pub(crate) fn close(&self) {
-        if self.slots.look().is_closed() {
-            // Whoever has closed it has given notice, or is about to.
-            return;
+        // Whoever has closed it before has given notice, or is about to.
+        if !self.slots.look().is_closed() {
+            self.close_now();
         }
-        let wakers = self.slots.close();
+    }
+
+    #[cold]
+    fn close_now(&self) {
+        let wakers = self.slots.close().then(|| self.slots.dissolve());
         self.turn.notify();
-        wakers.wake();
+        if let Some(wakers) = wakers {
+            wakers.wake();
+        }
     }
 
     /// A message ended well. Only what runs says so, for it alone runs.
