@@ -47,9 +47,10 @@ impl Pace {
     }
 }
 
+/// Has the task of this context woken when others have had their turn.
 #[cold]
-fn give_way<T>(cx: &mut Context<'_>) -> Poll<T> {
-    // It has its task woken when others have had their turn, and is not needed after.
+pub(super) fn give_way<T>(cx: &mut Context<'_>) -> Poll<T> {
+    // This does it when it is polled first, and is not needed after.
     ready!(pin!(yield_now()).poll(cx));
     cx.waker().wake_by_ref();
     Poll::Pending

@@ -11,7 +11,7 @@
 use super::builder::{Limits, Mould};
 use super::ending::{end, end_running, in_drop, report};
 use super::exit::{Exit, Hook, HookProblem, StopReason, Trouble};
-use super::giving_way::Pace;
+use super::giving_way::{Pace, give_way};
 use super::grouped::Grouped;
 use super::guard::{Guarded, guarded, panic_text};
 use super::hook::{Started, Stopped};
@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::Sleep;
 
 /// Everything an actor's task owns. Dropped before its end, because its runtime is gone or it was
@@ -156,6 +157,8 @@ impl<A: Actor> Runner<A> {
             match self.step(cx) {
                 Poll::Ready(Some(reason)) => self.finish(reason),
                 Poll::Ready(None) => {}
+                // It may be for want of budget that it has done nothing.
+                Poll::Pending if !has_budget_remaining() => return give_way(cx),
                 Poll::Pending if self.idle().is_some() => return Poll::Ready(true),
                 #[cfg(feature = "testing")]
                 Poll::Pending if self.is_held_up() => return Poll::Ready(true),
