@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::sqlite::SqliteRow;
 
 use super::fault::Fault;
+use super::readied::Runnable;
 use super::set::fetch_both;
 use super::unit::{Unit, json};
 use crate::orchestration::state::{StepState, TaskState};
@@ -89,7 +90,12 @@ pub(super) async fn claim(
     unit: &mut Unit<'_>,
     request: &ClaimRequest,
 ) -> Result<Vec<ClaimedStep>, Fault> {
-    let runnable = find(unit, request).await?;
+    // Whose templates' steps they are is not kept with them.
+    if !request.serves.is_empty() {
+        unit.flush_readied().await?;
+    }
+    let found = find(unit, request).await?;
+    let runnable = unit.first_runnable(request, found);
     if runnable.is_empty() {
         return Ok(Vec::new());
     }
@@ -121,9 +127,6 @@ fn callables(request: &ClaimRequest) -> Result<String, Fault> {
     json(&callables)
 }
 
-/// A step that can be claimed: its place, and the state it is in.
-type Runnable = (i64, i64, String);
-
 async fn find(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result<Vec<Runnable>, Fault> {
     let (statement, task) = match request.scope {
         ClaimScope::Any => (RUNNABLE, None),
@@ -137,10 +140,18 @@ async fn find(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result<Vec<Runnabl
         .bind(json(&request.serves)?)
         .fetch_all(&mut *unit.conn)
         .await?;
-    Ok(found
+    found
         .into_iter()
-        .map(|(_, task_id, index, state)| (task_id, index, state))
-        .collect())
+        .map(|(priority, task_id, index, state)| {
+            Ok(Runnable {
+                priority,
+                task_id,
+                index,
+                state: state.parse()?,
+                done: 0,
+            })
+        })
+        .collect()
 }
 
 from_row! {
@@ -158,7 +169,8 @@ from_row! {
 const TAKE: &str = "
     UPDATE postroom_steps SET
         state = 'running', epoch = epoch + 1, attempts = attempts + 1, owner = j.column4,
-        lease_until = j.column5, due_at = NULL, started_at = j.column6, ended_at = NULL
+        lease_until = j.column5, due_at = NULL, started_at = j.column6, ended_at = NULL,
+        unmet = unmet - j.column7
     FROM {rows} j
     WHERE postroom_steps.task_id = j.column1 AND postroom_steps.idx = j.column2
         AND postroom_steps.state = j.column3
@@ -176,30 +188,36 @@ async fn take(
         [TAKE, RESULTS_OF_PARENTS],
         7,
         runnable,
-        |binds, (task_id, index, state)| {
+        |binds, step| {
             binds
-                .bind(*task_id)?
-                .bind(*index)?
-                .bind(state.as_str())?
+                .bind(step.task_id)?
+                .bind(step.index)?
+                .bind(step.state.as_str())?
                 .bind(request.process.as_bytes().as_slice())?
                 .bind(lease_until)?
-                .bind(now)
+                .bind(now)?
+                .bind(step.done)
         },
-        |binds, (task_id, index, _)| binds.bind(*task_id)?.bind(*index),
+        |binds, step| binds.bind(step.task_id)?.bind(step.index),
     )
     .await?;
     let place: HashMap<(i64, i64), usize> = (0..)
         .zip(runnable)
-        .map(|(place, (task_id, index, _))| ((*task_id, *index), place))
+        .map(|(place, step)| ((step.task_id, step.index), place))
         .collect();
     taken.sort_by_key(|taken| place.get(&(taken.task_id, taken.idx)).copied());
 
     let mut tasks = unit
         .load_tasks(&taken.iter().map(|taken| taken.task_id).collect())
         .await?;
-    for (task_id, _, state) in runnable {
-        if let Some(task) = tasks.get_mut(task_id) {
-            settle::recount(&mut task.counts, state.parse()?, StepState::Running);
+    for step in runnable {
+        if let Some(task) = tasks.get_mut(&step.task_id) {
+            // One that was kept is counted as ready already.
+            let from = match step.state {
+                StepState::Pending => StepState::Ready,
+                written => written,
+            };
+            settle::recount(&mut task.counts, from, StepState::Running);
             task.started_at.get_or_insert(unit.now());
         }
     }

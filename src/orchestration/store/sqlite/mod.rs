@@ -30,6 +30,7 @@ mod options;
 mod plans;
 mod process;
 mod read;
+mod readied;
 mod set;
 mod step_row;
 mod submit;

@@ -119,6 +119,7 @@ impl Unit<'_> {
     async fn cancel_rest(&mut self, tasks: &mut Tasks) -> Result<(), Fault> {
         let ids = cancel_rest(tasks);
         if !ids.is_empty() {
+            self.flush_readied().await?;
             sqlx::query(
                 "UPDATE postroom_steps SET state = 'cancelled', due_at = NULL
                  FROM json_each(?1) j WHERE postroom_steps.task_id = j.value

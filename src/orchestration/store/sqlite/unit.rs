@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::fault::Fault;
 use super::known::Known;
+use super::readied::Readied;
 use super::set::{Binds, Bound, Script};
 use crate::orchestration::store::sql::ledger::{HistoryRow, Ledger};
 use crate::orchestration::store::sql::task_row::{TaskRow, Tasks};
@@ -17,6 +18,8 @@ pub(super) struct Unit<'c> {
     pub(super) conn: &'c mut SqliteConnection,
     pub(super) ledger: Ledger,
     pub(super) known: Known,
+    /// Steps that are to be written as ready, unless they are claimed.
+    pub(super) readied: Vec<Readied>,
     /// Rows that are to be written.
     tasks: Tasks,
 }
@@ -28,6 +31,7 @@ impl<'c> Unit<'c> {
             conn,
             ledger: Ledger::new(now),
             known,
+            readied: Vec::new(),
             tasks: Tasks::new(),
         }
     }
@@ -47,9 +51,10 @@ impl<'c> Unit<'c> {
         self.tasks.get(&id).or_else(|| self.known.task(id))
     }
 
-    /// Writes the tasks that were kept, so that what is read next finds them.
+    /// Writes the steps and tasks that were kept, so that what is read next finds them.
     pub(super) async fn flush(&mut self) -> Result<(), Fault> {
         let mut script = Script::default();
+        self.readied_into(&mut script).await?;
         self.tasks_into(&mut script).await?;
         script.run(self.conn).await
     }
@@ -65,6 +70,7 @@ impl<'c> Unit<'c> {
     /// and back. Returns what is known after it.
     pub(super) async fn commit(mut self) -> Result<Known, Fault> {
         let mut script = Script::default();
+        self.readied_into(&mut script).await?;
         self.tasks_into(&mut script).await?;
         self.history_into(&mut script).await?;
         script.statement("COMMIT");
