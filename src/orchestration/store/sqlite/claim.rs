@@ -6,7 +6,8 @@ use std::time::Duration;
 use sqlx::sqlite::SqliteRow;
 
 use super::fault::Fault;
-use super::readied::Runnable;
+use super::fresh::Started;
+use super::runnable::{AsWritten, Runnable};
 use super::set::fetch_both;
 use super::unit::{Unit, json};
 use crate::orchestration::state::{StepState, TaskState};
@@ -147,8 +148,7 @@ async fn find(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result<Vec<Runnabl
                 priority,
                 task_id,
                 index,
-                state: state.parse()?,
-                done: 0,
+                as_written: AsWritten::Stored(state.parse()?),
             })
         })
         .collect()
@@ -166,6 +166,26 @@ from_row! {
     }
 }
 
+impl Unit<'_> {
+    /// Keeps that a step of a new task runs.
+    fn start_fresh(&mut self, place: usize, index: i64, started: Started) -> Result<Taken, Fault> {
+        let missing = || Fault::Corrupt(format!("new step {index} is missing"));
+        let fresh = self.fresh.get_mut(place).ok_or_else(missing)?;
+        let at = number(index)?;
+        let step = fresh.task.steps.get(at).ok_or_else(missing)?;
+        fresh.started.insert(at, started);
+        Ok(Taken {
+            task_id: fresh.id,
+            idx: index,
+            name: step.name.clone(),
+            callable: step.callable.clone(),
+            epoch: 1,
+            attempts: 1,
+            max_attempts: i64::from(step.max_attempts),
+        })
+    }
+}
+
 const TAKE: &str = "
     UPDATE postroom_steps SET
         state = 'running', epoch = epoch + 1, attempts = attempts + 1, owner = j.column4,
@@ -176,31 +196,60 @@ const TAKE: &str = "
         AND postroom_steps.state = j.column3
     RETURNING task_id, idx, name, callable, epoch, attempts, max_attempts";
 
+/// Steps as they are to be written: the state they are found in, and how many dependencies are done.
+type Stored<'r> = (&'r Runnable, StepState, i64);
+
+/// Writes that steps run, and brings them with the results of their parents.
+async fn write(
+    unit: &mut Unit<'_>,
+    request: &ClaimRequest,
+    lease_until: i64,
+    steps: &[Stored<'_>],
+) -> Result<(Vec<Taken>, Vec<ParentRow>), Fault> {
+    let now = unit.now();
+    fetch_both(
+        unit.conn,
+        [TAKE, RESULTS_OF_PARENTS],
+        7,
+        steps,
+        |binds, (step, state, done)| {
+            binds
+                .bind(step.task_id)?
+                .bind(step.index)?
+                .bind(state.as_str())?
+                .bind(request.process.as_bytes().as_slice())?
+                .bind(lease_until)?
+                .bind(now)?
+                .bind(*done)
+        },
+        |binds, (step, ..)| binds.bind(step.task_id)?.bind(step.index),
+    )
+    .await
+}
+
 async fn take(
     unit: &mut Unit<'_>,
     request: &ClaimRequest,
     runnable: &[Runnable],
 ) -> Result<Vec<ClaimedStep>, Fault> {
     let lease_until = unit.now() + settle::millis(request.lease);
-    let now = unit.now();
-    let (mut taken, results): (Vec<Taken>, Vec<ParentRow>) = fetch_both(
-        unit.conn,
-        [TAKE, RESULTS_OF_PARENTS],
-        7,
-        runnable,
-        |binds, step| {
-            binds
-                .bind(step.task_id)?
-                .bind(step.index)?
-                .bind(step.state.as_str())?
-                .bind(request.process.as_bytes().as_slice())?
-                .bind(lease_until)?
-                .bind(now)?
-                .bind(step.done)
-        },
-        |binds, step| binds.bind(step.task_id)?.bind(step.index),
-    )
-    .await?;
+    let mut stored = Vec::with_capacity(runnable.len());
+    let mut taken = Vec::with_capacity(runnable.len());
+    for step in runnable {
+        match step.as_written {
+            AsWritten::Stored(state) => stored.push((step, state, 0)),
+            AsWritten::Readied(done) => stored.push((step, StepState::Pending, done)),
+            AsWritten::Fresh(place) => {
+                let started = Started {
+                    owner: request.process,
+                    lease_until,
+                };
+                taken.push(unit.start_fresh(place, step.index, started)?);
+            }
+        }
+    }
+    let (found, results) = write(unit, request, lease_until, &stored).await?;
+    taken.extend(found);
     let place: HashMap<(i64, i64), usize> = (0..)
         .zip(runnable)
         .map(|(place, step)| ((step.task_id, step.index), place))
@@ -212,10 +261,9 @@ async fn take(
         .await?;
     for step in runnable {
         if let Some(task) = tasks.get_mut(&step.task_id) {
-            // One that was kept is counted as ready already.
-            let from = match step.state {
-                StepState::Pending => StepState::Ready,
-                written => written,
+            let from = match step.as_written {
+                AsWritten::Stored(state) => state,
+                AsWritten::Readied(_) | AsWritten::Fresh(_) => StepState::Ready,
             };
             settle::recount(&mut task.counts, from, StepState::Running);
             task.started_at.get_or_insert(unit.now());

@@ -27,6 +27,7 @@ pub(super) async fn complete(
         return Ok(Vec::new());
     }
     // They are read by what their rows say.
+    unit.flush_fresh().await?;
     unit.flush_readied().await?;
     let ids = completions.iter().map(|completion| completion.lease.id);
     let steps = unit.load_steps(ids).await?;
@@ -97,13 +98,18 @@ async fn write_steps(
             .bind(now)
     });
     steps.await?;
-    let waiting = script.set(unit.conn, WRITE_CHILDREN, children, |binds, (child, state)| {
-        binds
-            .bind(child.task_id)?
-            .bind(child.index)?
-            .bind(child.done)?
-            .bind(state.as_str())
-    });
+    let waiting = script.set(
+        unit.conn,
+        WRITE_CHILDREN,
+        children,
+        |binds, (child, state)| {
+            binds
+                .bind(child.task_id)?
+                .bind(child.index)?
+                .bind(child.done)?
+                .bind(state.as_str())
+        },
+    );
     waiting.await?;
     script.run(unit.conn).await?;
     if script.written() != (recorded.len() + children.len()) as u64 {

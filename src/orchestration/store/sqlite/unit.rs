@@ -7,6 +7,7 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::fault::Fault;
+use super::fresh::Fresh;
 use super::known::Known;
 use super::readied::Readied;
 use super::set::{Binds, Bound, Script};
@@ -18,6 +19,8 @@ pub(super) struct Unit<'c> {
     pub(super) conn: &'c mut SqliteConnection,
     pub(super) ledger: Ledger,
     pub(super) known: Known,
+    /// Tasks that are to be inserted.
+    pub(super) fresh: Vec<Fresh<'c>>,
     /// Steps that are to be written as ready, unless they are claimed.
     pub(super) readied: Vec<Readied>,
     /// Rows that are to be written.
@@ -31,6 +34,7 @@ impl<'c> Unit<'c> {
             conn,
             ledger: Ledger::new(now),
             known,
+            fresh: Vec::new(),
             readied: Vec::new(),
             tasks: Tasks::new(),
         }
@@ -46,6 +50,11 @@ impl<'c> Unit<'c> {
         self.tasks.insert(task.id, task);
     }
 
+    /// Takes out a task's row that is kept.
+    pub(super) fn take_kept(&mut self, id: i64) -> Option<TaskRow> {
+        self.tasks.remove(&id)
+    }
+
     /// A task's row, if it is kept or known.
     pub(super) fn known_task(&self, id: i64) -> Option<&TaskRow> {
         self.tasks.get(&id).or_else(|| self.known.task(id))
@@ -54,6 +63,7 @@ impl<'c> Unit<'c> {
     /// Writes the steps and tasks that were kept, so that what is read next finds them.
     pub(super) async fn flush(&mut self) -> Result<(), Fault> {
         let mut script = Script::default();
+        self.fresh_into(&mut script).await?;
         self.readied_into(&mut script).await?;
         self.tasks_into(&mut script).await?;
         script.run(self.conn).await
@@ -70,6 +80,7 @@ impl<'c> Unit<'c> {
     /// and back. Returns what is known after it.
     pub(super) async fn commit(mut self) -> Result<Known, Fault> {
         let mut script = Script::default();
+        self.fresh_into(&mut script).await?;
         self.readied_into(&mut script).await?;
         self.tasks_into(&mut script).await?;
         self.history_into(&mut script).await?;
