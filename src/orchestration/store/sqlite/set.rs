@@ -76,12 +76,16 @@ impl Script {
         bind: &impl for<'b, 'a> Fn(&'b mut Binds<'a>, &T) -> Bound<'b, 'a>,
     ) -> Result<(), Fault> {
         let before = self.arguments.len();
-        for row in chunk {
-            bind(&mut Binds(&mut self.arguments), row)?;
-        }
-        let width = (self.arguments.len() - before) / chunk.len();
         let size = SIZES.into_iter().find(|size| chunk.len() <= *size);
         let size = size.unwrap_or(MOST);
+        for (number, row) in chunk.iter().enumerate() {
+            bind(&mut Binds(&mut self.arguments), row)?;
+            if number == 0 {
+                let width = self.arguments.len() - before;
+                self.arguments.reserve((size - 1) * width, 0);
+            }
+        }
+        let width = (self.arguments.len() - before) / chunk.len();
         for _ in 0..(size - chunk.len()) * width {
             Binds(&mut self.arguments).bind(None::<i64>)?;
         }
