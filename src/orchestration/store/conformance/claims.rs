@@ -250,9 +250,9 @@ pub async fn a_submission_brings_no_step_out_of_turn(subject: Subject) {
     unserved.namespace = "elsewhere".into();
     let mut later = task(&[("later", &[])]);
     later.run_at = Some(i64::MAX / 2);
-    let serves = vec![TemplateSelector::namespace(served.namespace.clone())];
+    let own = vec![TemplateSelector::namespace(served.namespace.clone())];
     let mut first = subject.request(1);
-    first.serves.clone_from(&serves);
+    first.serves.clone_from(&own);
     let (_, steps) = subject
         .store
         .submit_and_claim(vec![served.clone(), unserved.clone(), later.clone()], first)
@@ -265,7 +265,7 @@ pub async fn a_submission_brings_no_step_out_of_turn(subject: Subject) {
     );
     let again = task(&[("again", &[])]);
     let mut rest = subject.request(9);
-    rest.serves = serves;
+    rest.serves = own;
     let (_, steps) = subject
         .store
         .submit_and_claim(vec![again.clone()], rest)
