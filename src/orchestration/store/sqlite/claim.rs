@@ -87,10 +87,16 @@ pub(super) const NEXT_DUE: &str = concat!(
     FROM json_each(?1) c"
 );
 
+/// Steps that a claim chooses from in memory; of more, the database's index brings the first.
+const MOST_KEPT: usize = 1_024;
+
 pub(super) async fn claim(
     unit: &mut Unit<'_>,
     request: &ClaimRequest,
 ) -> Result<Vec<ClaimedStep>, Fault> {
+    if unit.kept_steps() > MOST_KEPT {
+        unit.flush_steps().await?;
+    }
     // Whose templates' steps they are is not kept with them.
     if !request.serves.is_empty() {
         unit.flush_readied().await?;
@@ -112,6 +118,8 @@ pub(super) async fn next_due(
         ClaimScope::Any => None,
         ClaimScope::Task(task) => Some(task.as_bytes().to_vec()),
     };
+    // Those that are due later are looked for.
+    unit.flush_fresh().await?;
     let (next_due,): (Option<i64>,) = sqlx::query_as(NEXT_DUE)
         .bind(callables(request)?)
         .bind(task)
@@ -197,14 +205,14 @@ const TAKE: &str = "
     RETURNING task_id, idx, name, callable, epoch, attempts, max_attempts";
 
 /// Steps as they are to be written: the state they are found in, and how many dependencies are done.
-type Stored<'r> = (&'r Runnable, StepState, i64);
+type ToStart<'r> = (&'r Runnable, StepState, i64);
 
 /// Writes that steps run, and brings them with the results of their parents.
-async fn write(
+async fn start(
     unit: &mut Unit<'_>,
     request: &ClaimRequest,
     lease_until: i64,
-    steps: &[Stored<'_>],
+    steps: &[ToStart<'_>],
 ) -> Result<(Vec<Taken>, Vec<ParentRow>), Fault> {
     let now = unit.now();
     fetch_both(
@@ -248,7 +256,14 @@ async fn take(
             }
         }
     }
-    let (found, results) = write(unit, request, lease_until, &stored).await?;
+    let (found, results) = start(unit, request, lease_until, &stored).await?;
+    if found.len() != stored.len() {
+        return Err(Fault::Corrupt(format!(
+            "{} of {} runnable steps were started",
+            found.len(),
+            stored.len()
+        )));
+    }
     taken.extend(found);
     let place: HashMap<(i64, i64), usize> = (0..)
         .zip(runnable)

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::fault::Fault;
 use super::set::Script;
-use super::unit::Unit;
+use super::unit::{Unit, count};
 use crate::orchestration::state::StepState;
 use crate::orchestration::store::sql::task_row::TaskRow;
 use crate::orchestration::store::{NewTask, settle};
@@ -172,9 +172,4 @@ impl<'w> Unit<'w> {
         }
         Ok(())
     }
-}
-
-/// Steps are counted; there are far fewer than this can hold.
-pub(super) fn count(number: usize) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

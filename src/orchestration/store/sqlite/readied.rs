@@ -18,10 +18,11 @@ pub(super) struct Readied {
 const READY: &str = "
     UPDATE postroom_steps SET unmet = unmet - j.column3, state = 'ready'
     FROM {rows} j
-    WHERE postroom_steps.task_id = j.column1 AND postroom_steps.idx = j.column2";
+    WHERE postroom_steps.task_id = j.column1 AND postroom_steps.idx = j.column2
+        AND postroom_steps.state = 'pending'";
 
 impl Unit<'_> {
-    /// Writes those that are kept as ready.
+    /// Writes those that are kept, as ready.
     pub(super) async fn flush_readied(&mut self) -> Result<(), Fault> {
         let mut script = Script::default();
         self.readied_into(&mut script).await?;

@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
-use super::unit::Unit;
+use super::readied::Readied;
+use super::unit::{Unit, count};
 use crate::orchestration::state::StepState;
 use crate::orchestration::store::{ClaimRequest, ClaimScope, TemplateSelector};
 
@@ -35,7 +36,7 @@ impl Unit<'_> {
         mut found: Vec<Runnable>,
     ) -> Vec<Runnable> {
         let stored = found.len();
-        let is_wanted = |step: &super::readied::Readied| {
+        let is_wanted = |step: &Readied| {
             request.callables.contains(&step.callable) && self.is_claimable(step.task_id, request)
         };
         found.extend(
@@ -70,7 +71,7 @@ impl Unit<'_> {
                     found.push(Runnable {
                         priority: i64::from(task.priority),
                         task_id: fresh.id,
-                        index: super::fresh::count(index),
+                        index: count(index),
                         as_written: AsWritten::Fresh(place),
                     });
                 }

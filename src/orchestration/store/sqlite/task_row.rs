@@ -103,7 +103,7 @@ impl Unit<'_> {
         }
     }
 
-    /// Moves tasks where their steps, already written, say. `process_of` names the process that caused it.
+    /// Moves tasks where their steps say. `process_of` names the process that caused it.
     /// Returns those that came to their end by it.
     pub(super) async fn settle(
         &mut self,

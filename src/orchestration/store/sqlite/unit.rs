@@ -1,4 +1,4 @@
-//! One transaction while it is under way: its connection, its time, and the history it will have written.
+//! One transaction while it is under way: its connection, its time, and what it will have written.
 
 use std::fmt::Write;
 
@@ -63,10 +63,22 @@ impl<'c> Unit<'c> {
     /// Writes the steps and tasks that were kept, so that what is read next finds them.
     pub(super) async fn flush(&mut self) -> Result<(), Fault> {
         let mut script = Script::default();
-        self.fresh_into(&mut script).await?;
-        self.readied_into(&mut script).await?;
+        self.steps_into(&mut script).await?;
         self.tasks_into(&mut script).await?;
         script.run(self.conn).await
+    }
+
+    /// Writes the new tasks and the steps that were kept, so that steps that are read next are found.
+    pub(super) async fn flush_steps(&mut self) -> Result<(), Fault> {
+        let mut script = Script::default();
+        self.steps_into(&mut script).await?;
+        script.run(self.conn).await
+    }
+
+    /// How many steps are kept.
+    pub(super) fn kept_steps(&self) -> usize {
+        let fresh = self.fresh.iter().map(|fresh| fresh.task.steps.len());
+        self.readied.len() + fresh.sum::<usize>()
     }
 
     /// Writes the history that was kept, so that what is written next stands behind it.
@@ -80,13 +92,20 @@ impl<'c> Unit<'c> {
     /// and back. Returns what is known after it.
     pub(super) async fn commit(mut self) -> Result<Known, Fault> {
         let mut script = Script::default();
-        self.fresh_into(&mut script).await?;
-        self.readied_into(&mut script).await?;
+        self.steps_into(&mut script).await?;
         self.tasks_into(&mut script).await?;
         self.history_into(&mut script).await?;
         script.statement("COMMIT");
         script.run(self.conn).await?;
         Ok(self.known)
+    }
+
+    /// Before the rows of tasks: those of new ones are inserted here.
+    async fn steps_into(&mut self, script: &mut Script) -> Result<(), Fault> {
+        self.fresh_into(script).await?;
+        script.run_if_large(self.conn).await?;
+        self.readied_into(script).await?;
+        script.run_if_large(self.conn).await
     }
 
     async fn tasks_into(&mut self, script: &mut Script) -> Result<(), Fault> {
@@ -176,4 +195,9 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 /// An id that is stored as 16 bytes.
 pub(super) fn uuid(bytes: &[u8]) -> Result<Uuid, Fault> {
     Uuid::from_slice(bytes).map_err(|_| Fault::Corrupt(format!("{} is no id", hex(bytes))))
+}
+
+/// Steps are counted; there are far fewer than this can hold.
+pub(super) fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
