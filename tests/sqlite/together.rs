@@ -158,6 +158,8 @@ async fn what_is_kept_is_found_in_the_same_transaction() {
     let process = Uuid::new_v4();
     let task = wide(1);
     let uuid = task.task_uuid;
+    // The writer has its connection, and takes what it finds.
+    assert!(claim(&store, process, 1).await.is_empty());
     let commits = store.commits();
     let (first, claimed, again) = tokio::join!(
         store.submit_and_claim(vec![task.clone()], request(process, 1)),
