@@ -99,21 +99,31 @@ async fn a_claim_takes_no_kept_step_that_is_not_for_it() {
     let mut served = request(process, 9);
     served.serves = vec![TemplateSelector::namespace("default")];
     let commits = store.commits();
-    let (completed, of_task, of_template) = tokio::join!(
+    let (completed, of_task, of_all) = tokio::join!(
         store.complete(roots.iter().map(|step| success(step, process)).collect()),
         store.claim(only),
-        store.claim(served),
+        store.claim(request(process, 9)),
     );
     assert_eq!(store.commits() - commits, 1);
     completed.unwrap();
     assert_eq!(places(&of_task.unwrap().steps), [(uuids[1], 1)]);
-    assert_eq!(places(&of_template.unwrap().steps), [(uuids[0], 1)]);
+    assert_eq!(places(&of_all.unwrap().steps), [(uuids[0], 1)]);
     for left in [uuids[2], uuids[3]] {
         assert_eq!(
             states(&store, left).await,
             [StepState::Complete, StepState::Ready]
         );
     }
+    let mut elsewhere = chain(2);
+    elsewhere.namespace = "elsewhere".into();
+    let elsewhere = submit(&store, elsewhere).await;
+    let root = claim(&store, process, 1).await.remove(0);
+    let (_, steps) = store
+        .complete_and_claim(vec![success(&root, process)], served)
+        .await
+        .unwrap();
+    assert!(steps.is_empty());
+    assert_eq!(places(&claim(&store, process, 9).await), [(elsewhere, 1)]);
     assert_sound(&store).await;
     store.close().await;
 }
