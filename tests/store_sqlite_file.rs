@@ -12,4 +12,5 @@ mod sqlite {
     pub(crate) mod kit;
     pub(crate) mod opening;
     pub(crate) mod sharing;
+    pub(crate) mod together;
 }

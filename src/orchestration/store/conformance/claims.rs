@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::subject::{DIAMOND, LONG, Subject, WORK, task};
 use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::{
-    ClaimScope, CompletionOutcome, ParentResult, StepId, Submission,
+    ClaimScope, CompletionOutcome, ParentResult, StepId, Submission, TemplateSelector,
 };
 
 /// What the holder is told is what is stored.
@@ -238,6 +238,55 @@ pub async fn a_submission_brings_its_first_steps(subject: Subject) {
     assert_eq!(subject.task(uuid).await.state, TaskState::Running);
     assert_eq!(subject.states_passed(uuid).await, ["running"]);
     assert_eq!(subject.claim(10).await.len(), 1);
+}
+
+/// The claim that comes with a submission keeps every rule: older steps first, none of another template or handler, none
+/// that is due later; what it leaves is there for the next one.
+pub async fn a_submission_brings_no_step_out_of_turn(subject: Subject) {
+    let older = subject.submit(&[("older", &[])]).await;
+    let mut served = task(&[("served", &[]), ("other handler", &[])]);
+    served.steps[1].callable = "other".into();
+    let mut unserved = task(&[("unserved", &[])]);
+    unserved.namespace = "elsewhere".into();
+    let mut later = task(&[("later", &[])]);
+    later.run_at = Some(i64::MAX / 2);
+    let own = vec![TemplateSelector::namespace(served.namespace.clone())];
+    let mut first = subject.request(1);
+    first.serves.clone_from(&own);
+    let (_, steps) = subject
+        .store
+        .submit_and_claim(vec![served.clone(), unserved.clone(), later.clone()], first)
+        .await
+        .unwrap();
+    assert_eq!((steps.len(), steps[0].id.task_uuid), (1, older));
+    assert_eq!(
+        subject.step_states(served.task_uuid).await,
+        [StepState::Ready, StepState::Ready]
+    );
+    let again = task(&[("again", &[])]);
+    let mut rest = subject.request(9);
+    rest.serves = own;
+    let (_, steps) = subject
+        .store
+        .submit_and_claim(vec![again.clone()], rest)
+        .await
+        .unwrap();
+    let names: Vec<_> = steps.iter().map(|step| step.name.as_str()).collect();
+    assert_eq!(names, ["served", "again"]);
+    let step = subject.step(again.task_uuid, 0).await;
+    assert_eq!(
+        (step.state, step.epoch, step.attempts),
+        (StepState::Running, 1, 1)
+    );
+    assert_eq!(step.owner, Some(subject.process));
+    assert!(step.lease_until.is_some() && step.started_at.is_some());
+    let record = subject.task(again.task_uuid).await;
+    assert_eq!(record.started_at, step.started_at);
+    assert_eq!(subject.state(unserved.task_uuid).await, TaskState::Pending);
+    assert_eq!(
+        subject.step_states(later.task_uuid).await,
+        [StepState::RetryWait]
+    );
 }
 
 /// The place that a step leaves is filled by the rules of every claim: here by its child before a younger

@@ -123,6 +123,7 @@ macro_rules! store_conformance {
                 a_join_of_many_gets_all_their_results,
                 many_handlers_keep_the_order_of_turns,
                 a_submission_brings_its_first_steps,
+                a_submission_brings_no_step_out_of_turn,
                 a_completion_brings_the_next_steps,
                 a_completion_leaves_ready_what_it_does_not_start,
                 a_stale_completion_brings_the_next_steps,

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::subject::{LONG, Subject, WORK, failure};
 use crate::orchestration::state::{FailurePolicy, StepState as S, TaskState as T};
 use crate::orchestration::store::{
-    ClaimedStep, Completion, CompletionOutcome, NewStep, NewTask, OperationKind, OperationOutcome,
-    StepOutcome,
+    ClaimRequest, ClaimedStep, Completion, CompletionOutcome, NewStep, NewTask, OperationKind,
+    OperationOutcome, StepOutcome,
 };
 
 const MAX_LOST: u32 = 2;
@@ -120,7 +120,7 @@ impl Run {
             .unwrap()
     }
 
-    async fn submit(&mut self) {
+    fn new_task(&mut self) -> NewTask {
         let count = self.rng.usize(1..9);
         let density = self.rng.f64() * 0.7;
         let mut new = super::subject::task(&[]);
@@ -140,14 +140,43 @@ impl Run {
                 max_attempts: self.rng.u32(1..4),
             });
         }
-        self.tasks.push(model_of(&new));
-        self.processes[0].submit_task(new).await;
+        new
+    }
+
+    /// Who claims, and how much.
+    fn request(&mut self) -> (usize, ClaimRequest) {
+        let who = self.rng.usize(0..2);
+        let limit = self.rng.u32(1..6);
+        (who, self.processes[who].request(limit))
+    }
+
+    /// Now and then with a claim.
+    async fn submit(&mut self) {
+        let new = self.new_task();
+        let model = model_of(&new);
+        if self.rng.bool() {
+            self.processes[0].submit_task(new).await;
+            self.tasks.push(model);
+            return;
+        }
+        let (who, request) = self.request();
+        let limit = request.limit;
+        let store = &self.processes[0].store;
+        let (_, steps) = store.submit_and_claim(vec![new], request).await.unwrap();
+        self.tasks.push(model);
+        self.took(who, limit, steps);
     }
 
     async fn claim(&mut self) {
-        let who = self.rng.usize(0..2);
+        let (who, request) = self.request();
+        let limit = request.limit;
+        let steps = self.processes[who].claim(limit).await;
+        self.took(who, limit, steps);
+    }
+
+    /// A claim has brought these: the first that could run.
+    fn took(&mut self, who: usize, limit: u32, steps: Vec<ClaimedStep>) {
         let process = self.processes[who].process;
-        let limit = self.rng.usize(1..6);
         let mut turns: Vec<(i16, usize, usize)> = Vec::new();
         for (number, task) in self.tasks.iter().enumerate() {
             for (index, step) in task.steps.iter().enumerate() {
@@ -158,10 +187,7 @@ impl Run {
             }
         }
         turns.sort_unstable();
-        turns.truncate(limit);
-        let steps = self.processes[who]
-            .claim(u32::try_from(limit).unwrap())
-            .await;
+        turns.truncate(limit as usize);
         assert_eq!(steps.len(), turns.len());
         for (step, (_, number, index)) in steps.into_iter().zip(turns) {
             let task = &mut self.tasks[number];
@@ -169,6 +195,7 @@ impl Run {
                 (step.id.task_uuid, step.id.index as usize),
                 (task.uuid, index)
             );
+            assert_eq!(step.parents.len(), task.steps[index].parents.len());
             task.state = T::Running;
             let model = &mut task.steps[index];
             model.state = S::Running;
@@ -180,14 +207,13 @@ impl Run {
         }
     }
 
-    /// Completes several steps in one batch: held ones, and ones that were held once.
-    async fn complete(&mut self) {
+    /// Several outcomes: of steps that are held, and of ones that were held once.
+    fn completions(&mut self) -> Vec<(ClaimedStep, Completion)> {
         if self.claimed.is_empty() {
-            return;
+            return Vec::new();
         }
         let who = self.rng.usize(0..2);
         let process = self.processes[who].process;
-        let mut batch = Vec::new();
         let mut chosen = Vec::new();
         for _ in 0..self.rng.usize(1..5) {
             // Mostly recent ones, which are mostly still held.
@@ -207,17 +233,71 @@ impl Run {
                     retry_in: None,
                 },
             };
-            chosen.push((step.clone(), outcome.clone()));
-            batch.push(Completion {
+            let completion = Completion {
                 lease: step.lease(),
                 process,
                 outcome,
                 elapsed: Duration::ZERO,
-            });
+            };
+            chosen.push((step, completion));
         }
-        let answers = self.processes[0].store.complete(batch).await.unwrap();
-        for ((step, outcome), answer) in chosen.into_iter().zip(answers) {
-            let expected = self.expect(&step, &outcome, process);
+        chosen
+    }
+
+    /// Completes several steps in one batch, now and then with a claim.
+    async fn complete(&mut self) {
+        let chosen = self.completions();
+        let batch = chosen.iter().map(|(_, it)| it.clone()).collect();
+        let store = &self.processes[0].store;
+        if self.rng.bool() {
+            let answers = store.complete(batch).await.unwrap();
+            self.were_completed(&chosen, answers);
+            return;
+        }
+        let (who, request) = self.request();
+        let limit = request.limit;
+        let store = &self.processes[0].store;
+        let (answers, steps) = store.complete_and_claim(batch, request).await.unwrap();
+        self.were_completed(&chosen, answers);
+        self.took(who, limit, steps);
+    }
+
+    /// Completes and submits at once; a claim that comes with the second sees what both have done.
+    async fn complete_and_submit(&mut self) {
+        let chosen = self.completions();
+        let batch = chosen.iter().map(|(_, it)| it.clone()).collect();
+        let new = self.new_task();
+        let model = model_of(&new);
+        let (who, request) = self.request();
+        let limit = request.limit;
+        let completes_first = self.rng.bool();
+        let store = &self.processes[0].store;
+        let (answers, steps) = if completes_first {
+            let (answers, submitted) = tokio::join!(
+                store.complete(batch),
+                store.submit_and_claim(vec![new], request)
+            );
+            (answers.unwrap(), submitted.unwrap().1)
+        } else {
+            let (_, completed) = tokio::join!(
+                store.submit(vec![new]),
+                store.complete_and_claim(batch, request)
+            );
+            completed.unwrap()
+        };
+        self.were_completed(&chosen, answers);
+        self.tasks.push(model);
+        self.took(who, limit, steps);
+    }
+
+    fn were_completed(
+        &mut self,
+        chosen: &[(ClaimedStep, Completion)],
+        answers: Vec<CompletionOutcome>,
+    ) {
+        assert_eq!(answers.len(), chosen.len());
+        for ((step, completion), answer) in chosen.iter().zip(answers) {
+            let expected = self.expect(step, &completion.outcome, completion.process);
             assert_eq!(answer, expected);
         }
     }
@@ -451,7 +531,8 @@ pub async fn random_work_does_what_the_model_says(subject: Subject) {
             match run.rng.u8(0..100) {
                 0..8 => run.submit().await,
                 8..45 => run.claim().await,
-                45..80 => run.complete().await,
+                45..72 => run.complete().await,
+                72..80 => run.complete_and_submit().await,
                 80..86 => run.release().await,
                 86..92 => run.sweep().await,
                 92..94 => drop(

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Row, Transaction};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row, Transaction};
 use uuid::Uuid;
 
 use super::batch;
@@ -11,6 +11,7 @@ use super::fault::{Fault, Remedy};
 use super::notify::CHANNEL;
 use super::unit::Unit;
 use crate::orchestration::store::sql::intent::{Answer, Write};
+use crate::orchestration::store::sql::joining::{self, Joined};
 use crate::orchestration::store::transaction::sealed::Sealed;
 use crate::orchestration::store::{
     CallerTransaction, Completion, CompletionOutcome, NewTask, StoreError, Submission,
@@ -25,86 +26,58 @@ impl CallerTransaction for Transaction<'_, Postgres> {
         process: Uuid,
         tasks: Vec<NewTask>,
     ) -> Result<Vec<Result<Submission, StoreError>>, TransactionError> {
-        match join(self, Some(process), Write::Submit(tasks, None)).await? {
-            Answer::Submit(answers, _) => Ok(answers),
-            other => Err(other.unexpected()),
-        }
+        joining::submit(self, process, tasks).await
     }
 
     async fn complete(
         &mut self,
         completions: Vec<Completion>,
     ) -> Result<Vec<CompletionOutcome>, TransactionError> {
-        match join(self, None, Write::Complete(completions, None)).await? {
-            Answer::Complete(outcomes, _) => Ok(outcomes),
-            other => Err(other.unexpected()),
-        }
+        joining::complete(self, completions).await
     }
 }
 
-/// Carries out one intent between a savepoint and its release.
-async fn join(
-    transaction: &mut Transaction<'_, Postgres>,
-    process: Option<Uuid>,
-    write: Write,
-) -> Result<Answer, TransactionError> {
-    let since = Instant::now();
-    let broken = |fault: Fault| TransactionError::Broken(describe(fault, &write, since));
-    let begun = Connection::begin(&mut **transaction).await;
-    let mut savepoint = begun.map_err(|error| broken(error.into()))?;
-    match carry_out(&mut savepoint, process, &write).await {
-        Ok(Some(answer)) => {
-            let released = savepoint.commit().await;
-            released.map_err(|error| broken(error.into()))?;
-            Ok(answer)
-        }
-        Ok(None) => {
-            let undone = savepoint.rollback().await;
-            undone.map_err(|error| broken(error.into()))?;
-            let process = process.unwrap_or_default();
-            Err(TransactionError::OtherDatabase { process })
-        }
-        Err(fault) => {
-            // Of these a transaction of a stricter level would get the same again: it sees the past.
-            let sees_past = is_code(&fault, "40001");
-            let lost = fault.remedy() == Remedy::Reconnect;
-            if savepoint.rollback().await.is_err() || sees_past || lost {
-                return Err(broken(fault));
-            }
-            Err(TransactionError::Undone(describe(fault, &write, since)))
-        }
-    }
-}
+impl Joined for Postgres {
+    type Fault = Fault;
 
-/// `None`: this is not the database in which that process is registered.
-async fn carry_out(
-    conn: &mut PgConnection,
-    process: Option<Uuid>,
-    write: &Write,
-) -> Result<Option<Answer>, Fault> {
-    let now = sqlx::query(AssertSqlSafe(format!("SELECT {CLOCK} AS now")));
-    let now = now.persistent(false).fetch_one(&mut *conn).await?;
-    let now: i64 = now.try_get("now")?;
-    if let Some(process) = process
-        && !knows(conn, process).await?
-    {
-        return Ok(None);
+    async fn carry_out(
+        conn: &mut PgConnection,
+        process: Option<Uuid>,
+        write: &Write,
+    ) -> Result<Option<Answer>, Fault> {
+        let now = sqlx::query(AssertSqlSafe(format!("SELECT {CLOCK} AS now")));
+        let now = now.persistent(false).fetch_one(&mut *conn).await?;
+        let now: i64 = now.try_get("now")?;
+        if let Some(process) = process
+            && !knows(conn, process).await?
+        {
+            return Ok(None);
+        }
+        // The row of a commit answers for a COMMIT of the writer's; this one is the caller's, and has none. The
+        // caller's connection may be lent by a pooler: no statement is kept by name.
+        let mut unit = Unit::new(conn, now, false, None);
+        let mut answers = batch::carry_out(&mut unit, &[write]).await?;
+        unit.flush().await?;
+        if unit.made_work {
+            // Sent when the caller commits, and to this process too, which knows nothing of it yet.
+            sqlx::query("SELECT pg_notify($1, '')")
+                .persistent(false)
+                .bind(CHANNEL)
+                .execute(&mut *unit.conn)
+                .await?;
+        }
+        let none = || Fault::Corrupt("an intent was left without an answer".to_owned());
+        Ok(Some(answers.pop().ok_or_else(none)?))
     }
-    // The row of a commit answers for a COMMIT of the writer's; this one is the caller's, and has none. The
-    // caller's connection may be lent by a pooler: no statement is kept by name.
-    let mut unit = Unit::new(conn, now, false, None);
-    let mut answers = batch::carry_out(&mut unit, &[write]).await?;
-    unit.flush().await?;
-    if unit.made_work {
-        // Sent when the caller commits, and to this process too, which knows nothing of it yet.
-        sqlx::query("SELECT pg_notify($1, '')")
-            .persistent(false)
-            .bind(CHANNEL)
-            .execute(&mut *unit.conn)
-            .await?;
+
+    /// Of those that see the past, a transaction of a stricter level would get the same again.
+    fn can_go_on(fault: &Fault) -> bool {
+        !is_code(fault, "40001") && fault.remedy() != Remedy::Reconnect
     }
-    let none = || Fault::Corrupt("an intent was left without an answer".to_owned());
-    Ok(Some(answers.pop().ok_or_else(none)?))
+
+    fn describe(fault: Fault, write: &Write, since: Instant) -> StoreError {
+        fault.while_doing(write.name(), "of the caller's transaction", millis(since))
+    }
 }
 
 async fn knows(conn: &mut PgConnection, process: Uuid) -> Result<bool, Fault> {
@@ -127,8 +100,4 @@ fn is_code(fault: &Fault, code: &str) -> bool {
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code)
         .is_some_and(|found| found == code))
-}
-
-fn describe(fault: Fault, write: &Write, since: Instant) -> StoreError {
-    fault.while_doing(write.name(), "of the caller's transaction", millis(since))
 }

@@ -3,6 +3,7 @@
 
 pub(super) mod block;
 pub(super) mod intent;
+pub(super) mod joining;
 pub(super) mod judge;
 pub(super) mod ledger;
 pub(super) mod step_row;

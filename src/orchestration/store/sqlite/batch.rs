@@ -6,9 +6,9 @@ use crate::orchestration::store::sql::intent::{Answer, Write};
 use crate::orchestration::store::{ClaimRequest, ClaimedStep, Claims};
 
 /// One answer for each intent, in order.
-pub(super) async fn carry_out(
-    unit: &mut Unit<'_>,
-    writes: &[&Write],
+pub(super) async fn carry_out<'w>(
+    unit: &mut Unit<'w>,
+    writes: &[&'w Write],
 ) -> Result<Vec<Answer>, Fault> {
     let mut answers = Vec::with_capacity(writes.len());
     let mut rest = writes;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use sqlx::sqlite::SqliteRow;
 
 use super::fault::Fault;
+use super::fresh::Started;
+use super::runnable::{AsWritten, Runnable};
 use super::set::fetch_both;
 use super::unit::{Unit, json};
 use crate::orchestration::state::{StepState, TaskState};
@@ -85,11 +87,22 @@ pub(super) const NEXT_DUE: &str = concat!(
     FROM json_each(?1) c"
 );
 
+/// Steps that a claim chooses from in memory; of more, the database's index brings the first.
+const MOST_KEPT: usize = 1_024;
+
 pub(super) async fn claim(
     unit: &mut Unit<'_>,
     request: &ClaimRequest,
 ) -> Result<Vec<ClaimedStep>, Fault> {
-    let runnable = find(unit, request).await?;
+    if unit.kept_steps() > MOST_KEPT {
+        unit.flush_steps().await?;
+    }
+    // Whose templates' steps they are is not kept with them.
+    if !request.serves.is_empty() {
+        unit.flush_readied().await?;
+    }
+    let found = find(unit, request).await?;
+    let runnable = unit.first_runnable(request, found);
     if runnable.is_empty() {
         return Ok(Vec::new());
     }
@@ -105,6 +118,8 @@ pub(super) async fn next_due(
         ClaimScope::Any => None,
         ClaimScope::Task(task) => Some(task.as_bytes().to_vec()),
     };
+    // Those that are due later are looked for.
+    unit.flush_fresh().await?;
     let (next_due,): (Option<i64>,) = sqlx::query_as(NEXT_DUE)
         .bind(callables(request)?)
         .bind(task)
@@ -121,9 +136,6 @@ fn callables(request: &ClaimRequest) -> Result<String, Fault> {
     json(&callables)
 }
 
-/// A step that can be claimed: its place, and the state it is in.
-type Runnable = (i64, i64, String);
-
 async fn find(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result<Vec<Runnable>, Fault> {
     let (statement, task) = match request.scope {
         ClaimScope::Any => (RUNNABLE, None),
@@ -137,10 +149,17 @@ async fn find(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result<Vec<Runnabl
         .bind(json(&request.serves)?)
         .fetch_all(&mut *unit.conn)
         .await?;
-    Ok(found
+    found
         .into_iter()
-        .map(|(_, task_id, index, state)| (task_id, index, state))
-        .collect())
+        .map(|(priority, task_id, index, state)| {
+            Ok(Runnable {
+                priority,
+                task_id,
+                index,
+                as_written: AsWritten::Stored(state.parse()?),
+            })
+        })
+        .collect()
 }
 
 from_row! {
@@ -155,14 +174,66 @@ from_row! {
     }
 }
 
+impl Unit<'_> {
+    /// Keeps that a step of a new task runs.
+    fn start_fresh(&mut self, place: usize, index: i64, started: Started) -> Result<Taken, Fault> {
+        let missing = || Fault::Corrupt(format!("new step {index} is missing"));
+        let fresh = self.fresh.get_mut(place).ok_or_else(missing)?;
+        let at = number(index)?;
+        let step = fresh.task.steps.get(at).ok_or_else(missing)?;
+        fresh.started.insert(at, started);
+        Ok(Taken {
+            task_id: fresh.id,
+            idx: index,
+            name: step.name.clone(),
+            callable: step.callable.clone(),
+            epoch: 1,
+            attempts: 1,
+            max_attempts: i64::from(step.max_attempts),
+        })
+    }
+}
+
 const TAKE: &str = "
     UPDATE postroom_steps SET
         state = 'running', epoch = epoch + 1, attempts = attempts + 1, owner = j.column4,
-        lease_until = j.column5, due_at = NULL, started_at = j.column6, ended_at = NULL
+        lease_until = j.column5, due_at = NULL, started_at = j.column6, ended_at = NULL,
+        unmet = unmet - j.column7
     FROM {rows} j
     WHERE postroom_steps.task_id = j.column1 AND postroom_steps.idx = j.column2
         AND postroom_steps.state = j.column3
     RETURNING task_id, idx, name, callable, epoch, attempts, max_attempts";
+
+/// Steps as they are to be written: the state they are found in, and how many dependencies are done.
+type ToStart<'r> = (&'r Runnable, StepState, i64);
+
+/// Writes that steps run, and brings them with the results of their parents.
+async fn start(
+    unit: &mut Unit<'_>,
+    request: &ClaimRequest,
+    lease_until: i64,
+    steps: &[ToStart<'_>],
+) -> Result<(Vec<Taken>, Vec<ParentRow>), Fault> {
+    let now = unit.now();
+    fetch_both(
+        unit.conn,
+        [TAKE, RESULTS_OF_PARENTS],
+        7,
+        steps,
+        |binds, (step, state, done)| {
+            binds
+                .bind(step.task_id)?
+                .bind(step.index)?
+                .bind(state.as_str())?
+                .bind(request.process.as_bytes().as_slice())?
+                .bind(lease_until)?
+                .bind(now)?
+                .bind(*done)
+        },
+        |binds, (step, ..)| binds.bind(step.task_id)?.bind(step.index),
+    )
+    .await
+}
 
 async fn take(
     unit: &mut Unit<'_>,
@@ -170,36 +241,46 @@ async fn take(
     runnable: &[Runnable],
 ) -> Result<Vec<ClaimedStep>, Fault> {
     let lease_until = unit.now() + settle::millis(request.lease);
-    let now = unit.now();
-    let (mut taken, results): (Vec<Taken>, Vec<ParentRow>) = fetch_both(
-        unit.conn,
-        [TAKE, RESULTS_OF_PARENTS],
-        7,
-        runnable,
-        |binds, (task_id, index, state)| {
-            binds
-                .bind(*task_id)?
-                .bind(*index)?
-                .bind(state.as_str())?
-                .bind(request.process.as_bytes().as_slice())?
-                .bind(lease_until)?
-                .bind(now)
-        },
-        |binds, (task_id, index, _)| binds.bind(*task_id)?.bind(*index),
-    )
-    .await?;
+    let mut stored = Vec::with_capacity(runnable.len());
+    let mut taken = Vec::with_capacity(runnable.len());
+    for step in runnable {
+        match step.as_written {
+            AsWritten::Stored(state) => stored.push((step, state, 0)),
+            AsWritten::Readied(done) => stored.push((step, StepState::Pending, done)),
+            AsWritten::Fresh(place) => {
+                let started = Started {
+                    owner: request.process,
+                    lease_until,
+                };
+                taken.push(unit.start_fresh(place, step.index, started)?);
+            }
+        }
+    }
+    let (found, results) = start(unit, request, lease_until, &stored).await?;
+    if found.len() != stored.len() {
+        return Err(Fault::Corrupt(format!(
+            "{} of {} runnable steps were started",
+            found.len(),
+            stored.len()
+        )));
+    }
+    taken.extend(found);
     let place: HashMap<(i64, i64), usize> = (0..)
         .zip(runnable)
-        .map(|(place, (task_id, index, _))| ((*task_id, *index), place))
+        .map(|(place, step)| ((step.task_id, step.index), place))
         .collect();
     taken.sort_by_key(|taken| place.get(&(taken.task_id, taken.idx)).copied());
 
     let mut tasks = unit
         .load_tasks(&taken.iter().map(|taken| taken.task_id).collect())
         .await?;
-    for (task_id, _, state) in runnable {
-        if let Some(task) = tasks.get_mut(task_id) {
-            settle::recount(&mut task.counts, state.parse()?, StepState::Running);
+    for step in runnable {
+        if let Some(task) = tasks.get_mut(&step.task_id) {
+            let from = match step.as_written {
+                AsWritten::Stored(state) => state,
+                AsWritten::Readied(_) | AsWritten::Fresh(_) => StepState::Ready,
+            };
+            settle::recount(&mut task.counts, from, StepState::Running);
             task.started_at.get_or_insert(unit.now());
         }
     }

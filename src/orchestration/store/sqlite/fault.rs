@@ -6,7 +6,7 @@ use crate::orchestration::store::sql::Corrupt;
 
 /// An error of a statement, or of what it brought.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     #[error(transparent)]
     Sql(#[from] sqlx::Error),
     #[error("{0}")]

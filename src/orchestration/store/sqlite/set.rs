@@ -20,12 +20,18 @@ const SIZES: [usize; 6] = [1, 4, 16, 64, 128, MOST];
 /// Larger sets take several statements.
 const MOST: usize = 256;
 
+/// Parameters of a script that is not executed with the next one: those of a few small tasks are fewer.
+const LARGE: usize = 256;
+
 /// Statements that go to the connection's thread together, with their arguments in order of appearance.
 #[derive(Default)]
 pub(super) struct Script {
     text: String,
     arguments: SqliteArguments,
-    written: u64,
+    /// Rows of the sets: each is to write one row.
+    rows: usize,
+    /// Has statements that write nothing, or nobody knows how much.
+    uncounted: bool,
 }
 
 /// The arguments of one row.
@@ -76,12 +82,16 @@ impl Script {
         bind: &impl for<'b, 'a> Fn(&'b mut Binds<'a>, &T) -> Bound<'b, 'a>,
     ) -> Result<(), Fault> {
         let before = self.arguments.len();
-        for row in chunk {
-            bind(&mut Binds(&mut self.arguments), row)?;
-        }
-        let width = (self.arguments.len() - before) / chunk.len();
         let size = SIZES.into_iter().find(|size| chunk.len() <= *size);
         let size = size.unwrap_or(MOST);
+        for (number, row) in chunk.iter().enumerate() {
+            bind(&mut Binds(&mut self.arguments), row)?;
+            if number == 0 {
+                let width = self.arguments.len() - before;
+                self.arguments.reserve((size - 1) * width, 0);
+            }
+        }
+        let width = (self.arguments.len() - before) / chunk.len();
         for _ in 0..(size - chunk.len()) * width {
             Binds(&mut self.arguments).bind(None::<i64>)?;
         }
@@ -90,30 +100,41 @@ impl Script {
         values(&mut self.text, width, size);
         self.text.push_str(tail);
         self.text.push(';');
+        self.rows += chunk.len();
         Ok(())
     }
 
     /// Adds a statement without parameters.
     pub(super) fn statement(&mut self, statement: &'static str) {
         let _ = write!(self.text, "{statement};");
+        self.uncounted = true;
     }
 
-    /// Executes what was added.
+    /// Executes what was added, if it is much: together with what follows it would be one of very many texts, each of
+    /// which is prepared anew.
+    pub(super) async fn run_if_large(&mut self, conn: &mut SqliteConnection) -> Result<(), Fault> {
+        if self.arguments.len() > LARGE {
+            self.run(conn).await?;
+        }
+        Ok(())
+    }
+
+    /// Executes what was added. Every row of every set is to write one row.
     pub(super) async fn run(&mut self, conn: &mut SqliteConnection) -> Result<(), Fault> {
         if self.text.is_empty() {
             return Ok(());
         }
-        let text = std::mem::take(&mut self.text);
-        let arguments = std::mem::take(&mut self.arguments);
+        let script = std::mem::take(self);
         // Only this crate's own literals are in it, and parameters.
-        let query = sqlx::query_with(AssertSqlSafe(text), arguments);
-        self.written += query.execute(conn).await?.rows_affected();
+        let query = sqlx::query_with(AssertSqlSafe(script.text), script.arguments);
+        let written = query.execute(conn).await?.rows_affected();
+        if !script.uncounted && written != script.rows as u64 {
+            return Err(Fault::Corrupt(format!(
+                "{written} rows were written for {}",
+                script.rows
+            )));
+        }
         Ok(())
-    }
-
-    /// How many rows were written so far.
-    pub(super) fn written(&self) -> u64 {
-        self.written
     }
 }
 

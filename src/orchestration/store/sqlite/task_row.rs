@@ -103,7 +103,7 @@ impl Unit<'_> {
         }
     }
 
-    /// Moves tasks where their steps, already written, say. `process_of` names the process that caused it.
+    /// Moves tasks where their steps say. `process_of` names the process that caused it.
     /// Returns those that came to their end by it.
     pub(super) async fn settle(
         &mut self,
@@ -119,6 +119,7 @@ impl Unit<'_> {
     async fn cancel_rest(&mut self, tasks: &mut Tasks) -> Result<(), Fault> {
         let ids = cancel_rest(tasks);
         if !ids.is_empty() {
+            self.flush_readied().await?;
             sqlx::query(
                 "UPDATE postroom_steps SET state = 'cancelled', due_at = NULL
                  FROM json_each(?1) j WHERE postroom_steps.task_id = j.value

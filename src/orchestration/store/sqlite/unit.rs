@@ -1,4 +1,4 @@
-//! One transaction while it is under way: its connection, its time, and the history it will have written.
+//! One transaction while it is under way: its connection, its time, and what it will have written.
 
 use std::fmt::Write;
 
@@ -7,7 +7,9 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::fault::Fault;
+use super::fresh::Fresh;
 use super::known::Known;
+use super::readied::Readied;
 use super::set::{Binds, Bound, Script};
 use crate::orchestration::store::sql::ledger::{HistoryRow, Ledger};
 use crate::orchestration::store::sql::task_row::{TaskRow, Tasks};
@@ -17,6 +19,10 @@ pub(super) struct Unit<'c> {
     pub(super) conn: &'c mut SqliteConnection,
     pub(super) ledger: Ledger,
     pub(super) known: Known,
+    /// Tasks that are to be inserted.
+    pub(super) fresh: Vec<Fresh<'c>>,
+    /// Steps that are to be written as ready, unless they are claimed.
+    pub(super) readied: Vec<Readied>,
     /// Rows that are to be written.
     tasks: Tasks,
 }
@@ -28,6 +34,8 @@ impl<'c> Unit<'c> {
             conn,
             ledger: Ledger::new(now),
             known,
+            fresh: Vec::new(),
+            readied: Vec::new(),
             tasks: Tasks::new(),
         }
     }
@@ -42,16 +50,35 @@ impl<'c> Unit<'c> {
         self.tasks.insert(task.id, task);
     }
 
+    /// Takes out a task's row that is kept.
+    pub(super) fn take_kept(&mut self, id: i64) -> Option<TaskRow> {
+        self.tasks.remove(&id)
+    }
+
     /// A task's row, if it is kept or known.
     pub(super) fn known_task(&self, id: i64) -> Option<&TaskRow> {
         self.tasks.get(&id).or_else(|| self.known.task(id))
     }
 
-    /// Writes the tasks that were kept, so that what is read next finds them.
+    /// Writes the steps and tasks that were kept, so that what is read next finds them.
     pub(super) async fn flush(&mut self) -> Result<(), Fault> {
         let mut script = Script::default();
+        self.steps_into(&mut script).await?;
         self.tasks_into(&mut script).await?;
         script.run(self.conn).await
+    }
+
+    /// Writes the new tasks and the steps that were kept, so that steps that are read next are found.
+    pub(super) async fn flush_steps(&mut self) -> Result<(), Fault> {
+        let mut script = Script::default();
+        self.steps_into(&mut script).await?;
+        script.run(self.conn).await
+    }
+
+    /// How many steps are kept.
+    pub(super) fn kept_steps(&self) -> usize {
+        let fresh = self.fresh.iter().map(|fresh| fresh.task.steps.len());
+        self.readied.len() + fresh.sum::<usize>()
     }
 
     /// Writes the history that was kept, so that what is written next stands behind it.
@@ -65,11 +92,20 @@ impl<'c> Unit<'c> {
     /// and back. Returns what is known after it.
     pub(super) async fn commit(mut self) -> Result<Known, Fault> {
         let mut script = Script::default();
+        self.steps_into(&mut script).await?;
         self.tasks_into(&mut script).await?;
         self.history_into(&mut script).await?;
         script.statement("COMMIT");
         script.run(self.conn).await?;
         Ok(self.known)
+    }
+
+    /// Before the rows of tasks: those of new ones are inserted here.
+    async fn steps_into(&mut self, script: &mut Script) -> Result<(), Fault> {
+        self.fresh_into(script).await?;
+        script.run_if_large(self.conn).await?;
+        self.readied_into(script).await?;
+        script.run_if_large(self.conn).await
     }
 
     async fn tasks_into(&mut self, script: &mut Script) -> Result<(), Fault> {
@@ -159,4 +195,9 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 /// An id that is stored as 16 bytes.
 pub(super) fn uuid(bytes: &[u8]) -> Result<Uuid, Fault> {
     Uuid::from_slice(bytes).map_err(|_| Fault::Corrupt(format!("{} is no id", hex(bytes))))
+}
+
+/// Steps are counted; there are far fewer than this can hold.
+pub(super) fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

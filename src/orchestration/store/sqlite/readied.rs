@@ -1,0 +1,40 @@
+//! Steps that have become ready in a transaction and are not written yet: most of them are claimed in it as well, and
+//! then written once.
+
+use super::fault::Fault;
+use super::set::Script;
+use super::unit::Unit;
+
+/// A pending step whose last dependencies are done.
+pub(super) struct Readied {
+    pub(super) task_id: i64,
+    pub(super) index: i64,
+    /// How many of its parents are done by this transaction.
+    pub(super) done: i64,
+    pub(super) callable: String,
+    pub(super) priority: i64,
+}
+
+const READY: &str = "
+    UPDATE postroom_steps SET unmet = unmet - j.column3, state = 'ready'
+    FROM {rows} j
+    WHERE postroom_steps.task_id = j.column1 AND postroom_steps.idx = j.column2
+        AND postroom_steps.state = 'pending'";
+
+impl Unit<'_> {
+    /// Writes those that are kept, as ready.
+    pub(super) async fn flush_readied(&mut self) -> Result<(), Fault> {
+        let mut script = Script::default();
+        self.readied_into(&mut script).await?;
+        script.run(self.conn).await
+    }
+
+    pub(super) async fn readied_into(&mut self, script: &mut Script) -> Result<(), Fault> {
+        let readied = std::mem::take(&mut self.readied);
+        script
+            .set(self.conn, READY, &readied, |binds, step| {
+                binds.bind(step.task_id)?.bind(step.index)?.bind(step.done)
+            })
+            .await
+    }
+}

@@ -1,0 +1,195 @@
+//! What one transaction makes ready and claims as well. On one thread the writer finds everything that was asked at once
+//! in its mailbox, so that all of it is one transaction.
+
+use std::time::Duration;
+
+use postroom::orchestration::state::StepState;
+use postroom::orchestration::store::sqlite::SqliteStore;
+use postroom::orchestration::store::{
+    ClaimScope, ClaimedStep, NewTask, Operation, OperationKind, Store, Submission, TemplateSelector,
+};
+use uuid::Uuid;
+
+use super::kit::{assert_sound, chain, claim, open, place, request, submit, success, wide};
+
+fn places(steps: &[ClaimedStep]) -> Vec<(Uuid, u32)> {
+    steps
+        .iter()
+        .map(|step| (step.id.task_uuid, step.id.index))
+        .collect()
+}
+
+/// A root and as many children of it.
+fn fan(width: u32) -> NewTask {
+    let mut task = wide(width + 1);
+    for step in &mut task.steps[1..] {
+        step.parents = vec![0];
+    }
+    task
+}
+
+async fn states(store: &SqliteStore, task: Uuid) -> Vec<StepState> {
+    let steps = store.steps(task).await.unwrap();
+    steps.into_iter().map(|step| step.state).collect()
+}
+
+/// Kept children and kept new tasks take their turns among each other and among what is stored.
+#[tokio::test(flavor = "current_thread")]
+async fn a_claim_chooses_among_what_is_stored_readied_and_new() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    let process = Uuid::new_v4();
+    let mut important = chain(2);
+    important.priority = 1;
+    let important = submit(&store, important).await;
+    let fanned = submit(&store, fan(2)).await;
+    let first = claim(&store, process, 2).await;
+    assert_eq!(places(&first), [(important, 0), (fanned, 0)]);
+    let stored = submit(&store, wide(1)).await;
+    let mut urgent = wide(1);
+    urgent.priority = 2;
+    let late = wide(1);
+    let (urgent_uuid, late_uuid) = (urgent.task_uuid, late.task_uuid);
+    let commits = store.commits();
+    let (completed, submitted) = tokio::join!(
+        store.complete(first.iter().map(|step| success(step, process)).collect()),
+        store.submit_and_claim(vec![urgent, late], request(process, 5)),
+    );
+    assert_eq!(store.commits() - commits, 1);
+    completed.unwrap();
+    assert_eq!(
+        places(&submitted.unwrap().1),
+        [
+            (urgent_uuid, 0),
+            (important, 1),
+            (fanned, 1),
+            (fanned, 2),
+            (stored, 0)
+        ]
+    );
+    assert_eq!(places(&claim(&store, process, 9).await), [(late_uuid, 0)]);
+    assert_sound(&store).await;
+    store.close().await;
+}
+
+/// What a claim may not have is left as ready: by its task, its template, its handler, or because the task pauses.
+#[tokio::test(flavor = "current_thread")]
+async fn a_claim_takes_no_kept_step_that_is_not_for_it() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    let process = Uuid::new_v4();
+    let mut tasks = [chain(2), chain(2), chain(2), chain(2)];
+    tasks[1].namespace = "elsewhere".into();
+    tasks[2].steps[1].callable = "other".into();
+    let mut uuids = Vec::new();
+    for task in tasks {
+        uuids.push(submit(&store, task).await);
+    }
+    let roots = claim(&store, process, 9).await;
+    let pause = Operation {
+        task_uuid: uuids[3],
+        kind: OperationKind::Pause {
+            reason: "for a test".into(),
+        },
+        process,
+    };
+    store.operate(vec![pause]).await.unwrap();
+    let mut only = request(process, 9);
+    only.scope = ClaimScope::Task(uuids[1]);
+    let mut served = request(process, 9);
+    served.serves = vec![TemplateSelector::namespace("default")];
+    let commits = store.commits();
+    let (completed, of_task, of_all) = tokio::join!(
+        store.complete(roots.iter().map(|step| success(step, process)).collect()),
+        store.claim(only),
+        store.claim(request(process, 9)),
+    );
+    assert_eq!(store.commits() - commits, 1);
+    completed.unwrap();
+    assert_eq!(places(&of_task.unwrap().steps), [(uuids[1], 1)]);
+    assert_eq!(places(&of_all.unwrap().steps), [(uuids[0], 1)]);
+    for left in [uuids[2], uuids[3]] {
+        assert_eq!(
+            states(&store, left).await,
+            [StepState::Complete, StepState::Ready]
+        );
+    }
+    let mut elsewhere = chain(2);
+    elsewhere.namespace = "elsewhere".into();
+    let elsewhere = submit(&store, elsewhere).await;
+    let root = claim(&store, process, 1).await.remove(0);
+    let (_, steps) = store
+        .complete_and_claim(vec![success(&root, process)], served)
+        .await
+        .unwrap();
+    assert!(steps.is_empty());
+    assert_eq!(places(&claim(&store, process, 9).await), [(elsewhere, 1)]);
+    assert_sound(&store).await;
+    store.close().await;
+}
+
+/// More than one set has room for, and more than a claim looks through in memory.
+#[tokio::test(flavor = "current_thread")]
+async fn thousands_that_are_readied_and_claimed_at_once() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    let process = Uuid::new_v4();
+    let mut roots = Vec::new();
+    for width in [300, 2_000] {
+        let task = submit(&store, fan(width)).await;
+        let root = claim(&store, process, 1).await.remove(0);
+        roots.push((task, root, width));
+    }
+    for (task, root, width) in roots {
+        let wanted = request(process, 290);
+        let (_, steps) = store
+            .complete_and_claim(vec![success(&root, process)], wanted)
+            .await
+            .unwrap();
+        let expected: Vec<_> = (1..=290).map(|index| (task, index)).collect();
+        assert_eq!(places(&steps), expected);
+        let left = claim(&store, process, 5_000).await;
+        assert_eq!(left.len(), width as usize - 290);
+    }
+    let (_, steps) = store
+        .submit_and_claim(vec![wide(300), wide(2_000)], request(process, 5_000))
+        .await
+        .unwrap();
+    assert_eq!(steps.len(), 2_300);
+    assert_sound(&store).await;
+    store.close().await;
+}
+
+/// A task that is not written yet is found by whoever asks for it in the same transaction.
+#[tokio::test(flavor = "current_thread")]
+async fn what_is_kept_is_found_in_the_same_transaction() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    let process = Uuid::new_v4();
+    let task = wide(1);
+    let uuid = task.task_uuid;
+    // The writer has its connection, and takes what it finds.
+    assert!(claim(&store, process, 1).await.is_empty());
+    let commits = store.commits();
+    let (first, claimed, again) = tokio::join!(
+        store.submit_and_claim(vec![task.clone()], request(process, 1)),
+        store.claim(request(process, 1)),
+        store.submit(vec![task]),
+    );
+    assert_eq!(places(&first.unwrap().1), [(uuid, 0)]);
+    assert!(claimed.unwrap().steps.is_empty());
+    assert!(
+        matches!(
+            again.unwrap()[..],
+            [Ok(Submission::Duplicate { task_uuid, .. })] if task_uuid == uuid
+        ),
+        "it was not found"
+    );
+    assert_eq!(store.commits() - commits, 1);
+    let mut later = wide(1);
+    later.run_at = Some(i64::MAX / 2);
+    let (_, due) = tokio::join!(store.submit(vec![later]), store.claim(request(process, 1)));
+    assert!(due.unwrap().next_due > Some(Duration::from_hours(1)));
+    assert_sound(&store).await;
+    store.close().await;
+}
