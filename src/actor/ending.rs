@@ -58,13 +58,8 @@ pub(super) fn end<A: Actor>(
 /// Says how an actor has ended.
 #[inline]
 fn log(exit: &Exit) {
-    let is_failure = exit.reason.is_failure() || !exit.problems.is_empty();
-    if !is_failure && tracing::Level::DEBUG > tracing::level_filters::LevelFilter::current() {
-        // Nobody listens: spared the rest, for most ends are like this.
-        return;
-    }
     let _ = guarded(exit.id, || {
-        if is_failure {
+        if exit.reason.is_failure() || !exit.problems.is_empty() {
             tracing::error!(actor = &*exit.actor, "{exit}");
         } else {
             tracing::debug!(actor = &*exit.actor, "{exit}");

@@ -7,7 +7,7 @@
 //! for listeners. There is a sequentially consistent fence between the two steps of each, so one of them sees the other.
 
 use super::exit::Exit;
-use crate::mailbox::{SetOnce, lock, renew, wake};
+use crate::mailbox::{SetOnce, lock, wake};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::ops::Deref;
@@ -98,6 +98,8 @@ impl Life {
 
     /// From now on the task of this context is woken when a milestone is passed.
     fn listen(&self, place: &mut Option<Place>, cx: &Context<'_>) {
+        // Not under the lock: it may be the code of whoever made the waker.
+        let waker = cx.waker().clone();
         let replaced = {
             let mut listeners = lock(&self.listeners);
             let round = self.round.load(Ordering::Relaxed);
@@ -105,13 +107,13 @@ impl Life {
                 Some(place) if place.round == round => place.other,
                 _ => listeners.place(),
             };
-            let replaced = renew(listeners.at(other), cx);
+            let replaced = listeners.at(other).replace(waker);
             *place = Some(Place { round, other });
             self.is_listened_to.store(true, Ordering::Relaxed);
             replaced
         };
         fence(Ordering::SeqCst);
-        // Not under the lock: it may be the last to hold a task.
+        // Nor this: it may be the last to hold a task.
         drop(replaced);
     }
 

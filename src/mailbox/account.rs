@@ -283,10 +283,11 @@ impl Counters {
     /// Everything, if all messages that were ever accepted have ended well and did nothing rare.
     #[inline]
     fn all_ok(&self, look: impl Fn() -> Look) -> Option<(Account, Look)> {
+        let ok = self.ok.load(Ordering::Acquire);
+        // After `ok`: whoever made room for a message that has ended well by evicting another is seen here.
         if self.rare.get().is_some() {
             return None;
         }
-        let ok = self.ok.load(Ordering::Acquire);
         let in_place = self.in_place.load(Ordering::Acquire);
         let (left, look) = self.left(look);
         let accepted = look.accepted(left) + in_place;

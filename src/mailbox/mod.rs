@@ -77,7 +77,7 @@ use std::task::{Context, Waker};
 /// Has `waker` wake the task of this context. Returns the waker it replaces, to be dropped outside the
 /// lock: it may be the last to hold a task, whose drop runs user code.
 #[must_use]
-pub(crate) fn renew(waker: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
+fn renew(waker: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
     match waker {
         Some(waker) if waker.will_wake(cx.waker()) => None,
         _ => waker.replace(cx.waker().clone()),
