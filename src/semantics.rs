@@ -270,6 +270,7 @@
 //! | R21 | `r21_its_mailbox_and_its_state_can_be_looked_into` | `tests/test_kit.rs` |
 //! | R21 | `r21_a_step_takes_what_one_call_of_a_batch_handler_takes` | `tests/test_kit.rs` |
 //! | R21 | `r21_an_end_is_stepped_too` | `tests/test_kit.rs` |
+//! | R21 | `r21_more_steps_than_a_task_may_take_in_one_turn` | `tests/stepped.rs` |
 //! | R21 | `r21_a_stand_in_hands_its_messages_to_the_test` | `tests/test_kit.rs` |
 //! | R21 | `r21_a_stand_in_answers_by_itself_and_keeps_what_it_was_sent` | `tests/test_kit.rs` |
 //! | R21 | `r21_handlers_and_starts_panic_when_told_to` | `tests/test_kit.rs` |

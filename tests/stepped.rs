@@ -122,3 +122,13 @@ async fn r16_a_stop_gives_back_what_a_drain_handles() {
     assert!(matches!(last, Err(AskError::Stopped(Note(2)))), "{last:?}");
     assert_eq!(log.entries()[1..3], ["0", "1"]);
 }
+
+#[tokio::test]
+async fn r21_more_steps_than_a_task_may_take_in_one_turn() {
+    let (_, builder) = probe();
+    let (handle, mut steps) = builder.stepped().unwrap();
+    for n in 0..1_000 {
+        handle.tell(Note(n)).await.unwrap();
+    }
+    assert_eq!(steps.run().await, 1_000);
+}

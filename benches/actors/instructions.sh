@@ -15,11 +15,11 @@ cd "$(dirname "$0")"
 # tokio or of the compiler moves both sides.
 bounds() {
   cat <<'END'
-postroom in place:ask:0.286
-postroom always-queued:ask:1.065
-postroom always-queued:queued:1.03
-postroom always-queued:tell:0.92
-postroom always-queued:life:1.525
+postroom in place:ask:0.258
+postroom always-queued:ask:0.956
+postroom always-queued:queued:0.935
+postroom always-queued:tell:0.863
+postroom always-queued:life:1.106
 END
 }
 margin=1.04

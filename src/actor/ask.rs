@@ -8,6 +8,7 @@ use super::{AskError, Message, SendError};
 use crate::mailbox::Expiry;
 use std::any::type_name;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -26,8 +27,8 @@ use tokio::time::Instant;
 #[must_use = "an ask does nothing until it is awaited"]
 pub struct Ask<'a, M: Message> {
     delivery: Delivery<'a, M>,
-    /// Set once the message is accepted.
-    accepted: Option<ReceiptOf<M>>,
+    /// Set once the message is accepted. Dropped by this drop, which most often finds that there is none.
+    accepted: ManuallyDrop<Option<ReceiptOf<M>>>,
     #[cfg(debug_assertions)]
     wait: super::circle::Wait,
 }
@@ -39,7 +40,7 @@ impl<'a, M: Message> Ask<'a, M> {
     pub(crate) fn new(to: Destination<'a, M>, message: M, patient: bool) -> Self {
         Self {
             delivery: Delivery::new(to, message, patient),
-            accepted: None,
+            accepted: ManuallyDrop::new(None),
             #[cfg(debug_assertions)]
             wait: super::circle::Wait::default(),
         }
@@ -49,13 +50,13 @@ impl<'a, M: Message> Ask<'a, M> {
     /// from the first poll. A message that is still queued then comes back as [`AskError::Expired`]; a
     /// handler that is running runs on, and the asker gets [`AskError::TimedOut`].
     pub fn timeout(mut self, after: Duration) -> Self {
-        self.delivery.limit = Limit::After(after);
+        self.delivery.set_limit(Limit::After(after));
         self
     }
 
     /// Waits no longer than until then; see [`timeout`](Self::timeout).
     pub fn deadline(mut self, at: Instant) -> Self {
-        self.delivery.limit = Limit::At(at);
+        self.delivery.set_limit(Limit::At(at));
         self
     }
 
@@ -99,7 +100,7 @@ impl<'a, M: Message> Ask<'a, M> {
             None => self.delivery.poll_waiting(cx),
         };
         let receipt = ready!(accepted)?.asked();
-        let limit = std::mem::replace(&mut self.delivery.limit, Limit::None);
+        let limit = self.delivery.take_limit();
         Poll::Ready(Ok((receipt, limit)))
     }
 
@@ -107,6 +108,7 @@ impl<'a, M: Message> Ask<'a, M> {
         self.delivery.to.target()
     }
 
+    #[cold]
     fn conclude(&self, answer: Answer<M>) -> Result<M::Response, AskError<M>> {
         answer.into_result(|| self.actor())
     }
@@ -127,63 +129,70 @@ impl<M: Message> Future for Ask<'_, M> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if this.accepted.is_some() {
-            return this.poll_answer(cx);
+        if this.accepted.is_none() {
+            let Some(message) = this.delivery.take_new() else {
+                ready!(this.poll_waiting(cx))?;
+                return self.poll(cx);
+            };
+            let deadline = this.delivery.start_limit();
+            let Some(target) = this.delivery.to.target() else {
+                return Poll::Ready(Err(this.delivery.to.no_target(message).into()));
+            };
+            match target.ask(message, deadline, cx) {
+                // Most are, and go straight to where they are wanted.
+                Begun::Answered(Answer::Replied(Ok(response))) => {
+                    return Poll::Ready(Ok(response));
+                }
+                Begun::Answered(answer) => return Poll::Ready(this.conclude(answer)),
+                Begun::Accepted(receipt) => *this.accepted = Some(receipt),
+                Begun::Refused(letter, receipt, refused) => {
+                    let refused = this.delivery.refused(letter, Some(receipt), refused, cx);
+                    ready!(this.was_accepted(refused))?;
+                }
+                Begun::WouldDeadlock(message) => {
+                    return Poll::Ready(Err(AskError::WouldDeadlock(message)));
+                }
+                Begun::GiveWay(message) => {
+                    this.delivery.put_back(message);
+                    return Poll::Pending;
+                }
+            }
         }
-        let Some(message) = this.delivery.take_new() else {
-            return this.poll_waiting(cx);
-        };
-        let deadline = this.delivery.start_limit();
-        let Some(target) = this.delivery.to.target() else {
-            return Poll::Ready(Err(this.delivery.to.no_target(message).into()));
-        };
-        match target.ask(message, deadline, cx) {
-            Begun::Answered(answer) => Poll::Ready(this.conclude(answer)),
-            Begun::Accepted(receipt) => {
-                this.accepted = Some(receipt);
-                this.poll_answer(cx)
-            }
-            Begun::Refused(letter, receipt, refused) => {
-                let refused = this.delivery.refused(letter, Some(receipt), refused, cx);
-                this.poll_refused(refused, cx)
-            }
-            Begun::WouldDeadlock(message) => Poll::Ready(Err(AskError::WouldDeadlock(message))),
-            Begun::GiveWay(message) => {
-                this.delivery.put_back(message);
-                Poll::Pending
-            }
-        }
+        this.poll_answer(cx)
     }
 }
 
 impl<M: Message> Ask<'_, M> {
     /// There was no room.
     #[cold]
-    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Result<M::Response, AskError<M>>> {
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AskError<M>>> {
         let waited = self.delivery.poll_waiting(cx);
-        self.poll_refused(waited, cx)
+        self.was_accepted(waited)
     }
 
     #[cold]
-    fn poll_refused(
+    fn was_accepted(
         &mut self,
         waited: Poll<Result<Accepted<M>, SendError<M>>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<M::Response, AskError<M>>> {
-        self.accepted = Some(ready!(waited)?.asked());
-        self.poll_answer(cx)
+    ) -> Poll<Result<(), AskError<M>>> {
+        *self.accepted = Some(ready!(waited)?.asked());
+        Poll::Ready(Ok(()))
     }
 
     /// The message was accepted.
+    #[inline]
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<M::Response, AskError<M>>> {
-        let Some(receipt) = &mut self.accepted else {
+        let Some(receipt) = &mut *self.accepted else {
             unreachable!("an ask has a receipt when it is accepted");
         };
         if let Poll::Ready(answer) = receipt.poll_answer(cx) {
-            self.accepted = None;
+            *self.accepted = None;
             #[cfg(debug_assertions)]
             self.wait.end();
-            return Poll::Ready(self.conclude(answer));
+            return match answer {
+                Answer::Replied(Ok(response)) => Poll::Ready(Ok(response)),
+                answer => Poll::Ready(self.conclude(answer)),
+            };
         }
         #[cfg(debug_assertions)]
         if let Some(target) = self.delivery.to.target() {
@@ -192,20 +201,35 @@ impl<M: Message> Ask<'_, M> {
             });
         }
         ready!(self.delivery.limit.poll_passed(cx));
-        let result = match self.accepted.take().map(ReceiptOf::<M>::expire) {
+        Poll::Ready(self.expire())
+    }
+
+    /// Its time is up.
+    #[cold]
+    fn expire(&mut self) -> Result<M::Response, AskError<M>> {
+        match self.accepted.take().map(ReceiptOf::<M>::expire) {
             Some(Expiry::Revoked(message)) => Err(AskError::Expired(message)),
             Some(Expiry::Answered(answer)) => self.conclude(answer),
             Some(Expiry::Running) | None => Err(AskError::TimedOut {
                 actor: self.actor(),
                 message: type_name::<M>(),
             }),
-        };
-        Poll::Ready(result)
+        }
     }
 }
 
 impl<M: Message> Drop for Ask<'_, M> {
+    #[inline]
     fn drop(&mut self) {
+        if self.accepted.is_some() {
+            self.abandon();
+        }
+    }
+}
+
+impl<M: Message> Ask<'_, M> {
+    #[cold]
+    fn abandon(&mut self) {
         if let Some(receipt) = self.accepted.take() {
             receipt.abandon(M::RUN_IF_ABANDONED);
         }

@@ -1,8 +1,9 @@
 //! How an actor is made and started.
 
 use super::held::{Held, Holdable};
+use super::life::Life;
 use super::run::Runner;
-use super::shared::{Life, Place, Shared};
+use super::shared::{Place, Shared};
 use super::{Actor, ActorId, Context, Direct, Dispatch, Exit, Handle, Level, Overflow};
 use crate::mailbox::MailboxStats;
 use crate::supervision::{Group, RestartPolicy};
@@ -55,6 +56,7 @@ impl<A: Actor> Mould<A> {
         }
     }
 
+    #[inline]
     pub(crate) fn name(&self) -> Arc<str> {
         match self.first.name() {
             Cow::Borrowed(name) => super::name::shared(name),

@@ -1,6 +1,7 @@
 //! What an actor's own code can see and do.
 
-use super::shared::Shared;
+use super::life::wait_for;
+use super::shared::{LifeOf, Shared};
 use super::{Actor, ActorId, Handle, Level, WeakHandle};
 use std::fmt;
 use std::future::Future;
@@ -65,16 +66,10 @@ impl<A: Actor> Context<A> {
     /// # Cancel safety
     /// Nothing is lost by dropping it.
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + 'static + use<A> {
-        let shared = Arc::clone(&self.shared);
-        async move {
-            shared
-                .life
-                .wait_for(|life| {
-                    let over = shared.mailbox.level() > Level::Open || life.exit().is_some();
-                    over.then_some(())
-                })
-                .await;
-        }
+        wait_for(LifeOf(Arc::clone(&self.shared)), |life| {
+            let over = life.0.mailbox.level() > Level::Open || life.exit().is_some();
+            over.then_some(())
+        })
     }
 }
 

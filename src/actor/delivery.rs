@@ -6,6 +6,7 @@ use super::target::{LetterOf, ReceiptOf, Target};
 use super::{Message, SendError, Told, sending};
 use crate::mailbox::{Refused, Ticket};
 use std::future::Future;
+use std::mem::{self, ManuallyDrop};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -89,7 +90,15 @@ impl Limit {
     }
 
     /// Whether the limit has passed. Arms the timer, so it is asked only before returning `Pending`.
+    #[inline]
     pub(super) fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::None => Poll::Pending,
+            _ => self.poll_timer(cx),
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Self::At(at) = *self {
             *self = Self::Running(Box::pin(tokio::time::sleep_until(at)));
         }
@@ -101,10 +110,12 @@ impl Limit {
 }
 
 /// A message that no mailbox has accepted yet.
+///
+/// Its parts are dropped by its own drop, which most often finds that there is nothing to drop.
 pub(crate) struct Delivery<'a, M: Message> {
-    pub(super) to: Destination<'a, M>,
-    stage: Stage<M>,
-    pub(super) limit: Limit,
+    pub(super) to: ManuallyDrop<Destination<'a, M>>,
+    stage: ManuallyDrop<Stage<M>>,
+    pub(super) limit: ManuallyDrop<Limit>,
     /// Whether it waits for room.
     patient: bool,
     #[cfg(debug_assertions)]
@@ -158,9 +169,9 @@ type Step<M> = Option<Result<Accepted<M>, SendError<M>>>;
 impl<'a, M: Message> Delivery<'a, M> {
     pub(super) fn new(to: Destination<'a, M>, message: M, patient: bool) -> Self {
         Self {
-            to,
-            stage: Stage::New(message),
-            limit: Limit::None,
+            to: ManuallyDrop::new(to),
+            stage: ManuallyDrop::new(Stage::New(message)),
+            limit: ManuallyDrop::new(Limit::None),
             patient,
             #[cfg(debug_assertions)]
             wait: super::circle::Wait::default(),
@@ -170,19 +181,29 @@ impl<'a, M: Message> Delivery<'a, M> {
     /// The message, if this was not polled yet. Until one of the other functions has it again it is nowhere.
     #[inline]
     pub(super) fn take_new(&mut self) -> Option<M> {
-        match std::mem::replace(&mut self.stage, Stage::Done) {
+        match mem::replace(&mut *self.stage, Stage::Done) {
             Stage::New(message) => Some(message),
             other => {
-                self.stage = other;
+                *self.stage = other;
                 None
             }
         }
     }
 
+    /// Waits no longer than this.
+    pub(super) fn set_limit(&mut self, limit: Limit) {
+        *self.limit = limit;
+    }
+
+    /// The limit goes on with what follows.
+    pub(super) fn take_limit(&mut self) -> Limit {
+        mem::replace(&mut *self.limit, Limit::None)
+    }
+
     /// The next poll begins anew.
     #[cold]
     pub(super) fn put_back(&mut self, message: M) {
-        self.stage = Stage::New(message);
+        *self.stage = Stage::New(message);
     }
 
     /// When an ask has to be done, which counts from now.
@@ -240,7 +261,7 @@ impl<'a, M: Message> Delivery<'a, M> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Accepted<M>, SendError<M>>> {
-        match std::mem::replace(&mut self.stage, Stage::Done) {
+        match mem::replace(&mut *self.stage, Stage::Done) {
             Stage::Waiting {
                 letter,
                 receipt,
@@ -301,7 +322,7 @@ impl<'a, M: Message> Delivery<'a, M> {
             Poll::Pending => {
                 // Kept before the clock is touched: without one that panics, and the place in the line
                 // must be given up even then.
-                self.stage = Stage::Waiting {
+                *self.stage = Stage::Waiting {
                     letter,
                     receipt,
                     ticket,
@@ -321,7 +342,7 @@ impl<'a, M: Message> Delivery<'a, M> {
             letter,
             receipt,
             ticket,
-        } = std::mem::replace(&mut self.stage, Stage::Done)
+        } = mem::replace(&mut *self.stage, Stage::Done)
         else {
             return None;
         };
@@ -332,10 +353,45 @@ impl<'a, M: Message> Delivery<'a, M> {
     }
 }
 
+impl<M: Message> Delivery<'_, M> {
+    /// Whether nothing in it has to be dropped.
+    #[inline]
+    fn is_spent(&self) -> bool {
+        let stage = match *self.stage {
+            Stage::Done => true,
+            Stage::New(_) => !mem::needs_drop::<M>(),
+            Stage::Waiting { .. } => false,
+        };
+        stage
+            && !matches!(*self.to, Destination::Owned(_))
+            && !matches!(*self.limit, Limit::Running(_))
+    }
+
+    #[cold]
+    fn drop_parts(&mut self) {
+        // Taken out first: should dropping one of them panic, the others are dropped all the same.
+        let limit = self.take_limit();
+        let to = mem::replace(&mut *self.to, Destination::Closed);
+        let stage = mem::replace(&mut *self.stage, Stage::Done);
+        if let Stage::Waiting {
+            ticket: Some(ticket),
+            ..
+        } = &stage
+            && let Some(target) = to.target()
+        {
+            target.leave(*ticket);
+        }
+        drop(stage);
+        drop(to);
+        drop(limit);
+    }
+}
+
 impl<M: Message> Drop for Delivery<'_, M> {
+    #[inline]
     fn drop(&mut self) {
-        if matches!(self.stage, Stage::Waiting { .. }) {
-            self.leave();
+        if !self.is_spent() {
+            self.drop_parts();
         }
     }
 }

@@ -39,14 +39,26 @@ pub(super) fn end<A: Actor>(
     {
         note(&mut problems, in_drop(text));
     }
-    for text in shared.give_back(|| hold.pop_last()) {
-        note(&mut problems, in_drop(text));
+    if hold.mailbox().has_queued() {
+        for text in shared.give_back(|| hold.pop_last()) {
+            note(&mut problems, in_drop(text));
+        }
     }
-    let problems = problems.map(|boxed| *boxed).unwrap_or_default();
-    let exit = Arc::new(report(shared, reason, problems, false));
+    let mut exit = Arc::new(report(shared, reason, false));
+    if let Some(problems) = problems {
+        add(&mut exit, *problems);
+    }
+    shared.life.set_exit(exit);
     // Published first: whatever a subscriber does with it, nobody waits in vain.
-    shared.life.set_exit(Arc::clone(&exit));
-    let _ = guarded(shared.id(), || {
+    if let Some(exit) = shared.life.exit() {
+        log(exit);
+    }
+}
+
+/// Says how an actor has ended.
+#[inline]
+fn log(exit: &Exit) {
+    let _ = guarded(exit.id, || {
         if exit.reason.is_failure() || !exit.problems.is_empty() {
             tracing::error!(actor = &*exit.actor, "{exit}");
         } else {
@@ -69,27 +81,43 @@ pub(super) const fn in_drop(text: Arc<str>) -> HookProblem {
     }
 }
 
-/// The report of an actor, whose problems these are.
+/// The report of an actor in which nothing went wrong.
 #[inline]
 pub(super) fn report<A: Actor>(
     shared: &Shared<A>,
     reason: StopReason,
-    problems: Problems,
     abandoned_handler: bool,
 ) -> Exit {
     static ENDED: AtomicU64 = AtomicU64::new(0);
+    let account = shared.mailbox.account();
+    let undelivered = if account.undelivered == 0 {
+        Vec::new()
+    } else {
+        lock(&shared.undelivered).clone()
+    };
     Exit {
         actor: Arc::clone(&shared.name),
         id: shared.id(),
         reason,
-        account: shared.mailbox.account(),
-        undelivered: lock(&shared.undelivered).clone(),
-        panics: problems.panics,
-        set_aside: problems.set_aside,
-        problems: problems.listed,
-        further_problems: problems.further,
+        account,
+        undelivered,
+        panics: Vec::new(),
+        set_aside: Vec::new(),
+        problems: Vec::new(),
+        further_problems: 0,
         abandoned_handler,
         restarts: shared.restarts.load(Ordering::Relaxed),
         sequence: ENDED.fetch_add(1, Ordering::Relaxed),
+    }
+}
+
+/// What went wrong, for a report that nobody has seen yet.
+#[cold]
+fn add(exit: &mut Arc<Exit>, problems: Problems) {
+    if let Some(exit) = Arc::get_mut(exit) {
+        exit.panics = problems.panics;
+        exit.set_aside = problems.set_aside;
+        exit.problems = problems.listed;
+        exit.further_problems = problems.further;
     }
 }

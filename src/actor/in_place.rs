@@ -1,6 +1,7 @@
 //! Asking an idle actor without a task switch: the asker runs the handler itself.
 
 use super::ending::{end_in_place_of_task, in_drop};
+use super::giving_way::spend;
 use super::guard::Guarded;
 use super::handling::{BeginBatch, BeginHere};
 use super::identity::depth;
@@ -50,7 +51,7 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
     }
     // An asker in a loop would otherwise never give way.
     match poll_proceed(cx) {
-        Poll::Ready(budget) => budget.made_progress(),
+        Poll::Ready(unit) => spend(unit),
         Poll::Pending => {
             back(loan, shared);
             return Ok(Begun::GiveWay(message));

@@ -26,6 +26,7 @@ mod error;
 mod exit;
 #[cfg(feature = "testing")]
 mod faults;
+mod giving_way;
 mod grouped;
 mod guard;
 mod handle;
@@ -34,6 +35,7 @@ mod held;
 mod hook;
 mod identity;
 mod in_place;
+mod life;
 mod message;
 mod name;
 mod overflow;

@@ -1,6 +1,7 @@
 //! An ask in two steps: accepted now, answered later.
 
 use super::delivery::Limit;
+use super::giving_way::spend;
 use super::name::short_type_name;
 use super::target::ReceiptOf;
 use super::{ActorId, Ask, AskError, Message, SendError};
@@ -24,9 +25,9 @@ impl<M: Message> Future for Enqueue<'_, M> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // A sender in a loop would otherwise never give way while the receiver keeps up.
-        let budget = ready!(tokio::task::coop::poll_proceed(cx));
+        let unit = ready!(tokio::task::coop::poll_proceed(cx));
         let accepted = ready!(self.0.poll_accepted(cx));
-        budget.made_progress();
+        spend(unit);
         let (receipt, limit) = accepted?;
         let Some(target) = self.0.target() else {
             unreachable!("it was accepted there")

@@ -59,17 +59,13 @@ impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
         let watch = Watch::look(|| spans::link(&letter));
         #[cfg(feature = "metrics")]
         let sent = samples::sent(&letter);
-        let (message, duty) = match letter.claim() {
-            Ok(claimed) => claimed,
-            Err(revocation) => {
-                hold.mailbox().settle(revocation.into());
-                return Polled::Done;
-            }
-        };
-        #[cfg(feature = "metrics")]
-        samples::note_wait::<A, M>(hold, sent);
         if A::ONE_AT_A_TIME {
-            let duty = duty.was_asked().then_some(duty);
+            let (message, duty) = match letter.claim_alone() {
+                Ok(claimed) => claimed,
+                Err(revocation) => return revoked(hold, revocation.into()),
+            };
+            #[cfg(feature = "metrics")]
+            samples::note_wait::<A, M>(hold, sent);
             if M::REDELIVERY.is_wanted() {
                 let begin = BeginAgain {
                     message,
@@ -86,6 +82,12 @@ impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
             };
             start(hold, begin, watch, &guard, cx)
         } else {
+            let (message, duty) = match letter.claim() {
+                Ok(claimed) => claimed,
+                Err(revocation) => return revoked(hold, revocation.into()),
+            };
+            #[cfg(feature = "metrics")]
+            samples::note_wait::<A, M>(hold, sent);
             let mut batch = BeginBatch::new(message, duty);
             while batch.len() < A::MAX_BATCH {
                 let Some(next) = hold.pop_same::<M>() else {
@@ -128,6 +130,13 @@ impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
             }
         }
     }
+}
+
+/// A message is skipped that its asker has taken back.
+#[cold]
+fn revoked<A: Actor>(hold: &Hold<'_, Resident<A>>, outcome: Outcome) -> Polled {
+    hold.mailbox().settle(outcome);
+    Polled::Done
 }
 
 /// Starts and polls it, watched if that is wanted.

@@ -11,6 +11,7 @@
 use super::builder::{Limits, Mould};
 use super::ending::{end, end_running, in_drop, report};
 use super::exit::{Exit, Hook, HookProblem, StopReason, Trouble};
+use super::giving_way::{Pace, give_way};
 use super::grouped::Grouped;
 use super::guard::{Guarded, guarded, panic_text};
 use super::hook::{Started, Stopped};
@@ -19,7 +20,7 @@ use super::redelivery::Kept;
 use super::resident::Resident;
 use super::shared::Shared;
 use super::{Actor, Context, Dispatch, Level};
-use crate::mailbox::{Ending, Guard, Hold, Polled, Tenancy};
+use crate::mailbox::{Ending, Found, Guard, Hold, Polled, Tenancy};
 use crate::supervision::{Group, Intensity, RestartPolicy};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
-use tokio::task::coop::poll_proceed;
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::Sleep;
 
 /// Everything an actor's task owns. Dropped before its end, because its runtime is gone or it was
@@ -156,6 +157,8 @@ impl<A: Actor> Runner<A> {
             match self.step(cx) {
                 Poll::Ready(Some(reason)) => self.finish(reason),
                 Poll::Ready(None) => {}
+                // It may be for want of budget that it has done nothing.
+                Poll::Pending if !has_budget_remaining() => return give_way(cx),
                 Poll::Pending if self.idle().is_some() => return Poll::Ready(true),
                 #[cfg(feature = "testing")]
                 Poll::Pending if self.is_held_up() => return Poll::Ready(true),
@@ -231,7 +234,11 @@ impl<A: Actor> Runner<A> {
         let phase = std::mem::replace(&mut self.phase, Phase::Serving);
         match phase {
             Phase::Serving => {
-                let ended = ready!(self.serve(cx));
+                let ended = if self.is_just_to_stop() {
+                    Ended::Asked
+                } else {
+                    ready!(self.serve(cx))
+                };
                 self.leave(&ended, true, cx)
             }
             Phase::Waiting => self.enter(cx),
@@ -316,7 +323,12 @@ impl<A: Actor> Runner<A> {
         }
         let guard = Guarded(self.shared.id());
         let polled = hold.seat().start_and_poll(Started, &guard, cx);
-        self.starting(polled, None, cx)
+        if !matches!(polled, Polled::Done) {
+            return self.starting(polled, None, cx);
+        }
+        std::mem::forget(polled);
+        self.is_up();
+        Poll::Ready(None)
     }
 
     /// Goes on with a hook. `None`: somebody else has the turn.
@@ -340,16 +352,22 @@ impl<A: Actor> Runner<A> {
                 Poll::Pending
             }
             Poll::Ready(Hooked::Done) => {
-                self.shared.life.set_ready();
-                if let Some(group) = self.group() {
-                    group.membership.is_up();
-                }
+                self.is_up();
                 Poll::Ready(None)
             }
             Poll::Ready(Hooked::Killed) => self.leave(&Ended::Asked, false, cx),
             Poll::Ready(Hooked::Went(problem)) => {
                 self.leave(&Ended::StartFailed(problem), false, cx)
             }
+        }
+    }
+
+    /// The incarnation has started.
+    #[inline]
+    fn is_up(&mut self) {
+        self.shared.life.set_ready();
+        if let Some(group) = self.group() {
+            group.membership.is_up();
         }
     }
 
@@ -370,8 +388,32 @@ impl<A: Actor> Runner<A> {
             Poll::Ready(Hooked::Went(problem)) => self.note(problem),
             Poll::Ready(Hooked::Done | Hooked::Killed) => {}
         }
-        self.discard();
-        Poll::Ready(self.carry_out(decision))
+        self.conclude(decision)
+    }
+
+    /// The incarnation is over, and its hooks have run.
+    #[inline(always)]
+    #[expect(clippy::inline_always)] // most often it hands on what it is given
+    fn conclude(&mut self, decision: Decision) -> Poll<Option<StopReason>> {
+        // The end drops the state of one that cannot come back.
+        if self.again.is_some() || !matches!(decision, Decision::End(_)) {
+            self.discard();
+        }
+        Poll::Ready(match decision {
+            Decision::End(reason) => Some(reason),
+            Decision::Restart { after, reason } => self.restart(after, &reason),
+            Decision::Regroup => self.regroup(),
+        })
+    }
+
+    /// Whether it has been told to stop, and there is nothing else to see to.
+    #[inline]
+    fn is_just_to_stop(&mut self) -> bool {
+        let mailbox = &self.shared.mailbox;
+        mailbox.level() >= Level::Stop
+            && !mailbox.is_let_out()
+            && hold(&self.shared, &mut self.tenancy)
+                .is_some_and(|mut hold| hold.seat().state().is_some_and(|it| it.left.is_none()))
     }
 
     /// Handles messages until something ends the incarnation.
@@ -396,7 +438,7 @@ impl<A: Actor> Runner<A> {
             }
         }
         let gauge = matches!(self.shared.dispatch(), Dispatch::Auto).then_some(&self.shared.gauge);
-        let limit = self.limits.as_deref().copied().unwrap_or_default().stop;
+        let limits = self.limits.as_deref();
         let (mut group, mut kept) = match &mut self.again {
             Some(again) => (again.group.as_mut(), Some(&mut again.kept)),
             None => (None, None),
@@ -404,6 +446,7 @@ impl<A: Actor> Runner<A> {
         let mut polled = resume(&mut hold, &guard, cx);
         // When the handler that was polled started, if it is measured.
         let mut begun = None;
+        let mut pace = Pace::default();
         loop {
             if let (Some(gauge), Polled::Done) = (gauge, &polled) {
                 gauge.done(begun.take());
@@ -418,7 +461,7 @@ impl<A: Actor> Runner<A> {
                         gauge.waits();
                     }
                     if let Some(group) = &mut group
-                        && group.is_out_of_patience(limit, cx)
+                        && group.is_out_of_patience(limits.copied().unwrap_or_default().stop, cx)
                     {
                         end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
                         return Poll::Ready(Ended::Regroups);
@@ -456,22 +499,25 @@ impl<A: Actor> Runner<A> {
                 polled = resume(&mut hold, &guard, cx);
                 continue;
             }
-            // A flooded mailbox gives way to other tasks like any tokio resource.
-            let budget = ready!(poll_proceed(cx));
-            if let Some(envelope) = hold.pop() {
-                budget.made_progress();
-                begun = gauge.and_then(super::dispatch::Gauge::begin);
-                polled = envelope.open(&mut hold, cx);
-                continue;
+            if hold.has_first() {
+                // A flooded mailbox gives way to other tasks like any tokio resource.
+                let unit = ready!(pace.poll(cx));
+                if let Some(envelope) = hold.pop() {
+                    pace.count(unit);
+                    begun = gauge.and_then(super::dispatch::Gauge::begin);
+                    polled = envelope.open(&mut hold, cx);
+                    continue;
+                }
             }
-            if hold.is_drained() {
-                return Poll::Ready(Ended::Drained);
-            }
-            if mailbox.has_queued() {
-                // A message was accepted and is not there yet: its sender is about to push it, and would find
-                // the turn held. This task goes behind others instead of waiting for it.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+            match hold.look() {
+                Found::Nothing => {}
+                Found::Drained => return Poll::Ready(Ended::Drained),
+                Found::Queued => {
+                    // A message was accepted and is not there yet: its sender is about to push it, and would find
+                    // the turn held. This task goes behind others instead of waiting for it.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
             }
             hold.seat().give_room_back();
             match hold.rest() {
@@ -500,7 +546,7 @@ impl<A: Actor> Runner<A> {
         if let Ended::Panicked { message, .. } = ended {
             count_panic(&self.shared, &mut self.problems, message);
         }
-        if matches!(decision, Decision::End(_)) {
+        if matches!(decision, Decision::End(_)) && self.again.is_some() {
             self.give_up_kept();
         }
         if has_started {
@@ -510,30 +556,33 @@ impl<A: Actor> Runner<A> {
             {
                 let guard = Guarded(self.shared.id());
                 let polled = hold.seat().start_and_poll(Stopped(reason), &guard, cx);
-                return self.stopping(polled, None, decision, cx);
+                if !matches!(polled, Polled::Done) {
+                    return self.stopping(polled, None, decision, cx);
+                }
+                std::mem::forget(polled);
+                return self.conclude(decision);
             }
         }
-        self.discard();
-        Poll::Ready(self.carry_out(decision))
+        self.conclude(decision)
     }
 
-    fn carry_out(&mut self, decision: Decision) -> Option<StopReason> {
-        let (after, reason) = match decision {
-            Decision::End(reason) => return Some(reason),
-            Decision::Restart { after, reason } => (after, reason),
-            Decision::Regroup => {
-                let reason = self.reason(&Ended::Regroups);
-                let _ = guarded(self.shared.id(), || {
-                    tracing::warn!(actor = &*self.shared.name, %reason, "restarting");
-                });
-                if let Some(group) = self.group() {
-                    group.relax();
-                    group.membership.is_down();
-                }
-                self.phase = Phase::Regrouping;
-                return None;
-            }
-        };
+    /// Goes down until its group restarts it.
+    #[cold]
+    fn regroup(&mut self) -> Option<StopReason> {
+        let reason = self.reason(&Ended::Regroups);
+        let _ = guarded(self.shared.id(), || {
+            tracing::warn!(actor = &*self.shared.name, %reason, "restarting");
+        });
+        if let Some(group) = self.group() {
+            group.relax();
+            group.membership.is_down();
+        }
+        self.phase = Phase::Regrouping;
+        None
+    }
+
+    #[cold]
+    fn restart(&mut self, after: Duration, reason: &StopReason) -> Option<StopReason> {
         if let Some(group) = self.group() {
             group.relax();
             group.membership.has_failed();
@@ -648,7 +697,12 @@ impl<A: Actor> Runner<A> {
 
     /// Whether the actor comes back. If not, its mailbox closes now.
     fn decide(&mut self, ended: &Ended) -> Decision {
-        let decision = self.judge(ended);
+        self.shared.mailbox.take_let_out();
+        let decision = if self.again.is_some() {
+            self.judge(ended)
+        } else {
+            Decision::End(self.reason(ended))
+        };
         let shared = &self.shared;
         if matches!(decision, Decision::End(_)) && shared.mailbox.level() == Level::Open {
             shared.raise(Level::Stop);
@@ -656,13 +710,13 @@ impl<A: Actor> Runner<A> {
         decision
     }
 
+    /// What its policy says of an actor that can be made again.
+    #[cold]
     fn judge(&mut self, ended: &Ended) -> Decision {
         let reason = self.reason(ended);
-        let shared = &self.shared;
-        shared.mailbox.take_let_out();
         // A start that failed before any has worked is the answer to whoever waits for the actor.
-        let first_start = matches!(ended, Ended::StartFailed(_)) && !shared.life.is_ready();
-        let over = shared.mailbox.level() >= Level::Stop || self.has_nothing_left();
+        let first_start = matches!(ended, Ended::StartFailed(_)) && !self.shared.life.is_ready();
+        let over = self.shared.mailbox.level() >= Level::Stop || self.has_nothing_left();
         let Some(again) = &mut self.again else {
             return Decision::End(reason);
         };
@@ -692,10 +746,25 @@ impl<A: Actor> Runner<A> {
     }
 
     /// Closes the mailbox, gives every message back, and publishes the report.
+    #[inline]
     fn finish(&mut self, reason: StopReason) {
         let Some(tenancy) = self.tenancy.take() else {
             return;
         };
+        if self.again.is_some() {
+            self.give_up_again(&reason);
+        }
+        let shared = &*self.shared;
+        shared.mailbox.close();
+        // If an asker has the turn it ends the actor.
+        if let Some(hold) = shared.mailbox.resign(tenancy) {
+            end(hold, shared, reason, self.problems.take());
+        }
+    }
+
+    /// The actor will not come back.
+    #[cold]
+    fn give_up_again(&mut self, reason: &StopReason) {
         self.give_up_kept();
         // The factory may hold handles of others, which need not wait for this task's end.
         let again = self.again.take();
@@ -707,12 +776,6 @@ impl<A: Actor> Runner<A> {
         if let Err(text) = guarded(self.shared.id(), || drop(again)) {
             self.note(in_drop(text));
         }
-        let shared = Arc::clone(&self.shared);
-        shared.mailbox.close();
-        // If an asker has the turn it ends the actor.
-        if let Some(hold) = shared.mailbox.resign(tenancy) {
-            end(hold, &shared, reason, self.problems.take());
-        }
     }
 
     /// The report of an actor whose task does not come to its end. What is queued is given back, for
@@ -722,7 +785,7 @@ impl<A: Actor> Runner<A> {
         if let Some(mut seizure) = shared.mailbox.seize() {
             shared.give_back(|| seizure.pop());
         }
-        report(shared, StopReason::Killed, Problems::default(), true)
+        report(shared, StopReason::Killed, true)
     }
 
     /// Drops the state.
@@ -741,6 +804,7 @@ impl<A: Actor> Runner<A> {
     }
 
     /// A message that was to be handled again will not be.
+    #[cold]
     fn give_up_kept(&mut self) {
         let kept = self.again.as_mut().and_then(|again| again.kept.take());
         let Some(kept) = kept else { return };
@@ -775,7 +839,18 @@ impl<A: Actor> Future for Runner<A> {
 }
 
 impl<A: Actor> Drop for Runner<A> {
+    #[inline]
     fn drop(&mut self) {
+        if self.tenancy.is_some() {
+            self.break_off();
+        }
+    }
+}
+
+impl<A: Actor> Runner<A> {
+    /// The task is dropped before its end.
+    #[cold]
+    fn break_off(&mut self) {
         let reason = match self.phase {
             Phase::Waiting if !self.shared.life.is_ready() => StopReason::NeverStarted,
             _ => StopReason::RuntimeGone,
@@ -800,8 +875,10 @@ fn resume<A: Actor>(
     guard: &Guarded,
     cx: &mut task::Context<'_>,
 ) -> Polled {
-    let killed = hold.mailbox().level() == Level::Kill;
-    if killed && hold.seat().running().is_some() {
+    if hold.seat().running().is_none() {
+        return Polled::Done;
+    }
+    if hold.mailbox().level() == Level::Kill {
         return Polled::Waits;
     }
     hold.seat().poll(guard, cx)

@@ -6,15 +6,15 @@ use super::exit::Exit;
 use super::guard::guarded;
 use super::held::{Holdable, Holders};
 use super::identity::ActorId;
+use super::life::{Life, wait_for};
 use super::reply::Ledger;
 use super::resident::Resident;
 use super::{Actor, Dispatch, Level, Overflow};
-use crate::mailbox::{Envelope, Mailbox, MailboxStats, Outcome, Return, Tenancy, lock};
-use std::future::{Future, poll_fn};
+use crate::mailbox::{Envelope, Mailbox, MailboxStats, Outcome, Return, SetOnce, Tenancy, lock};
+use std::future::Future;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::task::Poll;
-use tokio::sync::Notify;
+use std::sync::{Arc, Mutex, Weak};
 
 /// One actor, across all its incarnations.
 pub(crate) struct Shared<A: Actor> {
@@ -22,7 +22,7 @@ pub(crate) struct Shared<A: Actor> {
     holders: Holders,
     pub(super) mailbox: Mailbox<Resident<A>>,
     /// Set before the first message is handled.
-    place: OnceLock<Place<A>>,
+    place: SetOnce<Place<A>>,
     pub(super) gauge: Gauge,
     pub(super) life: Life,
     pub(super) restarts: AtomicU64,
@@ -30,7 +30,7 @@ pub(crate) struct Shared<A: Actor> {
     pub(super) handles_dropped: AtomicBool,
     told_error_logged: AtomicBool,
     #[cfg(feature = "testing")]
-    faults: OnceLock<super::Faults>,
+    faults: SetOnce<super::Faults>,
     drops_newest: AtomicBool,
     /// What has been given back, by message type.
     pub(super) undelivered: Mutex<Vec<(&'static str, u64)>>,
@@ -61,30 +61,37 @@ impl<A: Actor> Shared<A> {
         place: Option<Place<A>>,
     ) -> (Arc<Self>, Tenancy) {
         let (mailbox, tenancy) = Mailbox::new(capacity);
-        let make =
-            |#[cfg_attr(not(debug_assertions), expect(unused_variables))] itself: &Weak<_>| Self {
-                name,
-                holders: Holders::default(),
-                mailbox,
-                place: place.map_or_else(OnceLock::new, OnceLock::from),
-                gauge: Gauge::default(),
-                life: Life::default(),
-                restarts: AtomicU64::new(0),
-                handles_dropped: AtomicBool::new(false),
-                told_error_logged: AtomicBool::new(false),
-                #[cfg(feature = "testing")]
-                faults: OnceLock::new(),
-                drops_newest: AtomicBool::new(false),
-                undelivered: Mutex::new(Vec::new()),
-                #[cfg(debug_assertions)]
-                itself: Weak::clone(itself),
-            };
-        let shared = if cfg!(debug_assertions) {
-            Arc::new_cyclic(make)
-        } else {
-            Arc::new(make(&Weak::new()))
-        };
+        #[cfg(debug_assertions)]
+        let shared = Arc::new_cyclic(|itself| Self::of(name, mailbox, place, Weak::clone(itself)));
+        #[cfg(not(debug_assertions))]
+        let shared = Arc::new(Self::of(name, mailbox, place));
         (shared, tenancy)
+    }
+
+    #[inline]
+    fn of(
+        name: Arc<str>,
+        mailbox: Mailbox<Resident<A>>,
+        place: Option<Place<A>>,
+        #[cfg(debug_assertions)] itself: Weak<Self>,
+    ) -> Self {
+        Self {
+            name,
+            holders: Holders::default(),
+            mailbox,
+            place: SetOnce::new(place),
+            gauge: Gauge::default(),
+            life: Life::default(),
+            restarts: AtomicU64::new(0),
+            handles_dropped: AtomicBool::new(false),
+            told_error_logged: AtomicBool::new(false),
+            #[cfg(feature = "testing")]
+            faults: SetOnce::default(),
+            drops_newest: AtomicBool::new(false),
+            undelivered: Mutex::new(Vec::new()),
+            #[cfg(debug_assertions)]
+            itself,
+        }
     }
 
     #[inline]
@@ -170,7 +177,7 @@ impl<A: Actor> Shared<A> {
 
     pub(super) fn raise(&self, level: Level) {
         if self.mailbox.raise(level) {
-            self.life.changed.notify_waiters();
+            self.life.announce();
             if let Some(Place::Desk(desk)) = self.place.get()
                 && let Some(desk) = desk.upgrade()
             {
@@ -248,65 +255,15 @@ impl<A: Actor> Holdable for Shared<A> {
     }
 }
 
-/// The milestones of an actor's life, to be waited for.
-#[derive(Default)]
-pub(crate) struct Life {
-    ready: AtomicBool,
-    exit: OnceLock<Arc<Exit>>,
-    changed: Notify,
-}
+/// An actor's life, and a part of the actor, which it does not keep alive.
+pub(super) struct LifeOf<A: Actor>(pub(super) Arc<Shared<A>>);
 
-impl Life {
-    pub(super) fn set_ready(&self) {
-        if !self.ready.swap(true, Ordering::AcqRel) {
-            self.changed.notify_waiters();
-        }
-    }
+impl<A: Actor> Deref for LifeOf<A> {
+    type Target = Life;
 
-    pub(super) fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
-    }
-
-    pub(super) fn set_exit(&self, exit: Arc<Exit>) {
-        if self.exit.set(exit).is_ok() {
-            self.changed.notify_waiters();
-        }
-    }
-
-    pub(crate) fn exit(&self) -> Option<&Arc<Exit>> {
-        self.exit.get()
-    }
-
-    /// Waits until `look` finds something. It is asked again after every change.
-    pub(super) async fn wait_for<T>(&self, look: impl Fn(&Self) -> Option<T>) -> T {
-        let mut changed = std::pin::pin!(self.changed.notified());
-        poll_fn(|cx| {
-            loop {
-                // Listening starts before looking, so that no change falls between.
-                let has_changed = changed.as_mut().poll(cx).is_ready();
-                if let Some(found) = look(self) {
-                    return Poll::Ready(found);
-                }
-                if !has_changed {
-                    return Poll::Pending;
-                }
-                changed.set(self.changed.notified());
-            }
-        })
-        .await
-    }
-
-    pub(crate) async fn ended(&self) -> Arc<Exit> {
-        self.wait_for(|life| life.exit.get().cloned()).await
-    }
-
-    pub(crate) async fn started(&self) -> Result<(), Arc<Exit>> {
-        self.wait_for(|life| match life.exit.get() {
-            _ if life.is_ready() => Some(Ok(())),
-            Some(exit) => Some(Err(Arc::clone(exit))),
-            None => None,
-        })
-        .await
+    #[inline]
+    fn deref(&self) -> &Life {
+        &self.0.life
     }
 }
 
@@ -315,7 +272,6 @@ impl<A: Actor> Shared<A> {
     pub(super) fn ended(
         self: &Arc<Self>,
     ) -> impl Future<Output = Arc<Exit>> + Send + 'static + use<A> {
-        let shared = Arc::clone(self);
-        async move { shared.life.ended().await }
+        wait_for(LifeOf(Arc::clone(self)), |life| life.exit().cloned())
     }
 }

@@ -1,5 +1,6 @@
 //! An actor whose task is the test: it handles a message when it is told to.
 
+use super::life::wait_for;
 use super::run::Runner;
 use super::shared::Shared;
 use super::{Actor, Exit, Level};
@@ -54,7 +55,7 @@ impl<A: Actor> Stepper<A> {
         // A kill is noticed even by a handler that waits for something else.
         let life = &self.shared.life;
         let killed = || (self.shared.mailbox.level() == Level::Kill).then_some(());
-        let mut killed = pin!(life.wait_for(|_| killed()));
+        let mut killed = pin!(wait_for(life, |_| killed()));
         let mut was_killed = false;
         let runner = &mut self.runner;
         let lives = poll_fn(|cx| {

@@ -1,6 +1,7 @@
 //! The future of a tell.
 
 use super::delivery::{Accepted, Delivery, Destination, Limit};
+use super::giving_way::spend;
 use super::{Message, SendError, Told};
 use std::future::Future;
 use std::pin::Pin;
@@ -31,13 +32,13 @@ impl<'a, M: Message> Tell<'a, M> {
     /// Waits for room no longer than this, counted from the first poll, and then gives the message
     /// back as [`SendError::Expired`].
     pub fn timeout(mut self, after: Duration) -> Self {
-        self.delivery.limit = Limit::After(after);
+        self.delivery.set_limit(Limit::After(after));
         self
     }
 
     /// Waits for room no longer than until then.
     pub fn deadline(mut self, at: Instant) -> Self {
-        self.delivery.limit = Limit::At(at);
+        self.delivery.set_limit(Limit::At(at));
         self
     }
 }
@@ -50,13 +51,13 @@ impl<M: Message> Future for Tell<'_, M> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // A sender in a loop would otherwise never give way while the receiver keeps up.
-        let budget = ready!(tokio::task::coop::poll_proceed(cx));
+        let unit = ready!(tokio::task::coop::poll_proceed(cx));
         let told = match self.delivery.take_new() {
             Some(message) => self.delivery.tell(message, cx),
             None => self.delivery.poll_waiting(cx).map_ok(Accepted::told),
         };
         let result = ready!(told);
-        budget.made_progress();
+        spend(unit);
         Poll::Ready(result)
     }
 }

@@ -22,7 +22,8 @@ pub(super) type Watched<T> = Timed<InSpan<T>>;
 
 impl Watch {
     /// `None`: nobody wants anything. The link is the sender's span.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always)] // a comparison or two in each handling
     pub(super) fn look(link: impl FnOnce() -> Span) -> Option<Self> {
         let span = spans::are_wanted();
         #[cfg(feature = "metrics")]

@@ -155,6 +155,23 @@ struct Rare {
     dropped: AtomicU64,
 }
 
+impl Rare {
+    #[cold]
+    fn add_to(&self, account: &mut Account) {
+        let other = |outcome: Outcome| self.others[outcome as usize - 1].load(Ordering::Acquire);
+        account.ok += self.ok.load(Ordering::Acquire);
+        account.failed = other(Outcome::Failed);
+        account.panicked = other(Outcome::Panicked);
+        account.cancelled = other(Outcome::Cancelled);
+        account.forwarded = other(Outcome::Forwarded);
+        account.unanswered = other(Outcome::Unanswered);
+        account.expired = other(Outcome::Expired);
+        account.abandoned = other(Outcome::Abandoned);
+        account.evicted = other(Outcome::Evicted);
+        account.undelivered = other(Outcome::Undelivered);
+    }
+}
+
 fn add_alone(counter: &AtomicU64) {
     let n = counter.load(Ordering::Relaxed);
     counter.store(n + 1, Ordering::Release);
@@ -260,6 +277,30 @@ impl Counters {
     /// Everything at one instant: read again and again until nothing has changed meanwhile. If that does not
     /// happen for very long, what was read last.
     pub(super) fn account(&self, look: impl Fn() -> Look) -> (Account, Look) {
+        self.all_ok(&look).unwrap_or_else(|| self.read_twice(&look))
+    }
+
+    /// Everything, if all messages that were ever accepted have ended well and did nothing rare.
+    #[inline]
+    fn all_ok(&self, look: impl Fn() -> Look) -> Option<(Account, Look)> {
+        let ok = self.ok.load(Ordering::Acquire);
+        // After `ok`: whoever made room for a message that has ended well by evicting another is seen here.
+        if self.rare.get().is_some() {
+            return None;
+        }
+        let in_place = self.in_place.load(Ordering::Acquire);
+        let (left, look) = self.left(look);
+        let accepted = look.accepted(left) + in_place;
+        // As in `read_twice`: then no other count had begun to rise.
+        let account = Account {
+            accepted,
+            ok,
+            ..Account::default()
+        };
+        (accepted == ok).then_some((account, look))
+    }
+
+    fn read_twice(&self, look: impl Fn() -> Look) -> (Account, Look) {
         let mut last = self.read(&look);
         // Counts only rise, and what was accepted was read last: if as many were settled, no count had changed by then.
         if last.0.accepted == last.0.settled() {
@@ -277,26 +318,14 @@ impl Counters {
 
     /// Everything, read from the end of a message's way to its beginning.
     fn read(&self, look: impl Fn() -> Look) -> (Account, Look) {
-        let rare = self.rare.get();
-        let other = |outcome: Outcome| {
-            rare.map_or(0, |rare| {
-                rare.others[outcome as usize - 1].load(Ordering::Acquire)
-            })
-        };
         let mut account = Account {
-            ok: self.ok.load(Ordering::Acquire)
-                + rare.map_or(0, |rare| rare.ok.load(Ordering::Acquire)),
-            failed: other(Outcome::Failed),
-            panicked: other(Outcome::Panicked),
-            cancelled: other(Outcome::Cancelled),
-            forwarded: other(Outcome::Forwarded),
-            unanswered: other(Outcome::Unanswered),
-            expired: other(Outcome::Expired),
-            abandoned: other(Outcome::Abandoned),
-            evicted: other(Outcome::Evicted),
-            undelivered: other(Outcome::Undelivered),
+            ok: self.ok.load(Ordering::Acquire),
             ..Account::default()
         };
+        let rare = self.rare.get();
+        if let Some(rare) = rare {
+            rare.add_to(&mut account);
+        }
         // Neither of these was counted as one that was sent, and has left the queue.
         let others = self.in_place.load(Ordering::Acquire)
             + rare.map_or(0, |rare| rare.replaced.load(Ordering::Acquire));

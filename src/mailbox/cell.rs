@@ -148,16 +148,20 @@ impl<M, R> Cell<M, R> {
         }
     }
 
-    /// Whether what is left in it need not be dropped. Under loom everything must be.
+    /// Whether what is left in it, but for the waker, need not be dropped. Under loom everything must be.
     #[inline]
     fn is_spent(&mut self) -> bool {
         let is_empty = |body: *mut Body<M, R>| {
             // SAFETY: the cell is borrowed mutably.
             matches!(unsafe { &*body }, Body::Empty)
         };
-        // SAFETY: as above.
-        let has_waker = self.waker.with_mut(|waker| unsafe { (*waker).is_some() });
-        !cfg!(postroom_loom) && self.body.with_mut(is_empty) && !has_waker && self.terms.is_none()
+        !cfg!(postroom_loom) && self.body.with_mut(is_empty) && self.terms.is_none()
+    }
+
+    #[inline]
+    fn take_waker(&mut self) -> Option<Waker> {
+        // SAFETY: the cell is borrowed mutably.
+        self.waker.with_mut(|waker| unsafe { (*waker).take() })
     }
 
     /// Whether the sender asked for an answer.
@@ -277,7 +281,9 @@ impl<M, R> Drop for Counted<M, R> {
             // SAFETY: this was the last reference. The acquiring load or the acquiring and releasing subtraction
             // makes all that other holders did happen before.
             unsafe {
-                if !self.0.as_mut().is_spent() {
+                if self.0.as_mut().is_spent() {
+                    drop(self.0.as_mut().take_waker());
+                } else {
                     self.0.drop_in_place();
                 }
             }
@@ -349,6 +355,25 @@ impl<M, R> Letter<M, R> {
         // the message is in it, for a letter is claimed or taken back once, being consumed by that.
         let message = unsafe { self.0.take_message() };
         Ok((message, Duty(self.0)))
+    }
+
+    /// The same for a message that is handled alone: one that was told needs no answer, so there is no duty, and its
+    /// cell is given back at once.
+    #[inline]
+    pub(crate) fn claim_alone(self) -> Result<(M, Option<Duty<M, R>>), Revocation> {
+        if self.0.was_asked() {
+            return self.claim().map(|(message, duty)| (message, Some(duty)));
+        }
+        // SAFETY: a cell that was told has no asker: its body belongs to whoever holds the only reference, and the
+        // message is in it, for a letter is claimed or taken back once.
+        let message = unsafe { self.0.take_message() };
+        if self.0.terms.is_none() && !cfg!(postroom_loom) {
+            // SAFETY: what is left in it need not be dropped: there are no terms, the body is empty, and only askers
+            // leave wakers. Nobody else has a reference, and this one is forgotten.
+            unsafe { pool::give(self.0.0) };
+            std::mem::forget(self);
+        }
+        Ok((message, None))
     }
 
     /// From now on its asker cannot take the message back, if it has not done so.
@@ -473,6 +498,7 @@ impl<M, R> Deref for Witness<M, R> {
 impl<M, R> Receipt<M, R> {
     /// Looks for the answer, and has this context's task woken when it comes. Not to be called again after it
     /// was `Ready`.
+    #[inline]
     pub(crate) fn poll_answer(&mut self, cx: &Context<'_>) -> Poll<R> {
         let cell = &self.0;
         let mut state = cell.state();

@@ -257,17 +257,30 @@ impl<S: Send + 'static> Mailbox<S> {
         if self.level.fetch_max(level.as_u8(), Ordering::SeqCst) >= level.as_u8() {
             return false;
         }
-        let wakers = self.slots.close();
+        let wakers = self.slots.close().then(|| self.slots.dissolve());
         self.turn.interrupt();
-        wakers.wake();
+        if let Some(wakers) = wakers {
+            wakers.wake();
+        }
         true
     }
 
     /// Accepts nothing more: waiting sends and unused permits end with `Closed`.
+    #[inline]
     pub(crate) fn close(&self) {
-        let wakers = self.slots.close();
+        // Whoever has closed it before has given notice, or is about to.
+        if !self.slots.look().is_closed() {
+            self.close_now();
+        }
+    }
+
+    #[cold]
+    fn close_now(&self) {
+        let wakers = self.slots.close().then(|| self.slots.dissolve());
         self.turn.notify();
-        wakers.wake();
+        if let Some(wakers) = wakers {
+            wakers.wake();
+        }
     }
 
     /// A message ended well. Only what runs says so, for it alone runs.
@@ -474,6 +487,16 @@ impl<S: 'static> Drop for Mailbox<S> {
     }
 }
 
+/// What the receiver finds where no message is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Nothing,
+    /// A message is queued all the same: its sender is on the way in, or the queue was seized.
+    Queued,
+    /// Nothing is queued, and nothing will be.
+    Drained,
+}
+
 /// The turn: whoever has it reaches the seat and the receiving end of the queue.
 pub(crate) struct Hold<'a, S: 'static> {
     mailbox: &'a Mailbox<S>,
@@ -588,11 +611,23 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
         unsafe { self.mailbox.take_first(None) }
     }
 
-    /// Whether the mailbox is closed and nothing is queued.
+    /// Whether a message is there.
     #[inline]
-    pub(crate) fn is_drained(&self) -> bool {
+    pub(crate) fn has_first(&self) -> bool {
+        self.mailbox.queue.has_first()
+    }
+
+    /// What there is, when no message was there.
+    #[inline]
+    pub(crate) fn look(&self) -> Found {
         let (left, look) = self.mailbox.counters.left(|| self.mailbox.slots.look());
-        look.is_closed() && look.accepted(left) == left
+        if look.accepted(left) != left {
+            Found::Queued
+        } else if look.is_closed() {
+            Found::Drained
+        } else {
+            Found::Nothing
+        }
     }
 
     /// For the task: lets go of the turn until there is something to do, of which the task will be woken. If

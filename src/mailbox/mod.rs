@@ -50,6 +50,7 @@ mod mailbox;
 mod pool;
 mod queue;
 mod seat;
+mod set_once;
 mod slots;
 mod sync;
 mod terms;
@@ -61,14 +62,15 @@ pub use account::{Account, MailboxStats};
 pub(crate) use cell::{Conclusion, Duty, Expiry, Letter, Receipt, Witness};
 pub(crate) use envelope::{Envelope, Return, Takes};
 pub use level::Level;
-pub(crate) use mailbox::{Hold, Loan, Mailbox, Tenancy};
+pub(crate) use mailbox::{Found, Hold, Loan, Mailbox, Tenancy};
 pub(crate) use seat::{
     Begin, Ending, Guard, InPlace, Polled, Sequel, SequelInPlace, Start, StartInPlace, Verdict,
 };
+pub(crate) use set_once::SetOnce;
 pub(crate) use slots::Refused;
 pub(crate) use sync::lock;
 pub(crate) use terms::{More, Terms};
-pub(crate) use waiting::Ticket;
+pub(crate) use waiting::{Ticket, wake};
 
 use std::task::{Context, Waker};
 

@@ -335,15 +335,27 @@ impl Slots {
         wakers.wake();
     }
 
-    /// Accepts nothing more. Whoever waits is to be woken, and finds the mailbox closed; slots that were
-    /// promised and permits are void, so what is taken afterwards is queued.
-    pub(super) fn close(&self) -> Wakers {
-        if self.look().is_closed() {
-            return Wakers::default();
+    /// Accepts nothing more; slots that were promised and permits are void, so what is taken afterwards is queued.
+    /// True if somebody may stand in line, and is to be [sent away](Self::dissolve).
+    #[inline]
+    pub(super) fn close(&self) -> bool {
+        let look = self.look();
+        if look.is_closed() {
+            return false;
         }
-        let mut line = lock_own(&self.line);
+        // Whoever evicts holds the lock.
+        let alone = look.evicts().then(|| self.alone());
         // SeqCst: who closes goes on to look whose turn it is, see `turn`.
-        self.word.fetch_or(CLOSED, Ordering::SeqCst);
+        let before = self.word.fetch_or(CLOSED, Ordering::SeqCst);
+        drop(alone);
+        // If nobody does, whoever comes now finds the mailbox closed.
+        before & WAITING != 0
+    }
+
+    /// Whoever stands in line is to be woken, and finds the mailbox closed. Only after [`close`](Self::close).
+    #[cold]
+    pub(super) fn dissolve(&self) -> Wakers {
+        let mut line = lock_own(&self.line);
         self.word.fetch_and(!WAITING, Ordering::AcqRel);
         line.dissolve()
     }

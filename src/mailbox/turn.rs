@@ -88,22 +88,25 @@ impl Turn {
         }
     }
 
-    /// There is something to do for the holder. Called after it was made visible.
+    /// There is something to do for the holder. Called after it was made visible. Whether this has woken the task.
     #[inline]
-    pub(super) fn notify(&self) {
+    pub(super) fn notify(&self) -> bool {
         let mut state = self.state.load(Ordering::SeqCst);
         loop {
             let next = match state {
                 FREE => HELD,
                 LENT => NOTED,
-                _ => return,
+                _ => return false,
             };
             match self
                 .state
                 .compare_exchange_weak(state, next, Ordering::SeqCst, Ordering::SeqCst)
             {
-                Ok(FREE) => return self.wake(),
-                Ok(_) => return,
+                Ok(FREE) => {
+                    self.wake();
+                    return true;
+                }
+                Ok(_) => return false,
                 Err(seen) => state = seen,
             }
         }
@@ -111,8 +114,9 @@ impl Turn {
 
     /// There is something to do even for a task that holds the turn and waits for its handler.
     pub(super) fn interrupt(&self) {
-        self.notify();
-        self.wake();
+        if !self.notify() {
+            self.wake();
+        }
     }
 
     /// The task wants the turn; false if an asker has it, who will wake the task when it is done.

@@ -4,6 +4,7 @@
 //! has been granted one: that needs no flag and no allocation per waiter.
 
 use super::renew;
+use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Waker};
@@ -115,15 +116,30 @@ impl Wakers {
 
     /// A waker that panics, which only one made by hand can, harms neither the others nor the caller: the
     /// panic hook has told of it.
+    #[inline]
     pub(super) fn wake(self) {
-        for waker in self.first.into_iter().chain(self.rest) {
-            let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) else {
-                continue;
-            };
-            if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-                // A payload whose drop panics could go on so for ever.
-                std::mem::forget(second);
-            }
+        if self.first.is_some() {
+            self.wake_all();
         }
+    }
+
+    fn wake_all(self) {
+        self.first.into_iter().chain(self.rest).for_each(wake);
+    }
+}
+
+/// Calls one waker, if no lock is held. One that panics does no harm, as in [`Wakers::wake`].
+#[inline]
+pub(crate) fn wake(waker: Waker) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        forget_panic(payload);
+    }
+}
+
+#[cold]
+fn forget_panic(payload: Box<dyn Any + Send>) {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        // A payload whose drop panics could go on so for ever.
+        std::mem::forget(second);
     }
 }

@@ -1,5 +1,6 @@
 //! Where the run loop of a directly called actor lies between two calls, and whose turn it is.
 
+use crate::actor::giving_way::spend;
 use crate::actor::run::Runner;
 use crate::actor::shared::Shared;
 use crate::actor::{Actor, Level};
@@ -134,10 +135,10 @@ impl<'a, A: Actor> Line<'a, A> {
     #[inline]
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Turn<'a, A>>> {
         // A caller in a loop gives way.
-        let budget = ready!(poll_proceed(cx));
+        let unit = ready!(poll_proceed(cx));
         let mailbox = &self.desk.shared.mailbox;
         let reserved = ready!(mailbox.poll_reserve(&mut self.ticket, cx));
-        budget.made_progress();
+        spend(unit);
         if reserved.is_err() {
             return Poll::Ready(None);
         }

@@ -8,5 +8,6 @@ mod cells;
 mod evictions;
 mod list;
 mod sends;
+mod set_once;
 mod toy;
 mod turns;

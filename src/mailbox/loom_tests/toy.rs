@@ -1,9 +1,9 @@
 //! A state that counts, handlers that may wait, and a task that serves them as an actor's does.
 
 use crate::mailbox::{
-    Account, Begin, Duty, Ending, Guard, Hold, InPlace, Letter, Level, Loan, Mailbox, Outcome,
-    Polled, Receipt, Refused, Return, Sequel, SequelInPlace, Start, StartInPlace, Takes, Tenancy,
-    Verdict,
+    Account, Begin, Duty, Ending, Found, Guard, Hold, InPlace, Letter, Level, Loan, Mailbox,
+    Outcome, Polled, Receipt, Refused, Return, Sequel, SequelInPlace, Start, StartInPlace, Takes,
+    Tenancy, Verdict,
 };
 use loom::alloc::Track;
 use loom::cell::UnsafeCell;
@@ -363,13 +363,14 @@ impl Task {
                 }
                 continue;
             }
-            if hold.is_drained() {
-                break;
-            }
-            if mailbox.has_queued() {
-                loom::thread::yield_now();
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+            match hold.look() {
+                Found::Nothing => {}
+                Found::Drained => break,
+                Found::Queued => {
+                    loom::thread::yield_now();
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
             }
             match hold.rest() {
                 Ok(()) => return Poll::Pending,
