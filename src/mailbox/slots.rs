@@ -195,7 +195,7 @@ impl Slots {
         let mut line = lock_own(&self.line);
         if let Some(mine) = *ticket {
             if self.look().is_closed() {
-                // Closing dissolved the line and every promise with it.
+                // Closing dissolves the line, and every promise is void.
                 *ticket = None;
                 return Poll::Ready(Err(Refused::Closed));
             }
