@@ -29,7 +29,10 @@ async fn o12_fifty_may_make_the_same_schema_at_once() {
     }
     let mut by_hand = PgConnection::connect(&url).await.unwrap();
     let locks = by_hand
-        .fetch_one("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+        .fetch_one(
+            "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+             WHERE l.locktype = 'advisory' AND d.datname = current_database()",
+        )
         .await
         .unwrap();
     assert_eq!(locks.get::<i64, _>(0), 0, "no session holds a lock");
