@@ -24,9 +24,6 @@ async fn o12_fifty_may_make_the_same_schema_at_once() {
     let stores = opening.join_all().await;
     let uuid = submit(&stores[7], task(&[&[]])).await;
     assert!(stores[42].task(uuid).await.unwrap().is_some());
-    for store in &stores {
-        store.close().await;
-    }
     let mut by_hand = PgConnection::connect(&url).await.unwrap();
     let locks = by_hand
         .fetch_one(
@@ -36,6 +33,9 @@ async fn o12_fifty_may_make_the_same_schema_at_once() {
         .await
         .unwrap();
     assert_eq!(locks.get::<i64, _>(0), 0, "no session holds a lock");
+    for store in &stores {
+        store.close().await;
+    }
 }
 
 #[tokio::test]
