@@ -4,6 +4,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::task::JoinSet;
+use tracing::Instrument;
+use uuid::Uuid;
+
 use super::gather::{Go, gather};
 use super::{OrchestrationActor, StepEnqueuerActor};
 use crate::actor::{Actor, Batch, Context, Handle, Handler, Message, Receive, Reply};
@@ -41,28 +45,72 @@ impl Message for ProcessStepResultMessage {
 /// Owns completion: result, attempt, children, counters and the task's end in one transaction per batch.
 #[derive(Debug)]
 pub struct ResultProcessorActor {
-    context: Arc<SystemContext>,
-    processor: ResultProcessor,
-    enqueuer: Handle<StepEnqueuerActor>,
-    gathered: Vec<(ProcessStepResultMessage, Reply<ProcessStepResultMessage>)>,
+    recorder: Recorder,
+    gathered: Vec<Gathered>,
     gathering: bool,
 }
 
+type Gathered = (ProcessStepResultMessage, Reply<ProcessStepResultMessage>);
+
 impl ResultProcessorActor {
+    /// A share of what was gathered is worth a transaction of its own from this size on.
+    const WORTH_IT: usize = 32;
+
     pub(crate) fn new(context: Arc<SystemContext>, enqueuer: Handle<StepEnqueuerActor>) -> Self {
         Self {
-            processor: ResultProcessor::new(Arc::clone(&context)),
-            context,
-            enqueuer,
+            recorder: Recorder {
+                processor: ResultProcessor::new(Arc::clone(&context)),
+                context,
+                enqueuer,
+            },
             gathered: Vec::new(),
             gathering: false,
         }
     }
 
-    /// Records what was gathered.
+    /// Records what was gathered: if it is much, in as many transactions as the store carries out at the same time.
     async fn record(&mut self) {
         self.gathering = false;
         let gathered = std::mem::take(&mut self.gathered);
+        let writers = self.recorder.context.store().writers();
+        let shares = writers.min(gathered.len() / Self::WORTH_IT);
+        if shares < 2 {
+            self.recorder.record(gathered).await;
+            return;
+        }
+        let mut recording = JoinSet::new();
+        let task_of = |one: &Gathered| one.0.result.step.id.task_uuid;
+        for share in split(gathered, shares, task_of) {
+            let recorder = self.recorder.clone();
+            let record = async move { recorder.record(share).await };
+            recording.spawn(record.in_current_span());
+        }
+        recording.join_all().await;
+    }
+}
+
+/// Shares that have no task in common: transactions that change the same task wait for each other. In each, the order
+/// is kept.
+fn split<T>(all: Vec<T>, shares: usize, task_of: impl Fn(&T) -> Uuid) -> Vec<Vec<T>> {
+    let mut split: Vec<Vec<T>> = (0..shares).map(|_| Vec::new()).collect();
+    for one in all {
+        // The lower half of an id is random.
+        let share = task_of(&one).as_u64_pair().1 % shares as u64;
+        split[share as usize].push(one);
+    }
+    split
+}
+
+/// Records a share of what was gathered, and answers for it.
+#[derive(Debug, Clone)]
+struct Recorder {
+    context: Arc<SystemContext>,
+    processor: ResultProcessor,
+    enqueuer: Handle<StepEnqueuerActor>,
+}
+
+impl Recorder {
+    async fn record(&self, gathered: Vec<Gathered>) {
         let mut results = Vec::with_capacity(gathered.len());
         let mut replies = Vec::with_capacity(gathered.len());
         let mut room = 0;
@@ -98,7 +146,7 @@ impl Actor for ResultProcessorActor {
 
 impl OrchestrationActor for ResultProcessorActor {
     fn context(&self) -> &Arc<SystemContext> {
-        &self.context
+        &self.recorder.context
     }
 }
 
@@ -120,5 +168,31 @@ impl Handler<Go> for ResultProcessorActor {
     async fn handle(&mut self, _: Go, _: &Context<Self>) -> Result<(), Infallible> {
         self.record().await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn shares_have_no_task_in_common_and_lose_nothing() {
+        let tasks: Vec<Uuid> = (0..50).map(|_| Uuid::now_v7()).collect();
+        let all: Vec<(usize, Uuid)> = (0..200).map(|n| (n, tasks[n % tasks.len()])).collect();
+        let split = split(all.clone(), 3, |one| one.1);
+
+        assert_eq!(split.len(), 3);
+        let mut share_of: HashMap<Uuid, usize> = HashMap::new();
+        for (share, ones) in split.iter().enumerate() {
+            assert!(ones.is_sorted(), "the order is kept");
+            for (_, task) in ones {
+                assert_eq!(*share_of.entry(*task).or_insert(share), share);
+            }
+        }
+        let mut back = split.concat();
+        back.sort_unstable();
+        assert_eq!(back, all);
     }
 }

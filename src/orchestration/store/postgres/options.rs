@@ -7,6 +7,7 @@ use std::time::Duration;
 #[must_use]
 pub struct PostgresOptions {
     pub(super) connections: u32,
+    writers: u32,
     pub(super) patience: Duration,
     pub(super) statement_timeout: Duration,
     pub(super) poll_only: bool,
@@ -18,6 +19,7 @@ impl Default for PostgresOptions {
     fn default() -> Self {
         Self {
             connections: 5,
+            writers: 3,
             patience: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(10),
             poll_only: false,
@@ -29,10 +31,23 @@ impl Default for PostgresOptions {
 
 impl PostgresOptions {
     /// How many connections there may be, at least 1; the one that listens is not counted. With two or more
-    /// the writer keeps one to itself, so that reads and health never wait behind it. Default: 5.
+    /// each writer keeps one to itself, so that reads and health never wait behind it. Default: 5.
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(1);
         self
+    }
+
+    /// How many transactions may be under way at once, at least 1; each takes a connection for itself, and one
+    /// connection is left to read with. More of them use more cores of the server, and share less of the work of a
+    /// commit. Default: 3.
+    pub fn writers(mut self, writers: u32) -> Self {
+        self.writers = writers.max(1);
+        self
+    }
+
+    /// How many there are with so many connections.
+    pub(super) fn writers_in_use(&self) -> u32 {
+        self.writers.min(self.connections.saturating_sub(1)).max(1)
     }
 
     /// How long an intent is tried again, when the server is away or transactions get in each other's way,
@@ -62,7 +77,7 @@ impl PostgresOptions {
         self
     }
 
-    /// How many intents may wait for the writer; at least 1. Callers beyond it wait their turn.
+    /// How many intents may wait for each writer; at least 1. Callers beyond it wait their turn.
     /// Default: 1,024.
     pub fn writer_capacity(mut self, capacity: usize) -> Self {
         self.writer_capacity = capacity.max(1);

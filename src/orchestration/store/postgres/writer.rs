@@ -1,4 +1,4 @@
-//! The one writer of this process: an actor with a connection.
+//! A writer of this process: an actor with a connection.
 //!
 //! Whatever waits in its mailbox goes into one transaction, so that many callers share one commit and its
 //! wait for the disk. Nobody is answered before COMMIT has returned. If the transaction fails it is undone:
