@@ -96,7 +96,7 @@ fn split<T>(all: Vec<T>, shares: usize, task_of: impl Fn(&T) -> Uuid) -> Vec<Vec
     for one in all {
         // The lower half of an id is random.
         let share = task_of(&one).as_u64_pair().1 % shares as u64;
-        split[share as usize].push(one);
+        split[usize::try_from(share).unwrap_or(0)].push(one);
     }
     split
 }

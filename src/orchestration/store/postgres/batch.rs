@@ -14,7 +14,7 @@ use super::task_row::Hold;
 use super::unit::Unit;
 use super::{claim, cleanup, complete, lease, operate, process, submit, sweep};
 use crate::orchestration::store::sql::intent::{Answer, Write};
-use crate::orchestration::store::{ClaimRequest, Claims, StoreError};
+use crate::orchestration::store::{ClaimRequest, Claims, StepId, StoreError};
 
 /// One answer for each intent, in order.
 pub(super) async fn carry_out(
@@ -55,8 +55,31 @@ fn turn(write: &Write) -> Option<u8> {
     }
 }
 
+/// The steps that the intents complete, in their order, if they change no other tasks that are there already; claims
+/// apart.
+pub(super) fn completed(writes: &[&Write]) -> Vec<StepId> {
+    let mut steps = Vec::new();
+    for write in writes {
+        match write {
+            Write::Complete(completions, _) => {
+                steps.extend(completions.iter().map(|one| one.lease.id));
+            }
+            Write::Submit(..) | Write::Claim(_) | Write::Heartbeat(..) | Write::Register(_) => {}
+            Write::Release(..)
+            | Write::Operate(_)
+            | Write::Unregister(_)
+            | Write::Sweep(_)
+            | Write::Cleanup(_) => return Vec::new(),
+        }
+    }
+    steps
+}
+
 /// Locks every task that the intents will change, claims apart.
 async fn lock(unit: &mut Unit<'_>, writes: &[&Write]) -> Result<(), Fault> {
+    if unit.has_locked() {
+        return Ok(());
+    }
     let mut tasks: BTreeSet<Uuid> = BTreeSet::new();
     let mut hold = Hold::Shared;
     for write in writes {

@@ -49,7 +49,8 @@ macro_rules! serves {
 /// `$1` handlers, `$2` how many to look at of each, `$3` now, `$4` limit, `$5` process, `$6` end of the
 /// leases, `$7` the task, if there is to be only one; `$8` to `$10` the templates
 /// that the process serves, if not all; `$11` to `$13` the children that are ready by this transaction, still to
-/// be written: what is not claimed of them is written as ready.
+/// be written: what is not claimed of them is written as ready. With `+ 0` the step's task follows from the step and
+/// not the reverse: a server that believes tasks to be small would read all steps of the task to find the one.
 macro_rules! claim {
     ($ready:expr, $retry:expr, $due:expr, $scope:expr) => {
         concat!(
@@ -67,7 +68,7 @@ macro_rules! claim {
             ") r UNION ALL
                 SELECT s.priority, s.task_id, s.idx, n.done
                 FROM child n JOIN postroom.steps s ON s.task_id = n.task_id AND s.idx = n.idx
-                JOIN postroom.tasks t ON t.id = s.task_id
+                JOIN postroom.tasks t ON t.id = s.task_id + 0
                 WHERE s.callable = ANY($1) AND ",
             claimable!(),
             serves!(),
@@ -78,7 +79,7 @@ macro_rules! claim {
                        t.state <> 'running' OR t.started_at IS NULL OR s.state = 'retry_wait' AS moves
                 FROM runnable r
                 JOIN postroom.steps s ON s.task_id = r.task_id AND s.idx = r.idx
-                JOIN postroom.tasks t ON t.id = s.task_id
+                JOIN postroom.tasks t ON t.id = s.task_id + 0
                 WHERE (s.state = 'ready' OR (s.state = 'retry_wait' AND s.due_at <= $3)
                        OR (s.state = 'pending' AND r.done > 0)) AND ",
             claimable!(),

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection, Postgres, Transaction};
 
 use super::fault::{Fault, Remedy};
 use super::location;
+use super::opening;
 use super::options::PostgresOptions;
 use crate::orchestration::store::StoreError;
 
@@ -19,7 +20,7 @@ pub(super) struct Place {
     name: String,
     pub(super) pool: PgPool,
     /// Begins a transaction of the writer's and reads the time, in one call.
-    begin: String,
+    pub(super) begin: String,
 }
 
 /// The server's clock, in milliseconds.
@@ -46,7 +47,16 @@ impl Place {
         } else {
             (connect.options(settings), String::new())
         };
+        let named = !options.poll_only;
         let pool = PgPoolOptions::new()
+            .after_connect(move |conn, _| {
+                Box::pin(async move {
+                    if named {
+                        conn.execute(opening::PREPARE).await?;
+                    }
+                    Ok(())
+                })
+            })
             .max_connections(options.connections)
             .acquire_timeout(options.patience)
             // A connection that was lost shows when it is used, and is then made anew.
@@ -91,7 +101,7 @@ impl Place {
 
     /// Begins a transaction; returns the time by the database's clock.
     pub(super) async fn begin(&self, conn: &mut PgConnection) -> Result<i64, sqlx::Error> {
-        use sqlx::{Executor, Row};
+        use sqlx::Row;
         let begin = sqlx::raw_sql(AssertSqlSafe(self.begin.as_str()));
         let row = conn.fetch_one(begin).await?;
         row.try_get("now")

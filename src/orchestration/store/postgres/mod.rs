@@ -29,6 +29,7 @@ mod lease;
 mod location;
 mod migrate;
 mod notify;
+mod opening;
 mod operate;
 mod options;
 mod process;

@@ -13,8 +13,11 @@ use uuid::Uuid;
 
 use super::columns::{ChildColumns, HistoryColumns, StepColumns, TaskColumns};
 use super::fault::Fault;
+use super::opening::Completed;
+use super::step_row::Found;
 use super::task_row::count_as_one;
 use crate::orchestration::state::StepState;
+use crate::orchestration::store::StepId;
 use crate::orchestration::store::sql::judge::{Child, Recorded};
 use crate::orchestration::store::sql::ledger::Ledger;
 use crate::orchestration::store::sql::task_row::Tasks;
@@ -37,6 +40,8 @@ pub(super) struct Unit<'c> {
     named: bool,
     /// Whose row is still to be written.
     commit: Option<Commit>,
+    /// The steps that it completes, if they came with its beginning.
+    completed: Option<(Vec<StepId>, Vec<Option<Found>>)>,
 }
 
 /// The name of a commit: its row says that it happened.
@@ -67,7 +72,29 @@ impl<'c> Unit<'c> {
             made_work: false,
             named,
             commit,
+            completed: None,
         }
+    }
+
+    /// These tasks were locked as it began, and all that are to be.
+    pub(super) fn begins_with(&mut self, completed: Completed) {
+        self.tasks = completed
+            .tasks
+            .into_iter()
+            .map(|task| (task.id, task))
+            .collect();
+        self.completed = Some((completed.ids, completed.steps));
+    }
+
+    /// Whether the tasks that it changes were locked as it began.
+    pub(super) fn has_locked(&self) -> bool {
+        self.completed.is_some()
+    }
+
+    /// The steps that it completes, in this order, if they came with its beginning.
+    pub(super) fn take_completed(&mut self, ids: &[StepId]) -> Option<Vec<Option<Found>>> {
+        let completed = self.completed.take_if(|(known, _)| known == ids);
+        completed.map(|(_, steps)| steps)
     }
 
     /// When it began. Everything in it happens at this moment.

@@ -18,6 +18,7 @@ use super::batch;
 use super::connect::{self, Place};
 use super::fault::{Fault, Remedy};
 use super::notify::Notifier;
+use super::opening;
 use super::unit::{Commit, Unit};
 use crate::actor::{Actor, Batch, Context, Receive, StopReason};
 use crate::orchestration::store::StoreError;
@@ -202,8 +203,12 @@ impl PostgresWriter {
         writes: &[&Write],
         commit: Commit,
     ) -> Result<Done, Fault> {
-        let now = self.place.begin(connection).await?;
-        let mut unit = Unit::new(connection, now, self.place.named(), Some(commit));
+        let completed = batch::completed(writes);
+        let opening = opening::open(&self.place, connection, completed).await?;
+        let mut unit = Unit::new(connection, opening.now, self.place.named(), Some(commit));
+        if let Some(completed) = opening.completed {
+            unit.begins_with(completed);
+        }
         let answers = batch::carry_out(&mut unit, writes).await?;
         let wrote = unit.finish().await?;
         let made_work = unit.made_work;
