@@ -48,8 +48,8 @@ pub struct OrchestrationConfig {
     pub shutdown: Duration,
     /// Task inputs and step results beyond this many bytes are refused. Default: 1 MiB.
     pub max_payload: usize,
-    /// Tasks under way whose template and input are kept in memory at most; of others they are read when a step
-    /// starts. Default: 4,096.
+    /// Tasks under way whose template and input are kept in memory at most, and of inputs no more than 64 MiB; of
+    /// others they are read when a step starts. Default: 16,384.
     pub definition_cache: usize,
     /// Refuse a submission that names a handler which this process does not have. Default: true. Turn it off
     /// in a process that only submits and lets others do the work.
@@ -91,7 +91,7 @@ impl Default for OrchestrationConfig {
             drain: Duration::from_secs(10),
             shutdown: Duration::from_secs(30),
             max_payload: 1024 * 1024,
-            definition_cache: 4_096,
+            definition_cache: 16_384,
             require_known_handlers: true,
             retention: None,
             completion_retries: 10,
