@@ -24,10 +24,10 @@ use crate::orchestration::store::{
     ClaimRequest, ClaimScope, ClaimedStep, Claims, ParentResult, StepId, settle,
 };
 
-/// How many more steps than asked for are looked at, in case others hold the first ones.
+/// How many more steps than asked for are looked at, of each handler, in case others hold the first ones.
 const SPARE: i64 = 4;
 
-/// How many are looked at before a claim gives up on finding one that nobody holds.
+/// How many are looked at, of each handler, before a claim gives up on finding one that nobody holds.
 const MOST: i64 = 4_096;
 
 macro_rules! claimable {
@@ -46,7 +46,7 @@ macro_rules! serves {
     };
 }
 
-/// `$1` handlers, `$2` how many to look at, `$3` now, `$4` limit, `$5` process, `$6` end of the
+/// `$1` handlers, `$2` how many to look at of each, `$3` now, `$4` limit, `$5` process, `$6` end of the
 /// leases, `$7` the task, if there is to be only one; `$8` to `$10` the templates
 /// that the process serves, if not all; `$11` to `$13` the children that are ready by this transaction, still to
 /// be written: what is not claimed of them is written as ready. With `+ 0` the step's task follows from the step and
@@ -73,7 +73,7 @@ macro_rules! claim {
             claimable!(),
             serves!(),
             $scope,
-            "ORDER BY 1 DESC, 2, 3 LIMIT $2),
+            "ORDER BY 1 DESC, 2, 3),
             found AS MATERIALIZED (
                 SELECT s.task_id, s.idx, s.state, t.uuid, t.correlation_id, r.done,
                        t.state <> 'running' OR t.started_at IS NULL OR s.state = 'retry_wait' AS moves
