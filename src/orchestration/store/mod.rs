@@ -290,7 +290,7 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// How many calls that write it carries out at the same time. Whoever has much to write does so in as many calls,
-    /// of tasks that have nothing to do with each other. By itself 1.
+    /// of tasks that have nothing to do with each other. 1 unless the store says otherwise.
     fn writers(&self) -> usize {
         1
     }

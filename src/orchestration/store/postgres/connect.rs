@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Postgres, Transaction};
 
 use super::fault::{Fault, Remedy};
 use super::location;
-use super::opening;
 use super::options::PostgresOptions;
 use crate::orchestration::store::StoreError;
 
@@ -47,16 +46,7 @@ impl Place {
         } else {
             (connect.options(settings), String::new())
         };
-        let named = !options.poll_only;
         let pool = PgPoolOptions::new()
-            .after_connect(move |conn, _| {
-                Box::pin(async move {
-                    if named {
-                        conn.execute(opening::PREPARE).await?;
-                    }
-                    Ok(())
-                })
-            })
             .max_connections(options.connections)
             .acquire_timeout(options.patience)
             // A connection that was lost shows when it is used, and is then made anew.
@@ -101,7 +91,7 @@ impl Place {
 
     /// Begins a transaction; returns the time by the database's clock.
     pub(super) async fn begin(&self, conn: &mut PgConnection) -> Result<i64, sqlx::Error> {
-        use sqlx::Row;
+        use sqlx::{Executor, Row};
         let begin = sqlx::raw_sql(AssertSqlSafe(self.begin.as_str()));
         let row = conn.fetch_one(begin).await?;
         row.try_get("now")

@@ -11,8 +11,8 @@ use crate::orchestration::store::StepId;
 use crate::orchestration::store::sql::task_row::TaskRow;
 
 /// Statements without parameters of the protocol's can go together, and those that are prepared need not be planned
-/// again. Prepared on every connection where statements have names.
-pub(super) const PREPARE: &str = concat!(
+/// again.
+const PREPARE: &str = concat!(
     "PREPARE postroom_lock (uuid[]) AS ",
     task_row::locking!("t.uuid = ANY($1)", "NO KEY UPDATE"),
     "; PREPARE postroom_steps (uuid[], bigint[]) AS ",
@@ -25,6 +25,15 @@ pub(super) const PREPARE: &str = concat!(
 
 /// For more steps than these the journeys do not matter, and the protocol's own parameters cost less than text.
 const MOST: usize = 32;
+
+/// Prepares on a connection what transactions begin with there.
+pub(super) async fn prepare(conn: &mut PgConnection) -> Result<(), Fault> {
+    match conn.execute(PREPARE).await.map_err(Fault::from) {
+        // By a writer that had this connection before.
+        Err(fault) if !fault.is_code("42P05") => Err(fault),
+        _ => Ok(()),
+    }
+}
 
 /// A transaction that has begun.
 pub(super) struct Opening {
@@ -41,13 +50,14 @@ pub(super) struct Completed {
     pub(super) steps: Vec<Option<Found>>,
 }
 
-/// Begins a transaction that completes these steps and locks no other tasks.
+/// Begins a transaction that completes these steps and locks no other tasks; `prepared`: on a connection that is.
 pub(super) async fn open(
     place: &Place,
     conn: &mut PgConnection,
     completed: Vec<StepId>,
+    prepared: bool,
 ) -> Result<Opening, Fault> {
-    if completed.is_empty() || completed.len() > MOST || !place.named() {
+    if completed.is_empty() || completed.len() > MOST || !prepared {
         let now = place.begin(conn).await?;
         return Ok(Opening {
             now,
@@ -64,14 +74,18 @@ pub(super) async fn open(
         .fetch_all(sqlx::raw_sql(AssertSqlSafe(statements)))
         .await?;
     let mut now = None;
-    let mut tasks = Vec::new();
+    let mut tasks: Vec<TaskRow> = Vec::new();
     let mut steps = step_row::none_of(completed.len());
     for row in &rows {
         // Told apart by what only they have.
         if row.try_get_raw("correlation_id").is_ok() {
             tasks.push(task_row::Stored::from_row(row)?.try_into()?);
         } else if row.try_get_raw("place").is_ok() {
-            step_row::put(&mut steps, step_row::Stored::from_row(row)?)?;
+            let step = step_row::Stored::from_row(row)?;
+            // A task that came between the two was not locked.
+            if tasks.iter().any(|task| task.id == step.task_id) {
+                step_row::put(&mut steps, step)?;
+            }
         } else {
             now = Some(row.try_get("now")?);
         }

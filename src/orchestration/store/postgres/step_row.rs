@@ -87,7 +87,8 @@ pub(super) async fn load_steps(
     let found: Vec<Stored> = unit
         .query_as(reading!(
             "unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS n (place, task_id, idx)
-             JOIN postroom.steps s ON s.task_id = n.task_id AND s.idx = n.idx"
+             CROSS JOIN LATERAL (SELECT s.* FROM postroom.steps s
+                                 WHERE s.task_id = n.task_id AND s.idx = n.idx OFFSET 0) s"
         ))
         .bind(places)
         .bind(task_ids)

@@ -151,10 +151,13 @@ impl PostgresWriter {
 
     /// One transaction.
     async fn attempt(&mut self, writes: &[&Write], since: Instant) -> Result<Vec<Answer>, Fault> {
-        let mut held = match self.connection.take() {
-            Some(connection) => Held(Some(connection)),
-            None => Held(Some(self.place.pool.acquire().await?)),
-        };
+        let mut held = Held(self.connection.take());
+        if held.0.is_none() {
+            held.0 = Some(self.place.pool.acquire().await?);
+            if self.prepares() {
+                opening::prepare(held.conn()?).await?;
+            }
+        }
         self.number += 1;
         let commit = Commit {
             writer: self.writer,
@@ -190,6 +193,11 @@ impl PostgresWriter {
         Ok(done.answers)
     }
 
+    /// Whether its connection keeps statements for it.
+    fn prepares(&self) -> bool {
+        self.place.options.connections > 1 && self.place.named()
+    }
+
     /// Keeps the connection for the next transaction, or gives it to the readers if it is the only one.
     fn keep(&mut self, connection: Option<PoolConnection<Postgres>>) {
         if self.place.options.connections > 1 {
@@ -204,7 +212,7 @@ impl PostgresWriter {
         commit: Commit,
     ) -> Result<Done, Fault> {
         let completed = batch::completed(writes);
-        let opening = opening::open(&self.place, connection, completed).await?;
+        let opening = opening::open(&self.place, connection, completed, self.prepares()).await?;
         let mut unit = Unit::new(connection, opening.now, self.place.named(), Some(commit));
         if let Some(completed) = opening.completed {
             unit.begins_with(completed);

@@ -50,21 +50,18 @@ impl Writers {
     }
 
     /// Has the intent carried out by the writer that has the fewest callers; the first of these, so that one alone
-    /// finds the same connection each time.
+    /// finds the same connection each time. A process that leaves does so with each of them: what it has asked of one
+    /// may still be under way, and the leases of that are given back too.
     pub(super) async fn ask(&self, write: Write) -> Result<Answer, StoreError> {
-        let intent = write.name();
+        if let Write::Unregister(process) = write {
+            for writer in &self.0 {
+                writer.ask(Write::Unregister(process)).await?;
+            }
+            return Ok(Answer::Done);
+        }
         let fewest = |writer: &&Writer| writer.callers.load(Ordering::Relaxed);
         let writer = self.0.iter().min_by_key(fewest).ok_or(StoreError::Closed)?;
-        let _caller = Caller::of(&writer.callers);
-        let answer = writer.handle.ask(write).await;
-        answer.map_err(|error| match error.without_message() {
-            AskFailure::Handler(error) => error,
-            AskFailure::Closed | AskFailure::Stopped => StoreError::Closed,
-            other => StoreError::Failed {
-                intent,
-                source: Box::new(other),
-            },
-        })
+        writer.ask(write).await
     }
 
     /// Has all of them finish what they were asked, and stop.
@@ -77,6 +74,22 @@ impl Writers {
             exits.push(writer.handle.closed().await);
         }
         exits
+    }
+}
+
+impl Writer {
+    async fn ask(&self, write: Write) -> Result<Answer, StoreError> {
+        let intent = write.name();
+        let _caller = Caller::of(&self.callers);
+        let answer = self.handle.ask(write).await;
+        answer.map_err(|error| match error.without_message() {
+            AskFailure::Handler(error) => error,
+            AskFailure::Closed | AskFailure::Stopped => StoreError::Closed,
+            other => StoreError::Failed {
+                intent,
+                source: Box::new(other),
+            },
+        })
     }
 }
 

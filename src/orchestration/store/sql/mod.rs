@@ -15,7 +15,7 @@ pub(super) mod task_row;
 macro_rules! from_row {
     ($(#[$about:meta])* $scope:vis struct $name:ident($row:ty) { $($field:ident: $type:ty),+ $(,)? }) => {
         $(#[$about])*
-        $scope struct $name { $($field: $type),+ }
+        $scope struct $name { $($scope $field: $type),+ }
 
         impl sqlx::FromRow<'_, $row> for $name {
             fn from_row(row: &$row) -> sqlx::Result<Self> {
