@@ -124,7 +124,9 @@ async fn submit_all(
         }
     }
     let tasks: Vec<_> = sets.iter().flat_map(|(_, tasks)| tasks.iter()).collect();
-    let mut all = submit::submit(unit, &tasks).await?.into_iter();
+    let wanted = writes.iter().filter_map(|write| claim_of(write));
+    let wanted = wanted.map(|request| request.limit as usize).sum();
+    let mut all = submit::submit(unit, &tasks, wanted).await?.into_iter();
     for (place, tasks) in sets {
         let own: Vec<Result<_, StoreError>> = all.by_ref().take(tasks.len()).collect();
         answers[place] = Some(Answer::Submit(own, Vec::new()));
@@ -152,6 +154,15 @@ async fn complete_all(
     Ok(())
 }
 
+/// The claim that an intent is, or comes with.
+fn claim_of(write: &Write) -> Option<&ClaimRequest> {
+    match write {
+        Write::Claim(request) => Some(request),
+        Write::Submit(_, claim) | Write::Complete(_, claim) => claim.as_ref(),
+        _ => None,
+    }
+}
+
 /// The claims, also those that came with another intent: they see what has been done. Those that ask for the same
 /// are one claim, of as many steps as they want together; the first of them gets the first steps.
 async fn claim_all(
@@ -161,10 +172,7 @@ async fn claim_all(
 ) -> Result<(), Fault> {
     let mut alike: Vec<(ClaimRequest, Vec<(usize, u32)>)> = Vec::new();
     for (place, write) in writes.iter().enumerate() {
-        let (Write::Claim(request)
-        | Write::Submit(_, Some(request))
-        | Write::Complete(_, Some(request))) = write
-        else {
+        let Some(request) = claim_of(write) else {
             continue;
         };
         let share = (place, request.limit);

@@ -5,7 +5,7 @@
 //! the task's own row has to change (it starts, or is no longer waiting), its steps are taken only if that row
 //! is free too.
 //!
-//! The children that the same transaction has readied stand beside what is ready already. Those that are taken go
+//! The children and first steps that the same transaction has readied stand beside what is ready already. Those that are taken go
 //! from pending to running at once: each version of a row is an entry in its indexes too.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,11 +58,11 @@ macro_rules! claim {
                 SELECT * FROM unnest($11::bigint[], $12::bigint[], $13::bigint[])
                     AS n (task_id, idx, done)),
             runnable AS MATERIALIZED (
-                SELECT r.priority, r.task_id, r.idx, 0::bigint AS done
+                SELECT r.priority, r.task_id, r.idx, NULL::bigint AS done
                 FROM unnest($1::text[]) AS c (callable) CROSS JOIN LATERAL (",
             $ready,
             ") r UNION ALL
-                SELECT r.priority, r.task_id, r.idx, 0
+                SELECT r.priority, r.task_id, r.idx, NULL
                 FROM unnest($1::text[]) AS c (callable) CROSS JOIN LATERAL (",
             $retry,
             ") r UNION ALL
@@ -81,7 +81,7 @@ macro_rules! claim {
                 JOIN postroom.steps s ON s.task_id = r.task_id AND s.idx = r.idx
                 JOIN postroom.tasks t ON t.id = s.task_id + 0
                 WHERE (s.state = 'ready' OR (s.state = 'retry_wait' AND s.due_at <= $3)
-                       OR (s.state = 'pending' AND r.done > 0)) AND ",
+                       OR (s.state = 'pending' AND r.done IS NOT NULL)) AND ",
             claimable!(),
             "   ORDER BY r.priority DESC, r.task_id, r.idx LIMIT $4
                 FOR UPDATE OF s SKIP LOCKED FOR KEY SHARE OF t SKIP LOCKED),
@@ -91,7 +91,7 @@ macro_rules! claim {
                 ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED),
             taken AS (
                 UPDATE postroom.steps s SET
-                    state = 'running', unmet = s.unmet - f.done, epoch = s.epoch + 1,
+                    state = 'running', unmet = s.unmet - coalesce(f.done, 0), epoch = s.epoch + 1,
                     attempts = s.attempts + 1, owner = $5, lease_until = $6, due_at = NULL,
                     started_at = $3, ended_at = NULL
                 FROM found f
@@ -109,7 +109,7 @@ macro_rules! claim {
             SELECT (SELECT count(*) FROM runnable) AS looked_at,
                    (SELECT count(*) FROM found) AS found,
                    (SELECT count(*) FROM left_ready) AS left_ready,
-                   (SELECT count(*) FROM taken WHERE done > 0) AS started, due.next_due,
+                   (SELECT count(*) FROM taken WHERE done IS NOT NULL) AS started, due.next_due,
                    k.task_id, k.idx, k.name, k.callable, k.epoch, k.attempts, k.max_attempts,
                    k.state, k.uuid, k.correlation_id, k.moves, p.names, p.results
             FROM (SELECT min((
@@ -307,6 +307,9 @@ async fn start(
 ) -> Result<(), Fault> {
     let mut retried: BTreeMap<i64, u32> = BTreeMap::new();
     let mut moving = BTreeSet::new();
+    let first = rows.iter().filter_map(|row| row.taken.task_id).min();
+    unit.claimed
+        .extend(first.map(|first| (request.process, first)));
     for row in rows {
         let taken = row.taken;
         let (Some(task_id), Some(true) | None) = (taken.task_id, taken.moves) else {

@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Postgres, Transaction};
 
 use super::fault::{Fault, Remedy};
 use super::location;
+use super::lowest::Lowest;
 use super::options::PostgresOptions;
 use crate::orchestration::store::StoreError;
 
@@ -18,6 +19,7 @@ pub(super) struct Place {
     connect: PgConnectOptions,
     name: String,
     pub(super) pool: PgPool,
+    pub(super) lowest: Lowest,
     /// Begins a transaction of the writer's and reads the time, in one call.
     pub(super) begin: String,
 }
@@ -60,6 +62,7 @@ impl Place {
             connect,
             name,
             pool,
+            lowest: Lowest::default(),
             begin,
         })
     }

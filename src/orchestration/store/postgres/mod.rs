@@ -27,6 +27,7 @@ mod fault;
 mod joining;
 mod lease;
 mod location;
+mod lowest;
 mod migrate;
 mod notify;
 mod opening;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::columns::{ChildColumns, HistoryColumns, StepColumns, TaskColumns};
 use super::fault::Fault;
+use super::lowest::Lowest;
 use super::opening::Completed;
 use super::step_row::Found;
 use super::task_row::count_as_one;
@@ -40,6 +41,10 @@ pub(super) struct Unit<'c> {
     named: bool,
     /// Whose row is still to be written.
     commit: Option<Commit>,
+    /// Where a process looks for what it holds; a caller's own transaction does not know.
+    pub(super) lowest: Option<&'c Lowest>,
+    /// The processes that have claimed in it, and the first task of each of these claims.
+    pub(super) claimed: Vec<(Uuid, i64)>,
     /// The steps that it completes, if they came with its beginning.
     completed: Option<(Vec<StepId>, Vec<Option<Found>>)>,
 }
@@ -72,6 +77,8 @@ impl<'c> Unit<'c> {
             made_work: false,
             named,
             commit,
+            lowest: None,
+            claimed: Vec::new(),
             completed: None,
         }
     }
@@ -142,7 +149,7 @@ impl<'c> Unit<'c> {
         }
     }
 
-    /// Keeps the children of completed steps to be written.
+    /// Keeps the children of completed steps, and first steps, to be written.
     pub(super) fn save_children(&mut self, children: &[Child], states: &[StepState]) {
         let states = states.iter().copied();
         self.children.extend(children.iter().copied().zip(states));
@@ -175,7 +182,10 @@ impl<'c> Unit<'c> {
 
     /// Whether something is kept to be written.
     fn keeps(&self) -> bool {
-        !self.changed.is_empty() || !self.ledger.rows.is_empty() || !self.steps.is_empty()
+        !self.changed.is_empty()
+            || !self.ledger.rows.is_empty()
+            || !self.steps.is_empty()
+            || !self.children.is_empty()
     }
 
     /// Writes what was kept; the first time with the commit's own row, so that a transaction that has nothing more

@@ -187,6 +187,9 @@ impl PostgresWriter {
             self.forgotten = commit.number;
         }
         self.commits.fetch_add(1, Ordering::Relaxed);
+        for (process, first) in done.claimed {
+            self.place.lowest.claimed(process, first);
+        }
         if done.made_work {
             self.notifier.notify();
         }
@@ -217,9 +220,10 @@ impl PostgresWriter {
         if let Some(completed) = opening.completed {
             unit.begins_with(completed);
         }
+        unit.lowest = Some(&self.place.lowest);
         let answers = batch::carry_out(&mut unit, writes).await?;
         let wrote = unit.finish().await?;
-        let made_work = unit.made_work;
+        let (made_work, claimed) = (unit.made_work, unit.claimed);
         let unsure = match connection.execute("COMMIT").await {
             Ok(_) => None,
             Err(error) => {
@@ -233,6 +237,7 @@ impl PostgresWriter {
         Ok(Done {
             answers,
             made_work,
+            claimed,
             unsure,
         })
     }
@@ -279,6 +284,8 @@ impl PostgresWriter {
 struct Done {
     answers: Vec<Answer>,
     made_work: bool,
+    /// The processes that have claimed, and the first task of each claim.
+    claimed: Vec<(Uuid, i64)>,
     /// The connection was lost during COMMIT.
     unsure: Option<Fault>,
 }
