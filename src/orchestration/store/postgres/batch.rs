@@ -124,7 +124,9 @@ async fn submit_all(
         }
     }
     let tasks: Vec<_> = sets.iter().flat_map(|(_, tasks)| tasks.iter()).collect();
-    let wanted = writes.iter().filter_map(|write| claim_of(write));
+    let wanted = sets
+        .iter()
+        .filter_map(|&(place, _)| claim_of(writes[place]));
     let wanted = wanted.map(|request| request.limit as usize).sum();
     let mut all = submit::submit(unit, &tasks, wanted).await?.into_iter();
     for (place, tasks) in sets {
@@ -205,6 +207,10 @@ async fn claim_all(
 
 /// `None` for what is carried out elsewhere.
 async fn carry_out_one(unit: &mut Unit<'_>, write: &Write) -> Result<Option<Answer>, Fault> {
+    if !matches!(write, Write::Heartbeat(..) | Write::Register(_)) {
+        // Steps of any task may be given back by it.
+        unit.readies(0);
+    }
     Ok(Some(match write {
         Write::Submit(..) | Write::Complete(..) | Write::Claim(_) => return Ok(None),
         Write::Heartbeat(process, lease) => {

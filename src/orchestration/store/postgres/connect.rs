@@ -7,6 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Postgres, Transaction};
 
 use super::fault::{Fault, Remedy};
+use super::head::Head;
 use super::location;
 use super::lowest::Lowest;
 use super::options::PostgresOptions;
@@ -20,6 +21,7 @@ pub(super) struct Place {
     name: String,
     pub(super) pool: PgPool,
     pub(super) lowest: Lowest,
+    pub(super) head: Head,
     /// Begins a transaction of the writer's and reads the time, in one call.
     pub(super) begin: String,
 }
@@ -58,6 +60,7 @@ impl Place {
         let begin =
             format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT {set}{CLOCK} AS now");
         Ok(Self {
+            head: Head::new(options.long_claim),
             options,
             connect,
             name,

@@ -13,6 +13,7 @@ pub struct PostgresOptions {
     pub(super) poll_only: bool,
     pub(super) create: bool,
     pub(super) writer_capacity: usize,
+    pub(super) long_claim: Duration,
 }
 
 impl Default for PostgresOptions {
@@ -25,6 +26,7 @@ impl Default for PostgresOptions {
             poll_only: false,
             create: true,
             writer_capacity: 1024,
+            long_claim: Duration::from_millis(20),
         }
     }
 }
@@ -81,6 +83,14 @@ impl PostgresOptions {
     /// Default: 1,024.
     pub fn writer_capacity(mut self, capacity: usize) -> Self {
         self.writer_capacity = capacity.max(1);
+        self
+    }
+
+    /// A claim that takes this long tells the next ones where it has found the first step. For tests: what claims bring
+    /// is the same. Default: 20 ms.
+    #[doc(hidden)]
+    pub fn long_claim(mut self, long: Duration) -> Self {
+        self.long_claim = long;
         self
     }
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::columns::{ChildColumns, HistoryColumns, StepColumns, TaskColumns};
 use super::fault::Fault;
+use super::head::Head;
 use super::lowest::Lowest;
 use super::opening::Completed;
 use super::step_row::Found;
@@ -43,6 +44,10 @@ pub(super) struct Unit<'c> {
     commit: Option<Commit>,
     /// Where a process looks for what it holds; a caller's own transaction does not know.
     pub(super) lowest: Option<&'c Lowest>,
+    /// Where the steps that wait begin; neither.
+    pub(super) head: Option<&'c Head>,
+    /// The first task of which a step became ready, other than new ones.
+    pub(super) readied: Option<i64>,
     /// The processes that have claimed in it, and the first task of each of these claims.
     pub(super) claimed: Vec<(Uuid, i64)>,
     /// The steps that it completes, if they came with its beginning.
@@ -78,6 +83,8 @@ impl<'c> Unit<'c> {
             named,
             commit,
             lowest: None,
+            head: None,
+            readied: None,
             claimed: Vec::new(),
             completed: None,
         }
@@ -118,6 +125,11 @@ impl<'c> Unit<'c> {
         O: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>,
     {
         sqlx::query_as(sql).persistent(self.named)
+    }
+
+    /// Steps of this task, and maybe of later ones, become ready.
+    pub(super) fn readies(&mut self, task_id: i64) {
+        self.readied = Some(self.readied.map_or(task_id, |first| first.min(task_id)));
     }
 
     /// A statement has written something.
@@ -194,7 +206,13 @@ impl<'c> Unit<'c> {
         let commit = self.commit.take();
         let steps = std::mem::take(&mut self.steps);
         let children = std::mem::take(&mut self.children);
-        self.made_work |= children.iter().any(|(_, state)| *state == StepState::Ready);
+        for (child, _) in children
+            .iter()
+            .filter(|(_, state)| *state == StepState::Ready)
+        {
+            self.made_work = true;
+            self.readies(child.task_id);
+        }
         let children: ChildColumns = children.into_iter().collect();
         let tasks: TaskColumns = std::mem::take(&mut self.changed)
             .into_iter()

@@ -187,6 +187,9 @@ impl PostgresWriter {
             self.forgotten = commit.number;
         }
         self.commits.fetch_add(1, Ordering::Relaxed);
+        if let Some(task_id) = done.readied {
+            self.place.head.is_before(task_id);
+        }
         for (process, first) in done.claimed {
             self.place.lowest.claimed(process, first);
         }
@@ -221,9 +224,10 @@ impl PostgresWriter {
             unit.begins_with(completed);
         }
         unit.lowest = Some(&self.place.lowest);
+        unit.head = Some(&self.place.head);
         let answers = batch::carry_out(&mut unit, writes).await?;
         let wrote = unit.finish().await?;
-        let (made_work, claimed) = (unit.made_work, unit.claimed);
+        let (made_work, claimed, readied) = (unit.made_work, unit.claimed, unit.readied);
         let unsure = match connection.execute("COMMIT").await {
             Ok(_) => None,
             Err(error) => {
@@ -238,6 +242,7 @@ impl PostgresWriter {
             answers,
             made_work,
             claimed,
+            readied,
             unsure,
         })
     }
@@ -286,6 +291,8 @@ struct Done {
     made_work: bool,
     /// The processes that have claimed, and the first task of each claim.
     claimed: Vec<(Uuid, i64)>,
+    /// The first task of which a step became ready, other than new ones.
+    readied: Option<i64>,
     /// The connection was lost during COMMIT.
     unsure: Option<Fault>,
 }
