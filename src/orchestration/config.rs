@@ -23,7 +23,8 @@ pub struct OrchestrationConfig {
     /// How often the database is looked at for work that nobody told this process about, while it runs steps.
     /// Default: 500 ms.
     pub poll_interval: Duration,
-    /// How often leases that ran out and dead processes are looked for, while a step runs anywhere. Default: 1 s.
+    /// How often leases that ran out and dead processes are looked for, while a step runs anywhere; up to
+    /// [`idle_interval`](Self::idle_interval) if looking takes long. Default: 1 s.
     pub sweep_interval: Duration,
     /// How far these two intervals grow, doubling each time, while there is nothing to do. Default: 5 s.
     ///
@@ -48,8 +49,8 @@ pub struct OrchestrationConfig {
     pub shutdown: Duration,
     /// Task inputs and step results beyond this many bytes are refused. Default: 1 MiB.
     pub max_payload: usize,
-    /// Tasks under way whose template and input are kept in memory at most; of others they are read when a step
-    /// starts. Default: 4,096.
+    /// Tasks under way whose template and input are kept in memory at most, and of inputs no more than 64 MiB; of
+    /// others they are read when a step starts. Default: 16,384.
     pub definition_cache: usize,
     /// Refuse a submission that names a handler which this process does not have. Default: true. Turn it off
     /// in a process that only submits and lets others do the work.
@@ -91,7 +92,7 @@ impl Default for OrchestrationConfig {
             drain: Duration::from_secs(10),
             shutdown: Duration::from_secs(30),
             max_payload: 1024 * 1024,
-            definition_cache: 4_096,
+            definition_cache: 16_384,
             require_known_handlers: true,
             retention: None,
             completion_retries: 10,

@@ -34,7 +34,7 @@ impl Definition {
     }
 }
 
-/// The definitions of tasks that are under way, at most a given number of them.
+/// The definitions of tasks that are under way: at most a given number of them, and of bytes.
 ///
 /// Tasks of one template share it once it has been parsed, so that a definition that has to be read again costs
 /// a read and no parsing.
@@ -49,20 +49,24 @@ struct Cached {
     by_task: HashMap<Uuid, Arc<Definition>>,
     // Oldest first. First in, first out is enough: a task's steps follow one another closely.
     order: VecDeque<Uuid>,
+    /// Of the inputs.
+    bytes: usize,
     /// By their canonical JSON.
     templates: HashMap<String, Arc<TaskTemplate>>,
 }
 
 impl Cached {
     fn insert(&mut self, capacity: usize, task_uuid: Uuid, definition: Arc<Definition>) {
-        if self.by_task.insert(task_uuid, definition).is_none() {
-            self.order.push_back(task_uuid);
+        self.bytes += definition.input_json.len();
+        match self.by_task.insert(task_uuid, definition) {
+            Some(replaced) => self.bytes -= replaced.input_json.len(),
+            None => self.order.push_back(task_uuid),
         }
-        while self.by_task.len() > capacity {
+        while self.by_task.len() > capacity || self.bytes > Definitions::BYTES {
             let Some(oldest) = self.order.pop_front() else {
                 break;
             };
-            self.by_task.remove(&oldest);
+            self.remove(oldest);
         }
         if self.order.len() > 2 * capacity {
             // Of tasks that have been forgotten.
@@ -71,11 +75,20 @@ impl Cached {
                 .retain(|task_uuid| by_task.contains_key(task_uuid));
         }
     }
+
+    fn remove(&mut self, task_uuid: Uuid) {
+        if let Some(definition) = self.by_task.remove(&task_uuid) {
+            self.bytes -= definition.input_json.len();
+        }
+    }
 }
 
 impl Definitions {
     /// Templates that are kept parsed at most. A program has few.
     const TEMPLATES: usize = 64;
+
+    /// Bytes of inputs that are kept at most: all tasks together may have much larger ones than memory.
+    const BYTES: usize = 64 * 1024 * 1024;
 
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
@@ -93,14 +106,15 @@ impl Definitions {
     /// those that run.
     pub(crate) fn offer(&self, task_uuid: Uuid, definition: Arc<Definition>) {
         let mut cached = self.lock();
-        if cached.by_task.len() < self.capacity {
+        let bytes = cached.bytes + definition.input_json.len();
+        if cached.by_task.len() < self.capacity && bytes <= Self::BYTES {
             cached.insert(self.capacity, task_uuid, definition);
         }
     }
 
     /// The task has ended.
     pub(crate) fn forget(&self, task_uuid: Uuid) {
-        self.lock().by_task.remove(&task_uuid);
+        self.lock().remove(task_uuid);
     }
 
     fn lock(&self) -> MutexGuard<'_, Cached> {
@@ -146,5 +160,55 @@ impl Definitions {
         let definition = Arc::new(Definition::new(template, input_json));
         self.insert(task_uuid, Arc::clone(&definition));
         Ok(definition)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definition(bytes: usize) -> Arc<Definition> {
+        let mut template = TaskTemplate::builder("t");
+        template.step("only", "noop").add();
+        let template = Arc::new(template.build().unwrap());
+        Arc::new(Definition::new(template, "1".repeat(bytes).into()))
+    }
+
+    fn kept(definitions: &Definitions, tasks: &[Uuid]) -> Vec<bool> {
+        let cached = definitions.lock();
+        let kept = |task| cached.by_task.contains_key(task);
+        tasks.iter().map(kept).collect()
+    }
+
+    #[test]
+    fn no_more_tasks_are_kept_than_there_may_be() {
+        let definitions = Definitions::new(2);
+        let tasks = [1, 2, 3, 4].map(Uuid::from_u128);
+        definitions.insert(tasks[0], definition(1));
+        definitions.offer(tasks[1], definition(1));
+        definitions.offer(tasks[2], definition(1));
+        assert_eq!(kept(&definitions, &tasks), [true, true, false, false]);
+        definitions.insert(tasks[3], definition(1));
+        assert_eq!(kept(&definitions, &tasks), [false, true, false, true]);
+        definitions.forget(tasks[1]);
+        definitions.offer(tasks[2], definition(1));
+        assert_eq!(kept(&definitions, &tasks), [false, false, true, true]);
+    }
+
+    #[test]
+    fn no_more_of_inputs_is_kept_than_there_may_be() {
+        let definitions = Definitions::new(100);
+        let tasks = [1, 2, 3].map(Uuid::from_u128);
+        let half = Definitions::BYTES / 2;
+        definitions.insert(tasks[0], definition(half));
+        definitions.insert(tasks[0], definition(half));
+        definitions.offer(tasks[1], definition(half));
+        definitions.offer(tasks[2], definition(1));
+        assert_eq!(kept(&definitions, &tasks), [true, true, false]);
+        definitions.insert(tasks[2], definition(1));
+        assert_eq!(kept(&definitions, &tasks), [false, true, true]);
+        definitions.forget(tasks[1]);
+        definitions.forget(tasks[2]);
+        assert_eq!(definitions.lock().bytes, 0);
     }
 }

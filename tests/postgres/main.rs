@@ -18,6 +18,7 @@ mod sharing;
 #[path = "../together/mod.rs"]
 mod together;
 mod transactions;
+mod writers;
 
 use server::{cluster, programs};
 

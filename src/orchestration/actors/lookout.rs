@@ -55,6 +55,9 @@ pub(super) struct Poller {
 }
 
 impl Poller {
+    /// A pause is this many times as long as the look before it, unless that is longer than any pause is.
+    const SHARE: u32 = 10;
+
     pub(super) fn new(shortest: Duration, longest: Duration) -> Self {
         Self {
             shortest,
@@ -69,9 +72,15 @@ impl Poller {
         self.pause == self.longest && self.longest > self.shortest
     }
 
-    /// After a look that has found something, or nothing: has the actor told when to look again.
-    pub(super) fn pause<A, M>(&mut self, actor: WeakHandle<A>, quiet: bool, message: fn() -> M)
-    where
+    /// After a look that has found something, or nothing: has the actor told when to look again. The longer looks take,
+    /// as they do where dead rows are in their way, the more rarely too.
+    pub(super) fn pause<A, M>(
+        &mut self,
+        actor: WeakHandle<A>,
+        quiet: bool,
+        took: Duration,
+        message: fn() -> M,
+    ) where
         A: Actor + Receive<M>,
         M: Message,
     {
@@ -80,6 +89,7 @@ impl Poller {
         } else {
             self.shortest
         };
-        self.next = Some(timer::once(actor, self.pause, message));
+        let pause = self.pause.max((took * Self::SHARE).min(self.longest));
+        self.next = Some(timer::once(actor, pause, message));
     }
 }

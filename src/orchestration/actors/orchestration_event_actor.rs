@@ -2,7 +2,9 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::lookout::{Poller, is_quiet, listen};
@@ -81,7 +83,8 @@ impl Actor for OrchestrationEventActor {
     async fn started(&mut self, ctx: &Context<Self>) -> Result<(), Infallible> {
         let hints = self.hints.take();
         self.listener = hints.map(|hints| listen(ctx.weak(), hints, || ChangedElsewhereMessage));
-        self.poller.pause(ctx.weak(), false, || SweepDueMessage);
+        self.poller
+            .pause(ctx.weak(), false, Duration::ZERO, || SweepDueMessage);
         Ok(())
     }
 }
@@ -108,12 +111,15 @@ impl Receive<SweepDueMessage> for OrchestrationEventActor {
     const MAX_BATCH: usize = 1_024;
 
     async fn receive(&mut self, batch: Batch<SweepDueMessage>, ctx: &Context<Self>) {
+        let since = Instant::now();
         self.skipped += 1;
         let skip = self.skipped < Self::SWEEP_ANYWAY
             && self.poller.rests()
             && is_quiet(&self.context).await;
         let quiet = skip || self.sweep().await;
-        self.poller.pause(ctx.weak(), quiet, || SweepDueMessage);
+        let took = since.elapsed();
+        self.poller
+            .pause(ctx.weak(), quiet, took, || SweepDueMessage);
         for (_, reply) in batch {
             reply.ok(());
         }

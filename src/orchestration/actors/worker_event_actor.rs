@@ -2,7 +2,9 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::lookout::{Poller, is_quiet, listen};
@@ -62,7 +64,8 @@ impl Actor for WorkerEventActor {
     async fn started(&mut self, ctx: &Context<Self>) -> Result<(), Infallible> {
         let hints = self.hints.take();
         self.listener = hints.map(|hints| listen(ctx.weak(), hints, || LookForStepsMessage));
-        self.poller.pause(ctx.weak(), false, || LookForStepsMessage);
+        self.poller
+            .pause(ctx.weak(), false, Duration::ZERO, || LookForStepsMessage);
         Ok(())
     }
 }
@@ -78,8 +81,11 @@ impl Receive<LookForStepsMessage> for WorkerEventActor {
     const MAX_BATCH: usize = 1_024;
 
     async fn receive(&mut self, batch: Batch<LookForStepsMessage>, ctx: &Context<Self>) {
+        let since = Instant::now();
         let quiet = self.poller.rests() && is_quiet(&self.context).await || self.claim().await;
-        self.poller.pause(ctx.weak(), quiet, || LookForStepsMessage);
+        let took = since.elapsed();
+        self.poller
+            .pause(ctx.weak(), quiet, took, || LookForStepsMessage);
         for (_, reply) in batch {
             reply.ok(());
         }

@@ -102,9 +102,10 @@ impl ResultProcessor {
             .collect();
         Verdict {
             answers,
-            // A claim that brought as many steps as became ready, or fewer than it could, has left nothing of them;
-            // what waited before is looked for when a place is free.
-            more_to_claim: retries || (claimed.len() == room && readied > room),
+            // A claim that brought as many steps as became ready, or fewer than it could, has left nothing of them, but
+            // for what others held at that moment; what waited before is looked for when a place is free.
+            more_to_claim: retries
+                || readied > claimed.len() && (claimed.len() == room || store.writers() > 1),
             claimed,
         }
     }

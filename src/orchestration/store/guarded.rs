@@ -136,6 +136,10 @@ impl Store for GuardedStore {
         self.breaker.call(self.inner.census()).await
     }
 
+    fn writers(&self) -> usize {
+        self.inner.writers()
+    }
+
     fn hints(&self) -> Option<Hints> {
         self.inner.hints()
     }

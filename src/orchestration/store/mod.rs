@@ -289,6 +289,12 @@ pub trait Store: Send + Sync + 'static {
         None
     }
 
+    /// How many calls that write it carries out at the same time. Whoever has much to write does so in as many calls,
+    /// of tasks that have nothing to do with each other. 1 unless the store says otherwise.
+    fn writers(&self) -> usize {
+        1
+    }
+
     /// Answers if the database can be read.
     ///
     /// # Errors

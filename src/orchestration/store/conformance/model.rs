@@ -262,7 +262,8 @@ impl Run {
         self.took(who, limit, steps);
     }
 
-    /// Completes and submits at once; a claim that comes with the second sees what both have done.
+    /// Completes and submits, at once if the store has one writer; a claim that comes with the second sees what both
+    /// have done. Beside each other they may see what they like of each other.
     async fn complete_and_submit(&mut self) {
         let chosen = self.completions();
         let batch = chosen.iter().map(|(_, it)| it.clone()).collect();
@@ -272,18 +273,16 @@ impl Run {
         let limit = request.limit;
         let completes_first = self.rng.bool();
         let store = &self.processes[0].store;
+        let at_once = store.writers() == 1;
         let (answers, steps) = if completes_first {
-            let (answers, submitted) = tokio::join!(
-                store.complete(batch),
-                store.submit_and_claim(vec![new], request)
-            );
+            let complete = store.complete(batch);
+            let submit = store.submit_and_claim(vec![new], request);
+            let (answers, submitted) = both(at_once, complete, submit).await;
             (answers.unwrap(), submitted.unwrap().1)
         } else {
-            let (_, completed) = tokio::join!(
-                store.submit(vec![new]),
-                store.complete_and_claim(batch, request)
-            );
-            completed.unwrap()
+            let submit = store.submit(vec![new]);
+            let complete = store.complete_and_claim(batch, request);
+            both(at_once, submit, complete).await.1.unwrap()
         };
         self.were_completed(&chosen, answers);
         self.tasks.push(model);
@@ -485,6 +484,15 @@ impl Run {
                 assert_eq!(stored.unmet_dependencies as usize, task.unmet(index));
             }
         }
+    }
+}
+
+/// Both, beside each other or one after the other.
+async fn both<A: Future, B: Future>(at_once: bool, first: A, second: B) -> (A::Output, B::Output) {
+    if at_once {
+        tokio::join!(first, second)
+    } else {
+        (first.await, second.await)
     }
 }
 

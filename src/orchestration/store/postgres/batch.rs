@@ -14,7 +14,7 @@ use super::task_row::Hold;
 use super::unit::Unit;
 use super::{claim, cleanup, complete, lease, operate, process, submit, sweep};
 use crate::orchestration::store::sql::intent::{Answer, Write};
-use crate::orchestration::store::{ClaimRequest, Claims, StoreError};
+use crate::orchestration::store::{ClaimRequest, Claims, StepId, StoreError};
 
 /// One answer for each intent, in order.
 pub(super) async fn carry_out(
@@ -55,8 +55,31 @@ fn turn(write: &Write) -> Option<u8> {
     }
 }
 
+/// The steps that the intents complete, in their order, if they change no other tasks that are there already; claims
+/// apart.
+pub(super) fn completed(writes: &[&Write]) -> Vec<StepId> {
+    let mut steps = Vec::new();
+    for write in writes {
+        match write {
+            Write::Complete(completions, _) => {
+                steps.extend(completions.iter().map(|one| one.lease.id));
+            }
+            Write::Submit(..) | Write::Claim(_) | Write::Heartbeat(..) | Write::Register(_) => {}
+            Write::Release(..)
+            | Write::Operate(_)
+            | Write::Unregister(_)
+            | Write::Sweep(_)
+            | Write::Cleanup(_) => return Vec::new(),
+        }
+    }
+    steps
+}
+
 /// Locks every task that the intents will change, claims apart.
 async fn lock(unit: &mut Unit<'_>, writes: &[&Write]) -> Result<(), Fault> {
+    if unit.has_locked() {
+        return Ok(());
+    }
     let mut tasks: BTreeSet<Uuid> = BTreeSet::new();
     let mut hold = Hold::Shared;
     for write in writes {
@@ -101,7 +124,11 @@ async fn submit_all(
         }
     }
     let tasks: Vec<_> = sets.iter().flat_map(|(_, tasks)| tasks.iter()).collect();
-    let mut all = submit::submit(unit, &tasks).await?.into_iter();
+    let wanted = sets
+        .iter()
+        .filter_map(|&(place, _)| claim_of(writes[place]));
+    let wanted = wanted.map(|request| request.limit as usize).sum();
+    let mut all = submit::submit(unit, &tasks, wanted).await?.into_iter();
     for (place, tasks) in sets {
         let own: Vec<Result<_, StoreError>> = all.by_ref().take(tasks.len()).collect();
         answers[place] = Some(Answer::Submit(own, Vec::new()));
@@ -129,6 +156,15 @@ async fn complete_all(
     Ok(())
 }
 
+/// The claim that an intent is, or comes with.
+fn claim_of(write: &Write) -> Option<&ClaimRequest> {
+    match write {
+        Write::Claim(request) => Some(request),
+        Write::Submit(_, claim) | Write::Complete(_, claim) => claim.as_ref(),
+        _ => None,
+    }
+}
+
 /// The claims, also those that came with another intent: they see what has been done. Those that ask for the same
 /// are one claim, of as many steps as they want together; the first of them gets the first steps.
 async fn claim_all(
@@ -138,10 +174,7 @@ async fn claim_all(
 ) -> Result<(), Fault> {
     let mut alike: Vec<(ClaimRequest, Vec<(usize, u32)>)> = Vec::new();
     for (place, write) in writes.iter().enumerate() {
-        let (Write::Claim(request)
-        | Write::Submit(_, Some(request))
-        | Write::Complete(_, Some(request))) = write
-        else {
+        let Some(request) = claim_of(write) else {
             continue;
         };
         let share = (place, request.limit);
@@ -174,6 +207,10 @@ async fn claim_all(
 
 /// `None` for what is carried out elsewhere.
 async fn carry_out_one(unit: &mut Unit<'_>, write: &Write) -> Result<Option<Answer>, Fault> {
+    if !matches!(write, Write::Heartbeat(..) | Write::Register(_)) {
+        // Steps of any task may be given back by it.
+        unit.readies(0);
+    }
     Ok(Some(match write {
         Write::Submit(..) | Write::Complete(..) | Write::Claim(_) => return Ok(None),
         Write::Heartbeat(process, lease) => {

@@ -5,11 +5,11 @@
 //! the task's own row has to change (it starts, or is no longer waiting), its steps are taken only if that row
 //! is free too.
 //!
-//! The children that the same transaction has readied stand beside what is ready already. Those that are taken go
+//! The children and first steps that the same transaction has readied stand beside what is ready already. Those that are taken go
 //! from pending to running at once: each version of a row is an entry in its indexes too.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::columns::ChildColumns;
 use super::fault::Fault;
+use super::head::First;
 use super::unit::Unit;
 use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::sql::{from_row, number};
@@ -46,10 +47,40 @@ macro_rules! serves {
     };
 }
 
+/// What is ready, of each handler.
+macro_rules! ready {
+    ($from:literal) => {
+        concat!(
+            "SELECT s.priority, s.task_id, s.idx
+             FROM postroom.steps s JOIN postroom.tasks t ON t.id = s.task_id
+             WHERE s.state = 'ready' AND s.callable = c.callable AND ",
+            $from,
+            claimable!(),
+            serves!(),
+            "ORDER BY s.priority DESC, s.task_id, s.idx LIMIT $2"
+        )
+    };
+}
+
+/// What is to be tried again by now, of each handler.
+macro_rules! retry {
+    () => {
+        concat!(
+            "SELECT s.priority, s.task_id, s.idx
+         FROM postroom.steps s JOIN postroom.tasks t ON t.id = s.task_id
+         WHERE s.state = 'retry_wait' AND s.callable = c.callable AND s.due_at <= $3 AND ",
+            claimable!(),
+            serves!(),
+            "ORDER BY s.priority DESC, s.task_id, s.idx LIMIT $2"
+        )
+    };
+}
+
 /// `$1` handlers, `$2` how many to look at of each, `$3` now, `$4` limit, `$5` process, `$6` end of the
 /// leases, `$7` the task, if there is to be only one; `$8` to `$10` the templates
 /// that the process serves, if not all; `$11` to `$13` the children that are ready by this transaction, still to
-/// be written: what is not claimed of them is written as ready.
+/// be written: what is not claimed of them is written as ready. With `+ 0` the step's task follows from the step and
+/// not the reverse: a server that believes tasks to be small would read all steps of the task to find the one.
 macro_rules! claim {
     ($ready:expr, $retry:expr, $due:expr, $scope:expr) => {
         concat!(
@@ -57,17 +88,17 @@ macro_rules! claim {
                 SELECT * FROM unnest($11::bigint[], $12::bigint[], $13::bigint[])
                     AS n (task_id, idx, done)),
             runnable AS MATERIALIZED (
-                SELECT r.priority, r.task_id, r.idx, 0::bigint AS done
+                SELECT r.priority, r.task_id, r.idx, NULL::bigint AS done
                 FROM unnest($1::text[]) AS c (callable) CROSS JOIN LATERAL (",
             $ready,
             ") r UNION ALL
-                SELECT r.priority, r.task_id, r.idx, 0
+                SELECT r.priority, r.task_id, r.idx, NULL
                 FROM unnest($1::text[]) AS c (callable) CROSS JOIN LATERAL (",
             $retry,
             ") r UNION ALL
                 SELECT s.priority, s.task_id, s.idx, n.done
                 FROM child n JOIN postroom.steps s ON s.task_id = n.task_id AND s.idx = n.idx
-                JOIN postroom.tasks t ON t.id = s.task_id
+                JOIN postroom.tasks t ON t.id = s.task_id + 0
                 WHERE s.callable = ANY($1) AND ",
             claimable!(),
             serves!(),
@@ -78,9 +109,9 @@ macro_rules! claim {
                        t.state <> 'running' OR t.started_at IS NULL OR s.state = 'retry_wait' AS moves
                 FROM runnable r
                 JOIN postroom.steps s ON s.task_id = r.task_id AND s.idx = r.idx
-                JOIN postroom.tasks t ON t.id = s.task_id
+                JOIN postroom.tasks t ON t.id = s.task_id + 0
                 WHERE (s.state = 'ready' OR (s.state = 'retry_wait' AND s.due_at <= $3)
-                       OR (s.state = 'pending' AND r.done > 0)) AND ",
+                       OR (s.state = 'pending' AND r.done IS NOT NULL)) AND ",
             claimable!(),
             "   ORDER BY r.priority DESC, r.task_id, r.idx LIMIT $4
                 FOR UPDATE OF s SKIP LOCKED FOR KEY SHARE OF t SKIP LOCKED),
@@ -90,7 +121,7 @@ macro_rules! claim {
                 ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED),
             taken AS (
                 UPDATE postroom.steps s SET
-                    state = 'running', unmet = s.unmet - f.done, epoch = s.epoch + 1,
+                    state = 'running', unmet = s.unmet - coalesce(f.done, 0), epoch = s.epoch + 1,
                     attempts = s.attempts + 1, owner = $5, lease_until = $6, due_at = NULL,
                     started_at = $3, ended_at = NULL
                 FROM found f
@@ -108,9 +139,10 @@ macro_rules! claim {
             SELECT (SELECT count(*) FROM runnable) AS looked_at,
                    (SELECT count(*) FROM found) AS found,
                    (SELECT count(*) FROM left_ready) AS left_ready,
-                   (SELECT count(*) FROM taken WHERE done > 0) AS started, due.next_due,
+                   (SELECT count(*) FROM taken WHERE done IS NOT NULL) AS started, due.next_due,
                    k.task_id, k.idx, k.name, k.callable, k.epoch, k.attempts, k.max_attempts,
-                   k.state, k.uuid, k.correlation_id, k.moves, p.names, p.results
+                   k.state, k.uuid, k.correlation_id, k.moves, p.names, p.results, h.first_priority,
+                   h.first_task
             FROM (SELECT min((
                     SELECT s.due_at FROM postroom.steps s JOIN postroom.tasks t ON t.id = s.task_id
                     WHERE s.state = 'retry_wait' AND s.callable = c.callable AND ",
@@ -121,6 +153,8 @@ macro_rules! claim {
                                         WHERE k.task_id = s.task_id AND k.idx = s.idx)
                     ORDER BY s.due_at LIMIT 1)) AS next_due
                   FROM unnest($1::text[]) AS c (callable)) due
+            LEFT JOIN (SELECT priority AS first_priority, task_id AS first_task FROM runnable
+                       WHERE done IS NULL ORDER BY priority DESC, task_id LIMIT 1) h ON true
             LEFT JOIN taken k ON true
             LEFT JOIN LATERAL (
                 SELECT array_agg(p.name ORDER BY p.idx) AS names,
@@ -135,23 +169,21 @@ macro_rules! claim {
 
 /// Of any task. For each handler the index brings its first few, so that the cost does not depend on how much
 /// is waiting. The last condition is there for its parameter.
-const CLAIM: &str = claim!(
+const CLAIM: &str = claim!(ready!(""), retry!(), " AND $7::uuid IS NULL ", "");
+
+/// The same from `$14`, the priority, and `$15`, the task, of the first step. Three ranges of the index, for the order
+/// of the one is not that of the other.
+const CLAIM_FROM: &str = claim!(
     concat!(
-        "SELECT s.priority, s.task_id, s.idx
-         FROM postroom.steps s JOIN postroom.tasks t ON t.id = s.task_id
-         WHERE s.state = 'ready' AND s.callable = c.callable AND ",
-        claimable!(),
-        serves!(),
-        "ORDER BY s.priority DESC, s.task_id, s.idx LIMIT $2"
+        "(",
+        ready!("s.priority > $14::smallint AND "),
+        ") UNION ALL (",
+        ready!("s.priority = $14 AND s.task_id >= $15::bigint AND "),
+        ") UNION ALL (",
+        ready!("s.priority < $14 AND "),
+        ")"
     ),
-    concat!(
-        "SELECT s.priority, s.task_id, s.idx
-         FROM postroom.steps s JOIN postroom.tasks t ON t.id = s.task_id
-         WHERE s.state = 'retry_wait' AND s.callable = c.callable AND s.due_at <= $3 AND ",
-        claimable!(),
-        serves!(),
-        "ORDER BY s.priority DESC, s.task_id, s.idx LIMIT $2"
-    ),
+    retry!(),
     " AND $7::uuid IS NULL ",
     ""
 );
@@ -188,6 +220,7 @@ struct Row {
     left_ready: i64,
     started: i64,
     next_due: Option<i64>,
+    first: Option<First>,
     taken: Taken,
 }
 
@@ -199,6 +232,12 @@ impl sqlx::FromRow<'_, PgRow> for Row {
             left_ready: row.try_get("left_ready")?,
             started: row.try_get("started")?,
             next_due: row.try_get("next_due")?,
+            first: {
+                let priority: Option<i16> = row.try_get("first_priority")?;
+                let task_id: Option<i64> = row.try_get("first_task")?;
+                let place = priority.zip(task_id);
+                place.map(|(priority, task_id)| First { priority, task_id })
+            },
             taken: <Taken as sqlx::FromRow<'_, PgRow>>::from_row(row)?,
         })
     }
@@ -233,8 +272,11 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
     unit.flush().await?;
     loop {
         let readied = children.len();
+        let mut left: BTreeSet<(i64, i64)> = children.places().collect();
         let children = std::mem::take(&mut children);
-        let rows = take(unit, request, &callables, look_at, wanted, children).await?;
+        let begin = begin_at(unit, request);
+        let since = Instant::now();
+        let rows = take(unit, request, &callables, look_at, wanted, children, begin).await?;
         let Some(first) = rows.first() else {
             return Err(Fault::Corrupt("a claim was not answered".to_owned()));
         };
@@ -245,10 +287,19 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
                 "of {readied} children that are ready {left_ready} were written and {started} started"
             )));
         }
+        learn_head(unit, request, begin, since, first.first);
         unit.made_work |= left_ready > 0;
-        let left =
+        let left_until =
             |due: i64| Duration::from_millis(u64::try_from(due - unit.ledger.now).unwrap_or(0));
-        claims.next_due = first.next_due.map(left);
+        claims.next_due = first.next_due.map(left_until);
+        for row in &rows {
+            if let (Some(task_id), Some(index)) = (row.taken.task_id, row.taken.idx) {
+                left.remove(&(task_id, i64::from(index)));
+            }
+        }
+        if let Some(&(task_id, _)) = left.first() {
+            unit.readies(task_id);
+        }
         let taken = i64::try_from(claims.steps.len()).unwrap_or(i64::MAX);
         start(unit, request, rows, &mut claims).await?;
         let brought = i64::try_from(claims.steps.len()).unwrap_or(i64::MAX) - taken;
@@ -265,6 +316,34 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
     }
 }
 
+/// Where the claim may begin.
+fn begin_at(unit: &Unit<'_>, request: &ClaimRequest) -> Option<First> {
+    let first = match request.scope {
+        ClaimScope::Any => unit.head?.first(request)?,
+        ClaimScope::Task(_) => return None,
+    };
+    let readied = unit.readied.is_some_and(|task_id| task_id <= first.task_id);
+    (!readied).then_some(first)
+}
+
+/// What the claim has found first is told to the next.
+fn learn_head(
+    unit: &Unit<'_>,
+    request: &ClaimRequest,
+    began_at: Option<First>,
+    since: Instant,
+    first: Option<First>,
+) {
+    let (Some(head), ClaimScope::Any) = (unit.head, request.scope) else {
+        return;
+    };
+    match (began_at, first) {
+        (None, first) => head.has_read_all(request, since.elapsed(), first),
+        (Some(_), Some(first)) => head.has_read_on(request, first),
+        (Some(_), None) => {}
+    }
+}
+
 async fn take(
     unit: &mut Unit<'_>,
     request: &ClaimRequest,
@@ -272,10 +351,12 @@ async fn take(
     look_at: i64,
     wanted: i64,
     children: ChildColumns,
+    begin: Option<First>,
 ) -> Result<Vec<Row>, Fault> {
-    let (statement, task) = match request.scope {
-        ClaimScope::Any => (CLAIM, None),
-        ClaimScope::Task(task) => (CLAIM_OF_TASK, Some(task)),
+    let (statement, task) = match (request.scope, begin) {
+        (ClaimScope::Any, None) => (CLAIM, None),
+        (ClaimScope::Any, Some(_)) => (CLAIM_FROM, None),
+        (ClaimScope::Task(task), _) => (CLAIM_OF_TASK, Some(task)),
     };
     let serves = request.serves.iter();
     let namespaces: Vec<&str> = serves.clone().map(|one| &*one.namespace).collect();
@@ -293,7 +374,10 @@ async fn take(
         .bind(namespaces)
         .bind(names)
         .bind(versions);
-    let query = children.bind_places(query);
+    let mut query = children.bind_places(query);
+    if let Some(first) = begin {
+        query = query.bind(first.priority).bind(first.task_id);
+    }
     Ok(query.fetch_all(&mut *unit.conn).await?)
 }
 
@@ -306,6 +390,9 @@ async fn start(
 ) -> Result<(), Fault> {
     let mut retried: BTreeMap<i64, u32> = BTreeMap::new();
     let mut moving = BTreeSet::new();
+    let first = rows.iter().filter_map(|row| row.taken.task_id).min();
+    unit.claimed
+        .extend(first.map(|first| (request.process, first)));
     for row in rows {
         let taken = row.taken;
         let (Some(task_id), Some(true) | None) = (taken.task_id, taken.moves) else {

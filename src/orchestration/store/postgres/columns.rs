@@ -87,6 +87,11 @@ impl ChildColumns {
             .bind(self.states)
     }
 
+    pub(super) fn places(&self) -> impl Iterator<Item = (i64, i64)> {
+        let task_ids = self.task_ids.iter().copied();
+        task_ids.zip(self.indexes.iter().copied())
+    }
+
     /// Without the states, where one goes for all.
     pub(super) fn bind_places<O>(self, query: Writing<'_, O>) -> Writing<'_, O> {
         query.bind(self.task_ids).bind(self.indexes).bind(self.done)

@@ -7,7 +7,7 @@ use super::step_row::{self, Found};
 use super::unit::Unit;
 use crate::orchestration::store::sql::judge::{Child, Judgement};
 use crate::orchestration::store::sql::step_row::StepRow;
-use crate::orchestration::store::{Completion, CompletionOutcome};
+use crate::orchestration::store::{Completion, CompletionOutcome, StepId};
 
 pub(super) async fn complete(
     unit: &mut Unit<'_>,
@@ -16,8 +16,11 @@ pub(super) async fn complete(
     if completions.is_empty() {
         return Ok(Vec::new());
     }
-    let ids = completions.iter().map(|completion| completion.lease.id);
-    let found = step_row::load_steps(unit, ids).await?;
+    let ids: Vec<StepId> = completions.iter().map(|one| one.lease.id).collect();
+    let found = match unit.take_completed(&ids) {
+        Some(found) => found,
+        None => step_row::load_steps(unit, ids.into_iter()).await?,
+    };
     let steps: Vec<Option<StepRow>> = found
         .iter()
         .map(|found| found.as_ref().map(|found| found.step))

@@ -7,7 +7,9 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Postgres, Transaction};
 
 use super::fault::{Fault, Remedy};
+use super::head::Head;
 use super::location;
+use super::lowest::Lowest;
 use super::options::PostgresOptions;
 use crate::orchestration::store::StoreError;
 
@@ -18,8 +20,10 @@ pub(super) struct Place {
     connect: PgConnectOptions,
     name: String,
     pub(super) pool: PgPool,
+    pub(super) lowest: Lowest,
+    pub(super) head: Head,
     /// Begins a transaction of the writer's and reads the time, in one call.
-    begin: String,
+    pub(super) begin: String,
 }
 
 /// The server's clock, in milliseconds.
@@ -56,10 +60,12 @@ impl Place {
         let begin =
             format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT {set}{CLOCK} AS now");
         Ok(Self {
+            head: Head::new(options.long_claim),
             options,
             connect,
             name,
             pool,
+            lowest: Lowest::default(),
             begin,
         })
     }

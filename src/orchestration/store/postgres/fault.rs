@@ -39,6 +39,14 @@ pub(super) enum Remedy {
 }
 
 impl Fault {
+    /// Whether the server said this.
+    pub(super) fn is_code(&self, code: &str) -> bool {
+        matches!(self, Self::Sql(error) if error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code)
+            .is_some_and(|found| found == code))
+    }
+
     pub(super) fn remedy(&self) -> Remedy {
         match self {
             Self::Sql(error) => remedy(error),
@@ -86,8 +94,11 @@ fn remedy(error: &sqlx::Error) -> Remedy {
         E::Database(error) => match error.code().as_deref() {
             // Serialisation failure, deadlock, lock not to be had, statement timeout.
             Some("40001" | "40P01" | "55P03" | "57014") => Remedy::Again,
-            // The server ended the session, is starting or stopping, or has no room for one more.
-            Some("57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "53300") => Remedy::Reconnect,
+            // The server ended the session, is starting or stopping, has no room for one more, or somebody has had it
+            // forget this session's statements.
+            Some("26000" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "53300") => {
+                Remedy::Reconnect
+            }
             Some(code) if code.starts_with("08") => Remedy::Reconnect,
             _ => Remedy::None,
         },

@@ -72,7 +72,7 @@ impl Joined for Postgres {
 
     /// Of those that see the past, a transaction of a stricter level would get the same again.
     fn can_go_on(fault: &Fault) -> bool {
-        !is_code(fault, "40001") && fault.remedy() != Remedy::Reconnect
+        !fault.is_code("40001") && fault.remedy() != Remedy::Reconnect
     }
 
     fn describe(fault: Fault, write: &Write, since: Instant) -> StoreError {
@@ -90,14 +90,7 @@ async fn knows(conn: &mut PgConnection, process: Uuid) -> Result<bool, Fault> {
     match known {
         Ok(row) => Ok(row.is_some()),
         // There is no such table.
-        Err(fault) if is_code(&fault, "42P01") => Ok(false),
+        Err(fault) if fault.is_code("42P01") => Ok(false),
         Err(fault) => Err(fault),
     }
-}
-
-fn is_code(fault: &Fault, code: &str) -> bool {
-    matches!(fault, Fault::Sql(error) if error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        .is_some_and(|found| found == code))
 }

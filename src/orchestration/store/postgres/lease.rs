@@ -12,8 +12,15 @@ use crate::orchestration::state::StepState;
 use crate::orchestration::store::sql::number;
 use crate::orchestration::store::{Heartbeat, Lease, StepId, settle};
 
-/// Whether the process is known; and of each step that it holds, task, position, epoch, whether it is to stop.
-type Held = (bool, Option<Uuid>, Option<i32>, Option<i64>, Option<bool>);
+/// Whether the process is known; and of each step that it holds, the task's number and id, position, epoch, whether it is to stop.
+type Held = (
+    bool,
+    Option<i64>,
+    Option<Uuid>,
+    Option<i32>,
+    Option<i64>,
+    Option<bool>,
+);
 
 /// A step that somebody takes back at this moment is not waited for: it is named once more, and lost.
 pub(super) async fn heartbeat(
@@ -21,6 +28,7 @@ pub(super) async fn heartbeat(
     process: Uuid,
     lease: Duration,
 ) -> Result<Heartbeat, Fault> {
+    let look = unit.lowest.map(|lowest| lowest.look(process));
     let held: Vec<Held> = unit
         .query_as(
             "WITH heard AS (
@@ -29,29 +37,34 @@ pub(super) async fn heartbeat(
                 SELECT t.uuid, s.task_id, s.idx, s.epoch,
                        t.failure_policy = 'fail_fast' AND t.steps_failed > 0 AS stops
                 FROM postroom.steps s JOIN postroom.tasks t ON t.id = s.task_id
-                WHERE s.state = 'running' AND s.owner = $1),
+                WHERE s.state = 'running' AND s.owner = $1 AND s.task_id >= $4),
             free AS MATERIALIZED (
                 SELECT s.task_id, s.idx FROM postroom.steps s
-                WHERE s.state = 'running' AND s.owner = $1
+                WHERE s.state = 'running' AND s.owner = $1 AND s.task_id >= $4
                 ORDER BY s.task_id, s.idx FOR NO KEY UPDATE SKIP LOCKED),
             renewed AS (
                 UPDATE postroom.steps s SET lease_until = $3 FROM free f
                 WHERE s.task_id = f.task_id AND s.idx = f.idx)
-            SELECT heard.known, held.uuid, held.idx, held.epoch, held.stops
+            SELECT heard.known, held.task_id, held.uuid, held.idx, held.epoch, held.stops
             FROM (SELECT EXISTS (SELECT 1 FROM heard) AS known) heard
             LEFT JOIN held ON true ORDER BY held.task_id, held.idx",
         )
         .bind(process)
         .bind(unit.now())
         .bind(unit.now() + settle::millis(lease))
+        .bind(look.map_or(0, |look| look.from))
         .fetch_all(&mut *unit.conn)
         .await?;
+    if let (Some(lowest), Some(look)) = (unit.lowest, look) {
+        let first = held.iter().filter_map(|held| held.1).min();
+        lowest.found(process, look, first);
+    }
     unit.wrote();
     let mut heartbeat = Heartbeat {
         registered: held.first().is_some_and(|(known, ..)| *known),
         ..Heartbeat::default()
     };
-    for (_, task_uuid, index, epoch, stops) in held {
+    for (_, _, task_uuid, index, epoch, stops) in held {
         let (Some(task_uuid), Some(index), Some(epoch)) = (task_uuid, index, epoch) else {
             continue;
         };

@@ -1,15 +1,15 @@
 //! Workflows in `PostgreSQL`, 14 or newer.
 //!
 //! ```text
-//!   callers ── Write ──▶ mailbox ──▶ PostgresWriter ── BEGIN … COMMIT ──▶ server
+//!   callers ── Write ──▶ mailboxes ──▶ PostgresWriter ── BEGIN … COMMIT ──▶ server
 //!      ├────── reads ─────────────▶ pool of the other connections ──────────┤
 //!      └────── hints ◀──────────── a connection that listens ◀── NOTIFY ────┘
 //! ```
 //!
-//! Everything that is written goes through one actor, which puts what is waiting into one transaction: the
-//! more callers, the more of them share a commit. Any number of processes, on any number of machines, may use
-//! the same database. Transactions hold the rows of the tasks that they change, in one order; claims skip what
-//! others hold. Only the server's clock counts.
+//! Everything that is written goes through a few actors, each of which puts what is waiting for it into one
+//! transaction: the more callers, the more of them share a commit. Writers are to each other what other processes are:
+//! any number of processes, on any number of machines, may use the same database. Transactions hold the rows of the
+//! tasks that they change, in one order; claims skip what others hold. Only the server's clock counts.
 //!
 //! Tables, indexes and history live in the schema `postroom`, which [`open`](PostgresStore::open) makes and
 //! keeps up to date.
@@ -24,11 +24,14 @@ mod columns;
 mod complete;
 mod connect;
 mod fault;
+mod head;
 mod joining;
 mod lease;
 mod location;
+mod lowest;
 mod migrate;
 mod notify;
+mod opening;
 mod operate;
 mod options;
 mod process;
@@ -39,6 +42,7 @@ mod sweep;
 mod task_row;
 mod unit;
 mod writer;
+mod writers;
 
 use std::fmt;
 use std::sync::Arc;
@@ -57,12 +61,11 @@ use super::{
     Store, StoreError, Submission, SweepReport, SweepRequest, TaskDefinition, TaskFilter,
     TaskRecord,
 };
-use crate::actor::{AskFailure, Builder, Exit, Handle};
-use crate::supervision::RestartPolicy;
+use crate::actor::Exit;
 use connect::Place;
 use notify::{Listener, Notifier};
 pub use options::PostgresOptions;
-use writer::PostgresWriter;
+use writers::Writers;
 
 /// A store in a `PostgreSQL` database.
 ///
@@ -80,7 +83,7 @@ use writer::PostgresWriter;
 /// ```
 pub struct PostgresStore {
     place: Arc<Place>,
-    writer: Handle<PostgresWriter>,
+    writers: Writers,
     notifier: Notifier,
     listener: Listener,
     commits: Arc<AtomicU64>,
@@ -100,25 +103,16 @@ impl PostgresStore {
     ///
     /// Dropping the future leaves no schema or a finished one behind.
     pub async fn open(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
-        let capacity = options.writer_capacity;
         let place = Arc::new(Place::new(url, options)?);
         migrate::migrate(&place).await?;
         let commits = Arc::new(AtomicU64::new(0));
         let notifier = Notifier::start(&place)?;
-        let factory = {
-            let (place, commits) = (Arc::clone(&place), Arc::clone(&commits));
-            let notifier = notifier.clone();
-            move || PostgresWriter::new(Arc::clone(&place), Arc::clone(&commits), notifier.clone())
-        };
-        let writer = Builder::supervised(factory, RestartPolicy::permanent())
-            .name("PostgresWriter")
-            .capacity(capacity)
-            .spawn()
+        let writers = Writers::start(&place, &commits, &notifier)
             .map_err(|error| place.cannot_open(error))?;
         Ok(Self {
             listener: Listener::start(&place),
             place,
-            writer,
+            writers,
             notifier,
             commits,
         })
@@ -132,19 +126,6 @@ impl PostgresStore {
     /// How many transactions this store has committed: with many callers, far fewer than it has answered.
     pub fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
-    }
-
-    async fn write(&self, write: Write) -> Result<Answer, StoreError> {
-        let intent = write.name();
-        let answer = self.writer.ask(write).await;
-        answer.map_err(|error| match error.without_message() {
-            AskFailure::Handler(error) => error,
-            AskFailure::Closed | AskFailure::Stopped => StoreError::Closed,
-            other => StoreError::Failed {
-                intent,
-                source: Box::new(other),
-            },
-        })
     }
 }
 
@@ -199,11 +180,11 @@ impl Store for PostgresStore {
         tasks: Vec<NewTask>,
     ) -> Result<Vec<Result<Submission, StoreError>>, StoreError> {
         let write = Write::Submit(tasks, None);
-        expect!(self.write(write).await?, Answer::Submit(answers, _) => answers)
+        expect!(self.writers.ask(write).await?, Answer::Submit(answers, _) => answers)
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Claims, StoreError> {
-        expect!(self.write(Write::Claim(request)).await?, Answer::Claim(claims) => claims)
+        expect!(self.writers.ask(Write::Claim(request)).await?, Answer::Claim(claims) => claims)
     }
 
     async fn complete(
@@ -211,7 +192,7 @@ impl Store for PostgresStore {
         completions: Vec<Completion>,
     ) -> Result<Vec<CompletionOutcome>, StoreError> {
         let write = Write::Complete(completions, None);
-        expect!(self.write(write).await?, Answer::Complete(outcomes, _) => outcomes)
+        expect!(self.writers.ask(write).await?, Answer::Complete(outcomes, _) => outcomes)
     }
 
     async fn submit_and_claim(
@@ -220,7 +201,7 @@ impl Store for PostgresStore {
         claim: ClaimRequest,
     ) -> Result<(Vec<Result<Submission, StoreError>>, Vec<ClaimedStep>), StoreError> {
         let write = Write::Submit(tasks, Some(claim));
-        expect!(self.write(write).await?, Answer::Submit(answers, steps) => (answers, steps))
+        expect!(self.writers.ask(write).await?, Answer::Submit(answers, steps) => (answers, steps))
     }
 
     async fn complete_and_claim(
@@ -229,21 +210,21 @@ impl Store for PostgresStore {
         claim: ClaimRequest,
     ) -> Result<(Vec<CompletionOutcome>, Vec<ClaimedStep>), StoreError> {
         let write = Write::Complete(completions, Some(claim));
-        expect!(self.write(write).await?, Answer::Complete(outcomes, steps) => (outcomes, steps))
+        expect!(self.writers.ask(write).await?, Answer::Complete(outcomes, steps) => (outcomes, steps))
     }
 
     async fn heartbeat(&self, process: Uuid, lease: Duration) -> Result<Heartbeat, StoreError> {
         let write = Write::Heartbeat(process, lease);
-        expect!(self.write(write).await?, Answer::Heartbeat(heartbeat) => heartbeat)
+        expect!(self.writers.ask(write).await?, Answer::Heartbeat(heartbeat) => heartbeat)
     }
 
     async fn release(&self, process: Uuid, leases: Vec<Lease>) -> Result<u32, StoreError> {
         let write = Write::Release(process, leases);
-        expect!(self.write(write).await?, Answer::Release(released) => released)
+        expect!(self.writers.ask(write).await?, Answer::Release(released) => released)
     }
 
     async fn sweep(&self, request: SweepRequest) -> Result<SweepReport, StoreError> {
-        expect!(self.write(Write::Sweep(request)).await?, Answer::Sweep(report) => report)
+        expect!(self.writers.ask(Write::Sweep(request)).await?, Answer::Sweep(report) => report)
     }
 
     async fn operate(
@@ -251,15 +232,15 @@ impl Store for PostgresStore {
         operations: Vec<Operation>,
     ) -> Result<Vec<OperationOutcome>, StoreError> {
         let write = Write::Operate(operations);
-        expect!(self.write(write).await?, Answer::Operate(outcomes) => outcomes)
+        expect!(self.writers.ask(write).await?, Answer::Operate(outcomes) => outcomes)
     }
 
     async fn register_process(&self, registration: ProcessRegistration) -> Result<(), StoreError> {
-        expect!(self.write(Write::Register(registration)).await?, Answer::Done => ())
+        expect!(self.writers.ask(Write::Register(registration)).await?, Answer::Done => ())
     }
 
     async fn unregister_process(&self, process: Uuid) -> Result<(), StoreError> {
-        expect!(self.write(Write::Unregister(process)).await?, Answer::Done => ())
+        expect!(self.writers.ask(Write::Unregister(process)).await?, Answer::Done => ())
     }
 
     async fn processes(&self) -> Result<Vec<ProcessRecord>, StoreError> {
@@ -298,11 +279,15 @@ impl Store for PostgresStore {
 
     async fn cleanup(&self, request: CleanupRequest) -> Result<CleanupReport, StoreError> {
         let write = Write::Cleanup(request);
-        expect!(self.write(write).await?, Answer::Cleanup(report) => report)
+        expect!(self.writers.ask(write).await?, Answer::Cleanup(report) => report)
     }
 
     async fn census(&self) -> Result<Census, StoreError> {
         read!(self, "count", reading => census::census(&mut reading))
+    }
+
+    fn writers(&self) -> usize {
+        self.writers.count()
     }
 
     fn hints(&self) -> Option<Hints> {
@@ -322,12 +307,11 @@ impl Store for PostgresStore {
         })
     }
 
-    /// The writer first, then those that it tells; then whoever still reads, for no longer than the patience: a
+    /// The writers first, then those that it tells; then whoever still reads, for no longer than the patience: a
     /// read whose future is kept and not polled gives its connection back only when that is dropped.
     async fn close(&self) -> Vec<Arc<Exit>> {
         self.listener.stop();
-        self.writer.drain();
-        let mut exits = vec![self.writer.closed().await];
+        let mut exits = self.writers.close().await;
         exits.extend(self.notifier.close().await);
         let patience = self.place.options.patience;
         if timeout(patience, self.place.pool.close()).await.is_err() {

@@ -7,32 +7,49 @@ use std::time::Duration;
 #[must_use]
 pub struct PostgresOptions {
     pub(super) connections: u32,
+    writers: u32,
     pub(super) patience: Duration,
     pub(super) statement_timeout: Duration,
     pub(super) poll_only: bool,
     pub(super) create: bool,
     pub(super) writer_capacity: usize,
+    pub(super) long_claim: Duration,
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
         Self {
             connections: 5,
+            writers: 3,
             patience: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(10),
             poll_only: false,
             create: true,
             writer_capacity: 1024,
+            long_claim: Duration::from_millis(20),
         }
     }
 }
 
 impl PostgresOptions {
     /// How many connections there may be, at least 1; the one that listens is not counted. With two or more
-    /// the writer keeps one to itself, so that reads and health never wait behind it. Default: 5.
+    /// each writer keeps one to itself, so that reads and health never wait behind it. Default: 5.
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(1);
         self
+    }
+
+    /// How many transactions may be under way at once, at least 1; each takes a connection for itself, and one
+    /// connection is left to read with. More of them use more cores of the server, and share less of the work of a
+    /// commit. Default: 3.
+    pub fn writers(mut self, writers: u32) -> Self {
+        self.writers = writers.max(1);
+        self
+    }
+
+    /// How many there are with so many connections.
+    pub(super) fn writers_in_use(&self) -> u32 {
+        self.writers.min(self.connections.saturating_sub(1)).max(1)
     }
 
     /// How long an intent is tried again, when the server is away or transactions get in each other's way,
@@ -62,10 +79,18 @@ impl PostgresOptions {
         self
     }
 
-    /// How many intents may wait for the writer; at least 1. Callers beyond it wait their turn.
+    /// How many intents may wait for each writer; at least 1. Callers beyond it wait their turn.
     /// Default: 1,024.
     pub fn writer_capacity(mut self, capacity: usize) -> Self {
         self.writer_capacity = capacity.max(1);
+        self
+    }
+
+    /// A claim that takes this long tells the next ones where it has found the first step. For tests: what claims bring
+    /// is the same. Default: 20 ms.
+    #[doc(hidden)]
+    pub fn long_claim(mut self, long: Duration) -> Self {
+        self.long_claim = long;
         self
     }
 }

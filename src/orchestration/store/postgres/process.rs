@@ -40,5 +40,8 @@ pub(super) async fn unregister(unit: &mut Unit<'_>, process: Uuid) -> Result<(),
         .execute(&mut *unit.conn)
         .await?;
     unit.wrote();
+    if let Some(lowest) = unit.lowest {
+        lowest.forget(process);
+    }
     lease::release_all(unit, process).await
 }

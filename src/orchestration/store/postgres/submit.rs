@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::fault::Fault;
 use super::task_row::count_as_one;
 use super::unit::{Unit, json};
-use crate::orchestration::state::TaskState;
+use crate::orchestration::state::{StepState, TaskState};
+use crate::orchestration::store::sql::judge::Child;
 use crate::orchestration::store::sql::task_row::TaskRow;
 use crate::orchestration::store::{NewTask, StoreError, Submission, settle};
 
@@ -33,7 +34,15 @@ impl Holder {
 
 /// Whoever submits the same identity at the same time waits here for the other's commit; the identities are
 /// taken in order, so that two never wait for each other.
-pub(super) async fn submit(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<Vec<Answer>, Fault> {
+///
+/// So many first steps as claims of this transaction want are kept back as the children of completed steps are: a step
+/// that starts at once has never been in the index of those that wait, where its entry would be in the way of every
+/// claim for as long as somebody holds a snapshot.
+pub(super) async fn submit(
+    unit: &mut Unit<'_>,
+    tasks: &[&NewTask],
+    wanted: usize,
+) -> Result<Vec<Answer>, Fault> {
     if tasks.is_empty() {
         return Ok(Vec::new());
     }
@@ -51,7 +60,7 @@ pub(super) async fn submit(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<Ve
     let first = tasks.iter().zip(&tried).filter(|(_, tried)| **tried);
     let first: Vec<&NewTask> = first.map(|(task, _)| *task).collect();
     let created = insert_tasks(unit, &first).await?;
-    insert_rest(unit, &first, &created).await?;
+    insert_rest(unit, &first, &created, wanted).await?;
     let is_new =
         |place: usize, task: &NewTask| tried[place] && created.contains_key(&task.task_uuid);
     let others = tasks.iter().enumerate();
@@ -170,10 +179,12 @@ async fn insert_rest(
     unit: &mut Unit<'_>,
     tasks: &[&NewTask],
     created: &HashMap<Uuid, i64>,
+    wanted: usize,
 ) -> Result<(), Fault> {
     if created.is_empty() {
         return Ok(());
     }
+    let mut kept_back = Vec::new();
     let (mut ids, mut templates, mut inputs) = (vec![], vec![], vec![]);
     let (mut task_ids, mut indexes, mut names, mut callables) = (vec![], vec![], vec![], vec![]);
     let (mut priorities, mut states, mut due, mut most) = (vec![], vec![], vec![], vec![]);
@@ -192,7 +203,18 @@ async fn insert_rest(
         let later = later(unit, task);
         let mut children_of = vec![Vec::new(); task.steps.len()];
         for (index, step) in (0_u32..).zip(&task.steps) {
-            let (state, due_at) = settle::new_step(step.parents.is_empty(), later);
+            let (mut state, due_at) = settle::new_step(step.parents.is_empty(), later);
+            if state == StepState::Ready && kept_back.len() < wanted {
+                state = StepState::Pending;
+                kept_back.push(Child {
+                    task_id: id,
+                    index: i64::from(index),
+                    unmet: 0,
+                    state,
+                    done: 0,
+                    last: 0,
+                });
+            }
             task_ids.push(id);
             indexes.push(i64::from(index));
             names.push(step.name.clone());
@@ -228,6 +250,8 @@ async fn insert_rest(
         .bind(most)
         .bind(due);
     insert.execute(&mut *unit.conn).await?;
+    let ready = vec![StepState::Ready; kept_back.len()];
+    unit.save_children(&kept_back, &ready);
     Ok(())
 }
 

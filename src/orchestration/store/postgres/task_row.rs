@@ -14,7 +14,7 @@ use crate::orchestration::store::sql::task_row::{TaskRow, Tasks};
 use crate::orchestration::store::sql::{failure_policy, from_row, number};
 
 from_row! {
-    struct Stored(PgRow) {
+    pub(super) struct Stored(PgRow) {
         id: i64,
         uuid: Uuid,
         correlation_id: Uuid,
@@ -83,6 +83,8 @@ macro_rules! locking {
         )
     };
 }
+
+pub(super) use locking;
 
 /// How a transaction holds the tasks that it changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,8 +13,13 @@ use uuid::Uuid;
 
 use super::columns::{ChildColumns, HistoryColumns, StepColumns, TaskColumns};
 use super::fault::Fault;
+use super::head::Head;
+use super::lowest::Lowest;
+use super::opening::Completed;
+use super::step_row::Found;
 use super::task_row::count_as_one;
 use crate::orchestration::state::StepState;
+use crate::orchestration::store::StepId;
 use crate::orchestration::store::sql::judge::{Child, Recorded};
 use crate::orchestration::store::sql::ledger::Ledger;
 use crate::orchestration::store::sql::task_row::Tasks;
@@ -37,6 +42,16 @@ pub(super) struct Unit<'c> {
     named: bool,
     /// Whose row is still to be written.
     commit: Option<Commit>,
+    /// Where a process looks for what it holds; a caller's own transaction does not know.
+    pub(super) lowest: Option<&'c Lowest>,
+    /// Where the steps that wait begin; neither.
+    pub(super) head: Option<&'c Head>,
+    /// The first task of which a step became ready, other than new ones.
+    pub(super) readied: Option<i64>,
+    /// The processes that have claimed in it, and the first task of each of these claims.
+    pub(super) claimed: Vec<(Uuid, i64)>,
+    /// The steps that it completes, if they came with its beginning.
+    completed: Option<(Vec<StepId>, Vec<Option<Found>>)>,
 }
 
 /// The name of a commit: its row says that it happened.
@@ -67,7 +82,33 @@ impl<'c> Unit<'c> {
             made_work: false,
             named,
             commit,
+            lowest: None,
+            head: None,
+            readied: None,
+            claimed: Vec::new(),
+            completed: None,
         }
+    }
+
+    /// These tasks were locked as it began, and all that are to be.
+    pub(super) fn begins_with(&mut self, completed: Completed) {
+        self.tasks = completed
+            .tasks
+            .into_iter()
+            .map(|task| (task.id, task))
+            .collect();
+        self.completed = Some((completed.ids, completed.steps));
+    }
+
+    /// Whether the tasks that it changes were locked as it began.
+    pub(super) fn has_locked(&self) -> bool {
+        self.completed.is_some()
+    }
+
+    /// The steps that it completes, in this order, if they came with its beginning.
+    pub(super) fn take_completed(&mut self, ids: &[StepId]) -> Option<Vec<Option<Found>>> {
+        let completed = self.completed.take_if(|(known, _)| known == ids);
+        completed.map(|(_, steps)| steps)
     }
 
     /// When it began. Everything in it happens at this moment.
@@ -84,6 +125,11 @@ impl<'c> Unit<'c> {
         O: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>,
     {
         sqlx::query_as(sql).persistent(self.named)
+    }
+
+    /// Steps of this task, and maybe of later ones, become ready.
+    pub(super) fn readies(&mut self, task_id: i64) {
+        self.readied = Some(self.readied.map_or(task_id, |first| first.min(task_id)));
     }
 
     /// A statement has written something.
@@ -115,7 +161,7 @@ impl<'c> Unit<'c> {
         }
     }
 
-    /// Keeps the children of completed steps to be written.
+    /// Keeps the children of completed steps, and first steps, to be written.
     pub(super) fn save_children(&mut self, children: &[Child], states: &[StepState]) {
         let states = states.iter().copied();
         self.children.extend(children.iter().copied().zip(states));
@@ -148,7 +194,10 @@ impl<'c> Unit<'c> {
 
     /// Whether something is kept to be written.
     fn keeps(&self) -> bool {
-        !self.changed.is_empty() || !self.ledger.rows.is_empty() || !self.steps.is_empty()
+        !self.changed.is_empty()
+            || !self.ledger.rows.is_empty()
+            || !self.steps.is_empty()
+            || !self.children.is_empty()
     }
 
     /// Writes what was kept; the first time with the commit's own row, so that a transaction that has nothing more
@@ -157,7 +206,13 @@ impl<'c> Unit<'c> {
         let commit = self.commit.take();
         let steps = std::mem::take(&mut self.steps);
         let children = std::mem::take(&mut self.children);
-        self.made_work |= children.iter().any(|(_, state)| *state == StepState::Ready);
+        for (child, _) in children
+            .iter()
+            .filter(|(_, state)| *state == StepState::Ready)
+        {
+            self.made_work = true;
+            self.readies(child.task_id);
+        }
         let children: ChildColumns = children.into_iter().collect();
         let tasks: TaskColumns = std::mem::take(&mut self.changed)
             .into_iter()

@@ -1,4 +1,4 @@
-//! The one writer of this process: an actor with a connection.
+//! A writer of this process: an actor with a connection.
 //!
 //! Whatever waits in its mailbox goes into one transaction, so that many callers share one commit and its
 //! wait for the disk. Nobody is answered before COMMIT has returned. If the transaction fails it is undone:
@@ -18,6 +18,7 @@ use super::batch;
 use super::connect::{self, Place};
 use super::fault::{Fault, Remedy};
 use super::notify::Notifier;
+use super::opening;
 use super::unit::{Commit, Unit};
 use crate::actor::{Actor, Batch, Context, Receive, StopReason};
 use crate::orchestration::store::StoreError;
@@ -150,10 +151,13 @@ impl PostgresWriter {
 
     /// One transaction.
     async fn attempt(&mut self, writes: &[&Write], since: Instant) -> Result<Vec<Answer>, Fault> {
-        let mut held = match self.connection.take() {
-            Some(connection) => Held(Some(connection)),
-            None => Held(Some(self.place.pool.acquire().await?)),
-        };
+        let mut held = Held(self.connection.take());
+        if held.0.is_none() {
+            held.0 = Some(self.place.pool.acquire().await?);
+            if self.prepares() {
+                opening::prepare(held.conn()?).await?;
+            }
+        }
         self.number += 1;
         let commit = Commit {
             writer: self.writer,
@@ -183,10 +187,21 @@ impl PostgresWriter {
             self.forgotten = commit.number;
         }
         self.commits.fetch_add(1, Ordering::Relaxed);
+        if let Some(task_id) = done.readied {
+            self.place.head.is_before(task_id);
+        }
+        for (process, first) in done.claimed {
+            self.place.lowest.claimed(process, first);
+        }
         if done.made_work {
             self.notifier.notify();
         }
         Ok(done.answers)
+    }
+
+    /// Whether its connection keeps statements for it.
+    fn prepares(&self) -> bool {
+        self.place.options.connections > 1 && self.place.named()
     }
 
     /// Keeps the connection for the next transaction, or gives it to the readers if it is the only one.
@@ -202,11 +217,17 @@ impl PostgresWriter {
         writes: &[&Write],
         commit: Commit,
     ) -> Result<Done, Fault> {
-        let now = self.place.begin(connection).await?;
-        let mut unit = Unit::new(connection, now, self.place.named(), Some(commit));
+        let completed = batch::completed(writes);
+        let opening = opening::open(&self.place, connection, completed, self.prepares()).await?;
+        let mut unit = Unit::new(connection, opening.now, self.place.named(), Some(commit));
+        if let Some(completed) = opening.completed {
+            unit.begins_with(completed);
+        }
+        unit.lowest = Some(&self.place.lowest);
+        unit.head = Some(&self.place.head);
         let answers = batch::carry_out(&mut unit, writes).await?;
         let wrote = unit.finish().await?;
-        let made_work = unit.made_work;
+        let (made_work, claimed, readied) = (unit.made_work, unit.claimed, unit.readied);
         let unsure = match connection.execute("COMMIT").await {
             Ok(_) => None,
             Err(error) => {
@@ -220,6 +241,8 @@ impl PostgresWriter {
         Ok(Done {
             answers,
             made_work,
+            claimed,
+            readied,
             unsure,
         })
     }
@@ -266,6 +289,10 @@ impl PostgresWriter {
 struct Done {
     answers: Vec<Answer>,
     made_work: bool,
+    /// The processes that have claimed, and the first task of each claim.
+    claimed: Vec<(Uuid, i64)>,
+    /// The first task of which a step became ready, other than new ones.
+    readied: Option<i64>,
     /// The connection was lost during COMMIT.
     unsure: Option<Fault>,
 }

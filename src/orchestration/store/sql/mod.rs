@@ -13,9 +13,9 @@ pub(super) mod task_row;
 ///
 /// What sqlx's derive does; but that has the drivers of both databases built a second time, for the compiler.
 macro_rules! from_row {
-    ($(#[$about:meta])* struct $name:ident($row:ty) { $($field:ident: $type:ty),+ $(,)? }) => {
+    ($(#[$about:meta])* $scope:vis struct $name:ident($row:ty) { $($field:ident: $type:ty),+ $(,)? }) => {
         $(#[$about])*
-        struct $name { $($field: $type),+ }
+        $scope struct $name { $($scope $field: $type),+ }
 
         impl sqlx::FromRow<'_, $row> for $name {
             fn from_row(row: &$row) -> sqlx::Result<Self> {

@@ -1,0 +1,116 @@
+//! What a transaction begins with. Every statement is a journey to the server and back, and where few steps are
+//! completed the journeys are what takes the time: so the rows that completions are about come with BEGIN.
+
+use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, Row};
+
+use super::connect::Place;
+use super::fault::Fault;
+use super::step_row::{self, Found};
+use super::task_row;
+use crate::orchestration::store::StepId;
+use crate::orchestration::store::sql::task_row::TaskRow;
+
+/// Statements without parameters of the protocol's can go together, and those that are prepared need not be planned
+/// again.
+const PREPARE: &str = concat!(
+    "PREPARE postroom_lock (uuid[]) AS ",
+    task_row::locking!("t.uuid = ANY($1)", "NO KEY UPDATE"),
+    "; PREPARE postroom_steps (uuid[], bigint[]) AS ",
+    step_row::reading!(
+        "unnest($1, $2) WITH ORDINALITY AS n (uuid, idx, place)
+         JOIN postroom.tasks t ON t.uuid = n.uuid CROSS JOIN LATERAL (
+             SELECT s.* FROM postroom.steps s WHERE s.task_id = t.id AND s.idx = n.idx OFFSET 0) s"
+    ),
+);
+
+/// For more steps than these the journeys do not matter, and the protocol's own parameters cost less than text.
+const MOST: usize = 32;
+
+/// Prepares on a connection what transactions begin with there.
+pub(super) async fn prepare(conn: &mut PgConnection) -> Result<(), Fault> {
+    match conn.execute(PREPARE).await.map_err(Fault::from) {
+        // By a writer that had this connection before.
+        Err(fault) if !fault.is_code("42P05") => Err(fault),
+        _ => Ok(()),
+    }
+}
+
+/// A transaction that has begun.
+pub(super) struct Opening {
+    /// The moment of everything in it.
+    pub(super) now: i64,
+    /// What it was opened for, if it was.
+    pub(super) completed: Option<Completed>,
+}
+
+/// The tasks of the steps that are completed, locked; and these steps in the order in which they were asked for.
+pub(super) struct Completed {
+    pub(super) tasks: Vec<TaskRow>,
+    pub(super) ids: Vec<StepId>,
+    pub(super) steps: Vec<Option<Found>>,
+}
+
+/// Begins a transaction that completes these steps and locks no other tasks; `prepared`: on a connection that is.
+pub(super) async fn open(
+    place: &Place,
+    conn: &mut PgConnection,
+    completed: Vec<StepId>,
+    prepared: bool,
+) -> Result<Opening, Fault> {
+    if completed.is_empty() || completed.len() > MOST || !prepared {
+        let now = place.begin(conn).await?;
+        return Ok(Opening {
+            now,
+            completed: None,
+        });
+    }
+    let uuids = array(completed.iter().map(|id| id.task_uuid));
+    let indexes = array(completed.iter().map(|id| id.index));
+    let statements = format!(
+        "{}; EXECUTE postroom_lock ('{uuids}'); EXECUTE postroom_steps ('{uuids}', '{indexes}')",
+        place.begin
+    );
+    let rows = conn
+        .fetch_all(sqlx::raw_sql(AssertSqlSafe(statements)))
+        .await?;
+    let mut now = None;
+    let mut tasks: Vec<TaskRow> = Vec::new();
+    let mut steps = step_row::none_of(completed.len());
+    for row in &rows {
+        // Told apart by what only they have.
+        if row.try_get_raw("correlation_id").is_ok() {
+            tasks.push(task_row::Stored::from_row(row)?.try_into()?);
+        } else if row.try_get_raw("place").is_ok() {
+            let step = step_row::Stored::from_row(row)?;
+            // A task that came between the two was not locked.
+            if tasks.iter().any(|task| task.id == step.task_id) {
+                step_row::put(&mut steps, step)?;
+            }
+        } else {
+            now = Some(row.try_get("now")?);
+        }
+    }
+    let now = now.ok_or_else(|| Fault::Corrupt("the time was not told".to_owned()))?;
+    let completed = Completed {
+        tasks,
+        ids: completed,
+        steps,
+    };
+    Ok(Opening {
+        now,
+        completed: Some(completed),
+    })
+}
+
+/// Of what has no character that means something in a string.
+fn array<T: std::fmt::Display>(values: impl Iterator<Item = T>) -> String {
+    let mut array = String::from("{");
+    for (number, value) in values.enumerate() {
+        if number > 0 {
+            array.push(',');
+        }
+        array.push_str(&value.to_string());
+    }
+    array.push('}');
+    array
+}
