@@ -19,7 +19,7 @@ use super::connect::{self, Place};
 use super::fault::{Fault, Remedy};
 use super::notify::Notifier;
 use super::opening;
-use super::unit::{Commit, Unit};
+use super::unit::{Commit, Learned, Unit};
 use crate::actor::{Actor, Batch, Context, Receive, StopReason};
 use crate::orchestration::store::StoreError;
 use crate::orchestration::store::sql::intent::{Answer, Write};
@@ -167,13 +167,28 @@ impl PostgresWriter {
         let done = match self.transact(held.conn()?, writes, commit).await {
             Ok(done) => done,
             Err(fault) => {
-                let lost = fault.remedy() == Remedy::Reconnect;
+                // Or it has forgotten the statements that it had been told.
+                let lost = fault.remedy() == Remedy::Reconnect || fault.is_code("26000");
                 if !lost && held.conn()?.execute("ROLLBACK").await.is_ok() {
                     self.keep(held.release());
                 }
                 return Err(fault);
             }
         };
+        // Harmless if it should turn out not to have happened.
+        if let Some(task_id) = done.readied {
+            self.place.head.is_before(task_id);
+        }
+        for learned in done.learned {
+            match learned {
+                Learned::Claimed(process, first) => self.place.lowest.claimed(process, first),
+                _ if done.unsure.is_some() => {}
+                Learned::Held(process, look, first) => {
+                    self.place.lowest.found(process, look, first);
+                }
+                Learned::Head(seen) => self.place.head.learn(*seen),
+            }
+        }
         match done.unsure {
             None => self.keep(held.release()),
             Some(fault) => {
@@ -187,12 +202,6 @@ impl PostgresWriter {
             self.forgotten = commit.number;
         }
         self.commits.fetch_add(1, Ordering::Relaxed);
-        if let Some(task_id) = done.readied {
-            self.place.head.is_before(task_id);
-        }
-        for (process, first) in done.claimed {
-            self.place.lowest.claimed(process, first);
-        }
         if done.made_work {
             self.notifier.notify();
         }
@@ -227,7 +236,7 @@ impl PostgresWriter {
         unit.head = Some(&self.place.head);
         let answers = batch::carry_out(&mut unit, writes).await?;
         let wrote = unit.finish().await?;
-        let (made_work, claimed, readied) = (unit.made_work, unit.claimed, unit.readied);
+        let (made_work, learned, readied) = (unit.made_work, unit.learned, unit.readied);
         let unsure = match connection.execute("COMMIT").await {
             Ok(_) => None,
             Err(error) => {
@@ -241,7 +250,7 @@ impl PostgresWriter {
         Ok(Done {
             answers,
             made_work,
-            claimed,
+            learned,
             readied,
             unsure,
         })
@@ -289,9 +298,8 @@ impl PostgresWriter {
 struct Done {
     answers: Vec<Answer>,
     made_work: bool,
-    /// The processes that have claimed, and the first task of each claim.
-    claimed: Vec<(Uuid, i64)>,
-    /// The first task of which a step became ready, other than new ones.
+    learned: Vec<Learned>,
+    /// The first task of which a step became ready.
     readied: Option<i64>,
     /// The connection was lost during COMMIT.
     unsure: Option<Fault>,
