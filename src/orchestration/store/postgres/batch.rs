@@ -3,7 +3,7 @@
 //! The callers have not been answered, so their intents are concurrent and any order of them is right. This
 //! one makes sure that no two transactions wait for each other: first the rows of all tasks that will change
 //! are locked, in the order of their numbers; then identities are taken, in their order; what follows waits at
-//! most for transactions that wait for nothing any more. Claims come last and wait for nobody.
+//! most for transactions that wait for nothing any more. Claims come last and skip what others hold.
 
 use std::collections::BTreeSet;
 

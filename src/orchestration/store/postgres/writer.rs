@@ -20,7 +20,7 @@ use super::fault::{Fault, Remedy};
 use super::notify::Notifier;
 use super::opening;
 use super::unit::{Commit, Learned, Unit};
-use crate::actor::{Actor, Batch, Context, Receive, StopReason};
+use crate::actor::{Actor, Batch, Context, Receive, Reply, StopReason};
 use crate::orchestration::store::StoreError;
 use crate::orchestration::store::sql::intent::{Answer, Write};
 
@@ -56,32 +56,14 @@ impl Receive<Write> for PostgresWriter {
     const MAX_BATCH: usize = 256;
 
     async fn receive(&mut self, batch: Batch<Write>, _: &Context<Self>) {
-        let (writes, mut replies): (Vec<Write>, Vec<_>) = batch.unzip();
-        let all: Vec<&Write> = writes.iter().collect();
-        match self.commit(&all).await {
-            Ok(answers) => {
-                for (reply, answer) in replies.into_iter().zip(answers) {
-                    reply.ok(answer);
-                }
-            }
-            Err(error) if writes.len() == 1 => {
-                if let Some(reply) = replies.pop() {
-                    reply.err(error);
-                }
-            }
-            // Nobody's fault, and waiting for each in turn would only take longer.
-            Err(error @ (StoreError::Busy { .. } | StoreError::Unavailable { .. })) => {
-                for reply in replies {
-                    reply.err(again(&error));
-                }
-            }
-            Err(error) => {
-                tracing::warn!(database = self.place.name(), %error, "a batch failed, trying one by one");
-                for (write, reply) in writes.iter().zip(replies) {
-                    let answer = self.commit(&[write]).await;
-                    reply.send(answer.and_then(only));
-                }
-            }
+        // A heartbeat holds steps of tasks that it has not locked. It does so in a transaction of its own, which waits
+        // for nothing after that.
+        let is_heartbeat = |write: &Write| matches!(write, Write::Heartbeat(..));
+        let (heartbeats, others): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .partition(|(write, _)| is_heartbeat(write));
+        for part in [heartbeats, others] {
+            self.carry_out(part).await;
         }
     }
 }
@@ -119,6 +101,40 @@ fn only(mut answers: Vec<Answer>) -> Result<Answer, StoreError> {
 }
 
 impl PostgresWriter {
+    /// Carries out these intents, in one transaction if that succeeds, and answers them.
+    async fn carry_out(&mut self, part: Vec<(Write, Reply<Write>)>) {
+        if part.is_empty() {
+            return;
+        }
+        let (writes, mut replies): (Vec<Write>, Vec<_>) = part.into_iter().unzip();
+        let all: Vec<&Write> = writes.iter().collect();
+        match self.commit(&all).await {
+            Ok(answers) => {
+                for (reply, answer) in replies.into_iter().zip(answers) {
+                    reply.ok(answer);
+                }
+            }
+            Err(error) if writes.len() == 1 => {
+                if let Some(reply) = replies.pop() {
+                    reply.err(error);
+                }
+            }
+            // Nobody's fault, and waiting for each in turn would only take longer.
+            Err(error @ (StoreError::Busy { .. } | StoreError::Unavailable { .. })) => {
+                for reply in replies {
+                    reply.err(again(&error));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(database = self.place.name(), %error, "a batch failed, trying one by one");
+                for (write, reply) in writes.iter().zip(replies) {
+                    let answer = self.commit(&[write]).await;
+                    reply.send(answer.and_then(only));
+                }
+            }
+        }
+    }
+
     pub(super) fn new(place: Arc<Place>, commits: Arc<AtomicU64>, notifier: Notifier) -> Self {
         Self {
             place,
