@@ -68,12 +68,18 @@ impl OrchestrationEventActor {
     /// have been silent for long.
     const SWEEP_ANYWAY: u32 = 24;
 
-    /// Returns whether there was nothing to do, and nothing runs.
-    async fn sweep(&mut self) -> bool {
+    /// Returns whether there was nothing to do, and nothing runs; and how long it took, if it succeeded.
+    async fn sweep(&mut self) -> (bool, Duration) {
         self.skipped = 0;
+        let since = Instant::now();
         // What goes wrong is told by whoever sweeps.
-        let swept = self.finalizer.ask(SweepMessage).await;
-        matches!(swept, Ok(Swept { quiet: true, .. })) && self.context.running().is_empty()
+        match self.finalizer.ask(SweepMessage).await {
+            Ok(Swept { quiet, .. }) => {
+                let quiet = quiet && self.context.running().is_empty();
+                (quiet, since.elapsed())
+            }
+            Err(_) => (false, Duration::ZERO),
+        }
     }
 }
 
@@ -111,13 +117,15 @@ impl Receive<SweepDueMessage> for OrchestrationEventActor {
     const MAX_BATCH: usize = 1_024;
 
     async fn receive(&mut self, batch: Batch<SweepDueMessage>, ctx: &Context<Self>) {
-        let since = Instant::now();
         self.skipped += 1;
         let skip = self.skipped < Self::SWEEP_ANYWAY
             && self.poller.rests()
             && is_quiet(&self.context).await;
-        let quiet = skip || self.sweep().await;
-        let took = since.elapsed();
+        let (quiet, took) = if skip {
+            (true, Duration::ZERO)
+        } else {
+            self.sweep().await
+        };
         self.poller
             .pause(ctx.weak(), quiet, took, || SweepDueMessage);
         for (_, reply) in batch {

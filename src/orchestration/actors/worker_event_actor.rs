@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::lookout::{Poller, is_quiet, listen};
@@ -81,11 +80,9 @@ impl Receive<LookForStepsMessage> for WorkerEventActor {
     const MAX_BATCH: usize = 1_024;
 
     async fn receive(&mut self, batch: Batch<LookForStepsMessage>, ctx: &Context<Self>) {
-        let since = Instant::now();
         let quiet = self.poller.rests() && is_quiet(&self.context).await || self.claim().await;
-        let took = since.elapsed();
         self.poller
-            .pause(ctx.weak(), quiet, took, || LookForStepsMessage);
+            .pause(ctx.weak(), quiet, Duration::ZERO, || LookForStepsMessage);
         for (_, reply) in batch {
             reply.ok(());
         }

@@ -3,7 +3,7 @@
 //! The callers have not been answered, so their intents are concurrent and any order of them is right. This
 //! one makes sure that no two transactions wait for each other: first the rows of all tasks that will change
 //! are locked, in the order of their numbers; then identities are taken, in their order; what follows waits at
-//! most for transactions that wait for nothing any more. Claims come last and wait for nobody.
+//! most for transactions that wait for nothing any more. Claims come last and skip what others hold.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use super::task_row::Hold;
 use super::unit::Unit;
 use super::{claim, cleanup, complete, lease, operate, process, submit, sweep};
 use crate::orchestration::store::sql::intent::{Answer, Write};
-use crate::orchestration::store::{ClaimRequest, Claims, StepId, StoreError};
+use crate::orchestration::store::{ClaimRequest, ClaimScope, Claims, StepId, StoreError};
 
 /// One answer for each intent, in order.
 pub(super) async fn carry_out(
@@ -127,8 +127,10 @@ async fn submit_all(
     let wanted = sets
         .iter()
         .filter_map(|&(place, _)| claim_of(writes[place]));
-    let wanted = wanted.map(|request| request.limit as usize).sum();
-    let mut all = submit::submit(unit, &tasks, wanted).await?.into_iter();
+    let wanted: Vec<&ClaimRequest> = wanted
+        .filter(|request| request.scope == ClaimScope::Any)
+        .collect();
+    let mut all = submit::submit(unit, &tasks, &wanted).await?.into_iter();
     for (place, tasks) in sets {
         let own: Vec<Result<_, StoreError>> = all.by_ref().take(tasks.len()).collect();
         answers[place] = Some(Answer::Submit(own, Vec::new()));
@@ -207,11 +209,7 @@ async fn claim_all(
 
 /// `None` for what is carried out elsewhere.
 async fn carry_out_one(unit: &mut Unit<'_>, write: &Write) -> Result<Option<Answer>, Fault> {
-    if !matches!(write, Write::Heartbeat(..) | Write::Register(_)) {
-        // Steps of any task may be given back by it.
-        unit.readies(0);
-    }
-    Ok(Some(match write {
+    let answer = match write {
         Write::Submit(..) | Write::Complete(..) | Write::Claim(_) => return Ok(None),
         Write::Heartbeat(process, lease) => {
             Answer::Heartbeat(lease::heartbeat(unit, *process, *lease).await?)
@@ -243,5 +241,13 @@ async fn carry_out_one(unit: &mut Unit<'_>, write: &Write) -> Result<Option<Answ
             process::unregister(unit, *process).await?;
             Answer::Done
         }
-    }))
+    };
+    let gives_back = matches!(
+        write,
+        Write::Release(..) | Write::Sweep(_) | Write::Operate(_) | Write::Unregister(_)
+    );
+    if gives_back && let Some(first) = unit.tasks.keys().min().copied() {
+        unit.readies(first);
+    }
+    Ok(Some(answer))
 }

@@ -9,7 +9,7 @@
 //! from pending to running at once: each version of a row is an entry in its indexes too.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use super::columns::ChildColumns;
 use super::fault::Fault;
-use super::head::First;
-use super::unit::Unit;
+use super::head::{Begun, First};
+use super::unit::{Learned, Unit};
 use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::sql::{from_row, number};
 use crate::orchestration::store::{
@@ -274,9 +274,12 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
         let readied = children.len();
         let mut left: BTreeSet<(i64, i64)> = children.places().collect();
         let children = std::mem::take(&mut children);
-        let begin = begin_at(unit, request);
-        let since = Instant::now();
-        let rows = take(unit, request, &callables, look_at, wanted, children, begin).await?;
+        let begun = begin(unit, request);
+        let begin_at = begun.and_then(|begun| begun.at);
+        let rows = take(
+            unit, request, &callables, look_at, wanted, children, begin_at,
+        )
+        .await?;
         let Some(first) = rows.first() else {
             return Err(Fault::Corrupt("a claim was not answered".to_owned()));
         };
@@ -287,7 +290,10 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
                 "of {readied} children that are ready {left_ready} were written and {started} started"
             )));
         }
-        learn_head(unit, request, begin, since, first.first);
+        if let Some(begun) = begun {
+            let seen = begun.seen(request, first.first);
+            unit.learned.push(Learned::Head(Box::new(seen)));
+        }
         unit.made_work |= left_ready > 0;
         let left_until =
             |due: i64| Duration::from_millis(u64::try_from(due - unit.ledger.now).unwrap_or(0));
@@ -316,32 +322,17 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
     }
 }
 
-/// Where the claim may begin.
-fn begin_at(unit: &Unit<'_>, request: &ClaimRequest) -> Option<First> {
-    let first = match request.scope {
-        ClaimScope::Any => unit.head?.first(request)?,
-        ClaimScope::Task(_) => return None,
-    };
-    let readied = unit.readied.is_some_and(|task_id| task_id <= first.task_id);
-    (!readied).then_some(first)
-}
-
-/// What the claim has found first is told to the next.
-fn learn_head(
-    unit: &Unit<'_>,
-    request: &ClaimRequest,
-    began_at: Option<First>,
-    since: Instant,
-    first: Option<First>,
-) {
-    let (Some(head), ClaimScope::Any) = (unit.head, request.scope) else {
-        return;
-    };
-    match (began_at, first) {
-        (None, first) => head.has_read_all(request, since.elapsed(), first),
-        (Some(_), Some(first)) => head.has_read_on(request, first),
-        (Some(_), None) => {}
+/// Where the claim may begin: not behind what this transaction has readied.
+fn begin(unit: &Unit<'_>, request: &ClaimRequest) -> Option<Begun> {
+    if request.scope != ClaimScope::Any {
+        return None;
     }
+    let mut begun = unit.head?.begin(request);
+    let readied = unit.readied;
+    begun.at = begun
+        .at
+        .filter(|first| readied.is_none_or(|task_id| task_id > first.task_id));
+    Some(begun)
 }
 
 async fn take(
@@ -391,8 +382,8 @@ async fn start(
     let mut retried: BTreeMap<i64, u32> = BTreeMap::new();
     let mut moving = BTreeSet::new();
     let first = rows.iter().filter_map(|row| row.taken.task_id).min();
-    unit.claimed
-        .extend(first.map(|first| (request.process, first)));
+    let claimed = first.map(|first| Learned::Claimed(request.process, first));
+    unit.learned.extend(claimed);
     for row in rows {
         let taken = row.taken;
         let (Some(task_id), Some(true) | None) = (taken.task_id, taken.moves) else {

@@ -94,11 +94,8 @@ fn remedy(error: &sqlx::Error) -> Remedy {
         E::Database(error) => match error.code().as_deref() {
             // Serialisation failure, deadlock, lock not to be had, statement timeout.
             Some("40001" | "40P01" | "55P03" | "57014") => Remedy::Again,
-            // The server ended the session, is starting or stopping, has no room for one more, or somebody has had it
-            // forget this session's statements.
-            Some("26000" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "53300") => {
-                Remedy::Reconnect
-            }
+            // The server ended the session, is starting or stopping, or has no room for one more.
+            Some("57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "53300") => Remedy::Reconnect,
             Some(code) if code.starts_with("08") => Remedy::Reconnect,
             _ => Remedy::None,
         },

@@ -2,9 +2,10 @@
 //!
 //! A claim reads the index of ready steps from its beginning. While somebody holds a snapshot, the entries of all
 //! steps that have been claimed stay there, and a claim has to read past them. So one that has taken long tells the
-//! next ones where the first step was, and for some time they begin there. When a step before it becomes ready by this
-//! store, all is read again at once; when it does by another, it is found once that time is over.
+//! next ones where the first step was, and for a moment they begin there. When a step before it becomes ready by a
+//! writer of this store, all is read again at once; otherwise it is found when that moment is over.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,16 @@ use crate::orchestration::store::ClaimRequest;
 pub(super) struct Head {
     /// A claim that takes this long reads past many entries.
     long: Duration,
-    known: Mutex<Option<Known>>,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    known: Option<Known>,
+    /// Tasks of which steps became ready, the latest last: a claim that was under way may not have seen them.
+    readied: VecDeque<i64>,
+    /// How often that was.
+    count: u64,
 }
 
 #[derive(Debug)]
@@ -33,76 +43,128 @@ pub(super) struct First {
     pub(super) task_id: i64,
 }
 
+/// A claim that begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Begun {
+    /// Where it may begin; `None`: with all.
+    pub(super) at: Option<First>,
+    since: Instant,
+    count: u64,
+}
+
+/// What a claim has seen.
+#[derive(Debug)]
+pub(super) struct Seen {
+    request: ClaimRequest,
+    begun: Begun,
+    took: Duration,
+    first: Option<First>,
+}
+
+impl Begun {
+    /// The claim is answered, and has found this step first.
+    pub(super) fn seen(self, request: &ClaimRequest, first: Option<First>) -> Seen {
+        Seen {
+            request: request.clone(),
+            begun: self,
+            took: self.since.elapsed(),
+            first,
+        }
+    }
+}
+
 impl Head {
     /// Until all is read again, this many times as long goes by: no more than this part of the time goes to it.
     const SHARE: u32 = 10;
 
+    /// But no longer than this.
+    const MOST: Duration = Duration::from_secs(1);
+
+    /// So much of what became ready is kept.
+    const READIED: usize = 256;
+
     pub(super) fn new(long: Duration) -> Self {
         Self {
             long,
-            known: Mutex::new(None),
+            inside: Mutex::default(),
         }
     }
 
-    /// Where a claim may begin.
-    pub(super) fn first(&self, request: &ClaimRequest) -> Option<First> {
-        let known = self.lock();
-        let known = known.as_ref()?;
-        let holds = Instant::now() < known.until && known.request.asks_for_same(request);
-        holds.then_some(known.first)
+    /// A claim begins.
+    pub(super) fn begin(&self, request: &ClaimRequest) -> Begun {
+        let inside = self.lock();
+        let since = Instant::now();
+        let known = inside.known.as_ref();
+        let known = known.filter(|known| since < known.until && known.is_of(request));
+        Begun {
+            at: known.map(|known| known.first),
+            since,
+            count: inside.count,
+        }
     }
 
-    /// A claim has read all, in so long, and has found this step first.
-    pub(super) fn has_read_all(
-        &self,
-        request: &ClaimRequest,
-        took: Duration,
-        first: Option<First>,
-    ) {
-        let mut known = self.lock();
-        if took < self.long {
-            *known = None;
+    /// What a claim has seen is committed.
+    pub(super) fn learn(&self, seen: Seen) {
+        let inside = &mut *self.lock();
+        let known = &mut inside.known;
+        let same = known.as_mut().filter(|known| known.is_of(&seen.request));
+        // Only what became ready before this place matters.
+        let first = seen.first.or(same.as_ref().map(|known| known.first));
+        let before = first.map_or(i64::MAX, |first| first.task_id);
+        let missed = usize::try_from(inside.count - seen.begun.count).unwrap_or(usize::MAX);
+        let mut latest = inside.readied.iter().rev().take(missed);
+        if missed > inside.readied.len() || latest.any(|&task_id| task_id <= before) {
             return;
         }
-        let until = Instant::now() + took * Self::SHARE;
-        match (&mut *known, first) {
+        if seen.begun.at.is_some() {
+            // Few have a higher priority, and those behind them are many.
+            if let (Some(known), Some(first)) = (same, seen.first)
+                && known.first.priority >= first.priority
+            {
+                known.first = first;
+            }
+            return;
+        }
+        let until = Instant::now() + (seen.took * Self::SHARE).min(Self::MOST);
+        match (same, seen.first) {
+            _ if seen.took < self.long => *known = None,
             (_, Some(first)) => {
-                let request = request.clone();
                 *known = Some(Known {
-                    request,
+                    request: seen.request,
                     first,
                     until,
                 });
             }
             // There is none, and so none before the place that was the first.
-            (Some(known), None) if known.request.asks_for_same(request) => known.until = until,
-            _ => *known = None,
+            (Some(known), None) => known.until = until,
+            (None, None) => *known = None,
         }
     }
 
-    /// A claim that began where it may has found this step first.
-    pub(super) fn has_read_on(&self, request: &ClaimRequest, first: First) {
-        if let Some(known) = &mut *self.lock()
-            && known.request.asks_for_same(request)
-            // Few have a higher priority, and those behind them are many.
-            && known.first.priority >= first.priority
-        {
-            known.first = first;
-        }
-    }
-
-    /// Steps of this task, or of later ones, have become ready again. To be called when that is committed.
+    /// Steps of this task, or of later ones, have become ready. To be called when that is committed.
     pub(super) fn is_before(&self, task_id: i64) {
-        if let Some(known) = &mut *self.lock()
+        let mut inside = self.lock();
+        inside.count += 1;
+        if inside.readied.len() == Self::READIED {
+            inside.readied.pop_front();
+        }
+        inside.readied.push_back(task_id);
+        if let Some(known) = &mut inside.known
             && task_id <= known.first.task_id
         {
             known.until = Instant::now();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Known>> {
+    fn lock(&self) -> MutexGuard<'_, Inside> {
         // Nothing inside the critical sections can panic half-way.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn is_of(&self, request: &ClaimRequest) -> bool {
+        self.request.asks_for_same(request)
     }
 }
 
@@ -124,54 +186,94 @@ mod tests {
         }
     }
 
-    const HOUR: Duration = Duration::from_hours(1);
-
-    fn first(task_id: i64) -> First {
-        First {
-            priority: 0,
-            task_id,
-        }
+    fn first(priority: i16, task_id: i64) -> First {
+        First { priority, task_id }
     }
 
     fn known(head: &Head, callable: &str) -> Option<i64> {
-        Some(head.first(&request(callable))?.task_id)
+        let first = head.begin(&request(callable)).at?;
+        Some(first.task_id)
+    }
+
+    /// A claim that has read all, or from where it may, and has taken so long.
+    fn claims(head: &Head, callable: &str, secs: u64, first: Option<First>) {
+        let begun = head.begin(&request(callable));
+        head.learn(seen(begun, callable, secs, first));
+    }
+
+    fn seen(begun: Begun, callable: &str, secs: u64, first: Option<First>) -> Seen {
+        let took = Duration::from_secs(secs);
+        Seen {
+            took,
+            ..begun.seen(&request(callable), first)
+        }
+    }
+
+    fn head() -> Head {
+        Head::new(Duration::from_millis(20))
     }
 
     #[test]
     fn only_a_claim_that_took_long_tells_the_next_ones() {
-        let head = Head::new(Duration::from_millis(20));
-        head.has_read_all(&request("a"), Duration::ZERO, Some(first(5)));
+        let head = head();
+        claims(&head, "a", 0, Some(first(0, 5)));
         assert_eq!(known(&head, "a"), None);
-        head.has_read_all(&request("a"), HOUR, Some(first(5)));
+        claims(&head, "a", 3600, Some(first(0, 5)));
         assert_eq!(known(&head, "a"), Some(5));
         assert_eq!(known(&head, "b"), None, "another one looks for others");
-        head.has_read_on(&request("b"), first(8));
-        head.has_read_on(
-            &request("a"),
-            First {
-                priority: 1,
-                task_id: 7,
-            },
-        );
-        assert_eq!(known(&head, "a"), Some(5));
-        head.has_read_on(&request("a"), first(6));
+        claims(&head, "a", 0, Some(first(1, 7)));
+        assert_eq!(known(&head, "a"), Some(5), "an exception");
+        claims(&head, "a", 0, Some(first(0, 6)));
         assert_eq!(known(&head, "a"), Some(6));
-        head.has_read_all(&request("a"), Duration::ZERO, None);
+        head.is_before(6);
+        claims(&head, "a", 0, None);
+        head.is_before(7);
         assert_eq!(known(&head, "a"), None, "nothing is in the way any more");
     }
 
     #[test]
     fn what_becomes_ready_before_it_is_found() {
-        let head = Head::new(Duration::from_millis(20));
-        head.has_read_all(&request("a"), HOUR, Some(first(5)));
+        let head = head();
+        claims(&head, "a", 3600, Some(first(0, 5)));
         head.is_before(6);
         assert_eq!(known(&head, "a"), Some(5));
         head.is_before(5);
         assert_eq!(known(&head, "a"), None);
         // All was read, and nothing found: what comes is behind what was the first.
-        head.has_read_all(&request("a"), HOUR, None);
+        claims(&head, "a", 3600, None);
         assert_eq!(known(&head, "a"), Some(5));
-        head.has_read_all(&request("b"), HOUR, None);
+        claims(&head, "b", 3600, None);
         assert_eq!(known(&head, "b"), None, "nothing is known of it");
+    }
+
+    #[test]
+    fn new_tasks_do_not_matter() {
+        let head = head();
+        claims(&head, "a", 3600, Some(first(0, 5)));
+        head.is_before(5);
+        let begun = head.begin(&request("a"));
+        assert_eq!(begun.at, None);
+        head.is_before(100);
+        head.learn(seen(begun, "a", 3600, None));
+        assert_eq!(known(&head, "a"), Some(5));
+    }
+
+    #[test]
+    fn a_claim_that_may_not_have_seen_it_tells_nothing() {
+        let head = head();
+        let begun = head.begin(&request("a"));
+        head.is_before(15);
+        head.learn(seen(begun, "a", 3600, Some(first(0, 20))));
+        assert_eq!(known(&head, "a"), None);
+        let begun = head.begin(&request("a"));
+        head.is_before(25);
+        head.learn(seen(begun, "a", 3600, Some(first(0, 20))));
+        assert_eq!(known(&head, "a"), Some(20), "it was behind");
+        let begun = head.begin(&request("a"));
+        for _ in 0..=Head::READIED {
+            head.is_before(90);
+        }
+        head.learn(seen(begun, "a", 0, Some(first(0, 40))));
+        assert_eq!(known(&head, "a"), Some(20), "too much has happened");
     }
 }

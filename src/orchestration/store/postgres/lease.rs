@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::fault::Fault;
 use super::step_row;
-use super::unit::Unit;
+use super::unit::{Learned, Unit};
 use crate::orchestration::state::StepState;
 use crate::orchestration::store::sql::number;
 use crate::orchestration::store::{Heartbeat, Lease, StepId, settle};
@@ -55,9 +55,9 @@ pub(super) async fn heartbeat(
         .bind(look.map_or(0, |look| look.from))
         .fetch_all(&mut *unit.conn)
         .await?;
-    if let (Some(lowest), Some(look)) = (unit.lowest, look) {
+    if let Some(look) = look {
         let first = held.iter().filter_map(|held| held.1).min();
-        lowest.found(process, look, first);
+        unit.learned.push(Learned::Held(process, look, first));
     }
     unit.wrote();
     let mut heartbeat = Heartbeat {

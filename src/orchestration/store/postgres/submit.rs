@@ -11,7 +11,7 @@ use super::unit::{Unit, json};
 use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::sql::judge::Child;
 use crate::orchestration::store::sql::task_row::TaskRow;
-use crate::orchestration::store::{NewTask, StoreError, Submission, settle};
+use crate::orchestration::store::{ClaimRequest, NewTask, StoreError, Submission, settle};
 
 type Answer = Result<Submission, StoreError>;
 
@@ -41,7 +41,7 @@ impl Holder {
 pub(super) async fn submit(
     unit: &mut Unit<'_>,
     tasks: &[&NewTask],
-    wanted: usize,
+    wanted: &[&ClaimRequest],
 ) -> Result<Vec<Answer>, Fault> {
     if tasks.is_empty() {
         return Ok(Vec::new());
@@ -141,6 +141,10 @@ async fn insert_tasks(
         .await?;
     unit.wrote();
     unit.made_work |= !created.is_empty();
+    // Another transaction may have been given later numbers, and been committed before.
+    if let Some(first) = created.iter().map(|(_, id)| *id).min() {
+        unit.readies(first);
+    }
     Ok(created.into_iter().collect())
 }
 
@@ -179,11 +183,13 @@ async fn insert_rest(
     unit: &mut Unit<'_>,
     tasks: &[&NewTask],
     created: &HashMap<Uuid, i64>,
-    wanted: usize,
+    wanted: &[&ClaimRequest],
 ) -> Result<(), Fault> {
     if created.is_empty() {
         return Ok(());
     }
+    let room: usize = wanted.iter().map(|claim| claim.limit as usize).sum();
+    let wanted: HashSet<&String> = wanted.iter().flat_map(|claim| &claim.callables).collect();
     let mut kept_back = Vec::new();
     let (mut ids, mut templates, mut inputs) = (vec![], vec![], vec![]);
     let (mut task_ids, mut indexes, mut names, mut callables) = (vec![], vec![], vec![], vec![]);
@@ -204,7 +210,10 @@ async fn insert_rest(
         let mut children_of = vec![Vec::new(); task.steps.len()];
         for (index, step) in (0_u32..).zip(&task.steps) {
             let (mut state, due_at) = settle::new_step(step.parents.is_empty(), later);
-            if state == StepState::Ready && kept_back.len() < wanted {
+            if state == StepState::Ready
+                && kept_back.len() < room
+                && wanted.contains(&step.callable)
+            {
                 state = StepState::Pending;
                 kept_back.push(Child {
                     task_id: id,

@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::columns::{ChildColumns, HistoryColumns, StepColumns, TaskColumns};
 use super::fault::Fault;
-use super::head::Head;
-use super::lowest::Lowest;
+use super::head::{Head, Seen};
+use super::lowest::{Look, Lowest};
 use super::opening::Completed;
 use super::step_row::Found;
 use super::task_row::count_as_one;
@@ -46,12 +46,23 @@ pub(super) struct Unit<'c> {
     pub(super) lowest: Option<&'c Lowest>,
     /// Where the steps that wait begin; neither.
     pub(super) head: Option<&'c Head>,
-    /// The first task of which a step became ready, other than new ones.
+    /// The first task of which a step became ready.
     pub(super) readied: Option<i64>,
-    /// The processes that have claimed in it, and the first task of each of these claims.
-    pub(super) claimed: Vec<(Uuid, i64)>,
+    /// What holds once it is committed.
+    pub(super) learned: Vec<Learned>,
     /// The steps that it completes, if they came with its beginning.
     completed: Option<(Vec<StepId>, Vec<Option<Found>>)>,
+}
+
+/// What a transaction tells those that come after it.
+#[derive(Debug)]
+pub(super) enum Learned {
+    /// A process has claimed steps from this task on.
+    Claimed(Uuid, i64),
+    /// A process has looked for what it holds, and found steps from this task on.
+    Held(Uuid, Look, Option<i64>),
+    /// A claim has found the first step that waits.
+    Head(Box<Seen>),
 }
 
 /// The name of a commit: its row says that it happened.
@@ -85,7 +96,7 @@ impl<'c> Unit<'c> {
             lowest: None,
             head: None,
             readied: None,
-            claimed: Vec::new(),
+            learned: Vec::new(),
             completed: None,
         }
     }

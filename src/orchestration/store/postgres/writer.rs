@@ -19,8 +19,8 @@ use super::connect::{self, Place};
 use super::fault::{Fault, Remedy};
 use super::notify::Notifier;
 use super::opening;
-use super::unit::{Commit, Unit};
-use crate::actor::{Actor, Batch, Context, Receive, StopReason};
+use super::unit::{Commit, Learned, Unit};
+use crate::actor::{Actor, Batch, Context, Receive, Reply, StopReason};
 use crate::orchestration::store::StoreError;
 use crate::orchestration::store::sql::intent::{Answer, Write};
 
@@ -56,32 +56,14 @@ impl Receive<Write> for PostgresWriter {
     const MAX_BATCH: usize = 256;
 
     async fn receive(&mut self, batch: Batch<Write>, _: &Context<Self>) {
-        let (writes, mut replies): (Vec<Write>, Vec<_>) = batch.unzip();
-        let all: Vec<&Write> = writes.iter().collect();
-        match self.commit(&all).await {
-            Ok(answers) => {
-                for (reply, answer) in replies.into_iter().zip(answers) {
-                    reply.ok(answer);
-                }
-            }
-            Err(error) if writes.len() == 1 => {
-                if let Some(reply) = replies.pop() {
-                    reply.err(error);
-                }
-            }
-            // Nobody's fault, and waiting for each in turn would only take longer.
-            Err(error @ (StoreError::Busy { .. } | StoreError::Unavailable { .. })) => {
-                for reply in replies {
-                    reply.err(again(&error));
-                }
-            }
-            Err(error) => {
-                tracing::warn!(database = self.place.name(), %error, "a batch failed, trying one by one");
-                for (write, reply) in writes.iter().zip(replies) {
-                    let answer = self.commit(&[write]).await;
-                    reply.send(answer.and_then(only));
-                }
-            }
+        // A heartbeat holds steps of tasks that it has not locked. It does so in a transaction of its own, which waits
+        // for nothing after that.
+        let is_heartbeat = |write: &Write| matches!(write, Write::Heartbeat(..));
+        let (heartbeats, others): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .partition(|(write, _)| is_heartbeat(write));
+        for part in [heartbeats, others] {
+            self.carry_out(part).await;
         }
     }
 }
@@ -119,6 +101,40 @@ fn only(mut answers: Vec<Answer>) -> Result<Answer, StoreError> {
 }
 
 impl PostgresWriter {
+    /// Carries out these intents, in one transaction if that succeeds, and answers them.
+    async fn carry_out(&mut self, part: Vec<(Write, Reply<Write>)>) {
+        if part.is_empty() {
+            return;
+        }
+        let (writes, mut replies): (Vec<Write>, Vec<_>) = part.into_iter().unzip();
+        let all: Vec<&Write> = writes.iter().collect();
+        match self.commit(&all).await {
+            Ok(answers) => {
+                for (reply, answer) in replies.into_iter().zip(answers) {
+                    reply.ok(answer);
+                }
+            }
+            Err(error) if writes.len() == 1 => {
+                if let Some(reply) = replies.pop() {
+                    reply.err(error);
+                }
+            }
+            // Nobody's fault, and waiting for each in turn would only take longer.
+            Err(error @ (StoreError::Busy { .. } | StoreError::Unavailable { .. })) => {
+                for reply in replies {
+                    reply.err(again(&error));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(database = self.place.name(), %error, "a batch failed, trying one by one");
+                for (write, reply) in writes.iter().zip(replies) {
+                    let answer = self.commit(&[write]).await;
+                    reply.send(answer.and_then(only));
+                }
+            }
+        }
+    }
+
     pub(super) fn new(place: Arc<Place>, commits: Arc<AtomicU64>, notifier: Notifier) -> Self {
         Self {
             place,
@@ -167,13 +183,28 @@ impl PostgresWriter {
         let done = match self.transact(held.conn()?, writes, commit).await {
             Ok(done) => done,
             Err(fault) => {
-                let lost = fault.remedy() == Remedy::Reconnect;
+                // Or it has forgotten the statements that it had been told.
+                let lost = fault.remedy() == Remedy::Reconnect || fault.is_code("26000");
                 if !lost && held.conn()?.execute("ROLLBACK").await.is_ok() {
                     self.keep(held.release());
                 }
                 return Err(fault);
             }
         };
+        // Harmless if it should turn out not to have happened.
+        if let Some(task_id) = done.readied {
+            self.place.head.is_before(task_id);
+        }
+        for learned in done.learned {
+            match learned {
+                Learned::Claimed(process, first) => self.place.lowest.claimed(process, first),
+                _ if done.unsure.is_some() => {}
+                Learned::Held(process, look, first) => {
+                    self.place.lowest.found(process, look, first);
+                }
+                Learned::Head(seen) => self.place.head.learn(*seen),
+            }
+        }
         match done.unsure {
             None => self.keep(held.release()),
             Some(fault) => {
@@ -187,12 +218,6 @@ impl PostgresWriter {
             self.forgotten = commit.number;
         }
         self.commits.fetch_add(1, Ordering::Relaxed);
-        if let Some(task_id) = done.readied {
-            self.place.head.is_before(task_id);
-        }
-        for (process, first) in done.claimed {
-            self.place.lowest.claimed(process, first);
-        }
         if done.made_work {
             self.notifier.notify();
         }
@@ -227,7 +252,7 @@ impl PostgresWriter {
         unit.head = Some(&self.place.head);
         let answers = batch::carry_out(&mut unit, writes).await?;
         let wrote = unit.finish().await?;
-        let (made_work, claimed, readied) = (unit.made_work, unit.claimed, unit.readied);
+        let (made_work, learned, readied) = (unit.made_work, unit.learned, unit.readied);
         let unsure = match connection.execute("COMMIT").await {
             Ok(_) => None,
             Err(error) => {
@@ -241,7 +266,7 @@ impl PostgresWriter {
         Ok(Done {
             answers,
             made_work,
-            claimed,
+            learned,
             readied,
             unsure,
         })
@@ -289,9 +314,8 @@ impl PostgresWriter {
 struct Done {
     answers: Vec<Answer>,
     made_work: bool,
-    /// The processes that have claimed, and the first task of each claim.
-    claimed: Vec<(Uuid, i64)>,
-    /// The first task of which a step became ready, other than new ones.
+    learned: Vec<Learned>,
+    /// The first task of which a step became ready.
     readied: Option<i64>,
     /// The connection was lost during COMMIT.
     unsure: Option<Fault>,
