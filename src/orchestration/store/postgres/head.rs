@@ -16,6 +16,8 @@ use crate::orchestration::store::ClaimRequest;
 pub(super) struct Head {
     /// A claim that takes this long reads past many entries.
     long: Duration,
+    /// What it tells holds no longer than this.
+    most: Duration,
     inside: Mutex<Inside>,
 }
 
@@ -77,15 +79,13 @@ impl Head {
     /// Until all is read again, this many times as long goes by: no more than this part of the time goes to it.
     const SHARE: u32 = 10;
 
-    /// But no longer than this.
-    const MOST: Duration = Duration::from_secs(1);
-
     /// So much of what became ready is kept.
     const READIED: usize = 256;
 
     pub(super) fn new(long: Duration) -> Self {
         Self {
             long,
+            most: Duration::from_secs(1),
             inside: Mutex::default(),
         }
     }
@@ -125,7 +125,7 @@ impl Head {
             }
             return;
         }
-        let until = Instant::now() + (seen.took * Self::SHARE).min(Self::MOST);
+        let until = Instant::now() + (seen.took * Self::SHARE).min(self.most);
         match (same, seen.first) {
             _ if seen.took < self.long => *known = None,
             (_, Some(first)) => {
@@ -210,7 +210,11 @@ mod tests {
     }
 
     fn head() -> Head {
-        Head::new(Duration::from_millis(20))
+        let most = Duration::from_hours(1);
+        Head {
+            most,
+            ..Head::new(Duration::from_millis(20))
+        }
     }
 
     #[test]

@@ -12,7 +12,8 @@ use crate::orchestration::state::StepState;
 use crate::orchestration::store::sql::number;
 use crate::orchestration::store::{Heartbeat, Lease, StepId, settle};
 
-/// Whether the process is known; and of each step that it holds, the task's number and id, position, epoch, whether it is to stop.
+/// Whether the process is known; and of each step that it holds, the task's number and id, position, epoch, whether it
+/// is to stop.
 type Held = (
     bool,
     Option<i64>,
