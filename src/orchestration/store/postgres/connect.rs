@@ -27,7 +27,14 @@ pub(super) struct Place {
 }
 
 /// The server's clock, in milliseconds.
-pub(super) const CLOCK: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+macro_rules! clock {
+    () => {
+        "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+    };
+}
+pub(super) use clock;
+
+pub(super) const CLOCK: &str = clock!();
 
 impl Place {
     pub(super) fn new(url: &str, mut options: PostgresOptions) -> Result<Self, StoreError> {

@@ -127,6 +127,11 @@ impl<'c> Unit<'c> {
         self.ledger.now
     }
 
+    /// Whether statements are prepared once and kept by name.
+    pub(super) fn named(&self) -> bool {
+        self.named
+    }
+
     pub(super) fn query<'q>(&self, sql: &'static str) -> Query<'q, Postgres, PgArguments> {
         sqlx::query(sql).persistent(self.named)
     }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::batch;
 use super::connect::{self, Place};
 use super::fault::{Fault, Remedy};
+use super::lease;
 use super::notify::Notifier;
 use super::opening;
 use super::unit::{Commit, Learned, Unit};
@@ -58,7 +59,6 @@ impl Receive<Write> for PostgresWriter {
     async fn receive(&mut self, batch: Batch<Write>, _: &Context<Self>) {
         // A heartbeat holds steps of tasks that it has not locked. It does so in a transaction of its own, which waits
         // for nothing after that.
-        let is_heartbeat = |write: &Write| matches!(write, Write::Heartbeat(..));
         let (heartbeats, others): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .partition(|(write, _)| is_heartbeat(write));
@@ -66,6 +66,10 @@ impl Receive<Write> for PostgresWriter {
             self.carry_out(part).await;
         }
     }
+}
+
+fn is_heartbeat(write: &Write) -> bool {
+    matches!(write, Write::Heartbeat(..))
 }
 
 /// The same error for one more caller.
@@ -242,6 +246,9 @@ impl PostgresWriter {
         writes: &[&Write],
         commit: Commit,
     ) -> Result<Done, Fault> {
+        if self.place.named() && writes.iter().all(|write| is_heartbeat(write)) {
+            return self.renew(connection, writes).await;
+        }
         let completed = batch::completed(writes);
         let opening = opening::open(&self.place, connection, completed, self.prepares()).await?;
         let mut unit = Unit::new(connection, opening.now, self.place.named(), Some(commit));
@@ -270,6 +277,21 @@ impl PostgresWriter {
             readied,
             unsure,
         })
+    }
+
+    /// Heartbeats alone: a statement each, and nothing around it.
+    async fn renew(&self, connection: &mut PgConnection, writes: &[&Write]) -> Result<Done, Fault> {
+        let mut done = Done::default();
+        for write in writes {
+            if let Write::Heartbeat(process, lease) = write {
+                let lowest = Some(&self.place.lowest);
+                let renewal =
+                    lease::renew(connection, true, lowest, None, *process, *lease).await?;
+                done.answers.push(Answer::Heartbeat(renewal.heartbeat));
+                done.learned.extend(renewal.learned);
+            }
+        }
+        Ok(done)
     }
 
     /// Whether a transaction happened whose COMMIT was not answered. Its own row decides: who inserts it
@@ -311,6 +333,7 @@ impl PostgresWriter {
 }
 
 /// What became of a transaction.
+#[derive(Default)]
 struct Done {
     answers: Vec<Answer>,
     made_work: bool,
