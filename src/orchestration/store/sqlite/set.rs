@@ -23,6 +23,15 @@ const MOST: usize = 256;
 /// Parameters of a script that is not executed with the next one: those of a few small tasks are fewer.
 const LARGE: usize = 256;
 
+/// Rows of a set that is executed together with any others.
+const FEW: usize = 4;
+
+/// Parameters of a script of such sets.
+const SMALL: usize = 64;
+
+/// Brings how much the statement before it has written.
+const COUNT: &str = "SELECT changes();";
+
 /// Statements that go to the connection's thread together, with their arguments in order of appearance.
 #[derive(Default)]
 pub(super) struct Script {
@@ -32,6 +41,8 @@ pub(super) struct Script {
     rows: usize,
     /// Has statements that write nothing, or nobody knows how much.
     uncounted: bool,
+    /// Whether each set is followed by a row that says how much it has written.
+    counts: bool,
 }
 
 /// The arguments of one row.
@@ -52,6 +63,14 @@ impl Binds<'_> {
 pub(super) type Bound<'b, 'a> = Result<&'b mut Binds<'a>, Fault>;
 
 impl Script {
+    /// One that counts what it writes where its rows are fetched.
+    pub(super) fn counting() -> Self {
+        Self {
+            counts: true,
+            ..Self::default()
+        }
+    }
+
     /// Adds a statement over a set: `{rows}` in it stands for the set, whose columns are `column1` and so on. The
     /// first column must never be NULL, and the statement's condition must refuse rows where it is.
     pub(super) async fn set<T>(
@@ -100,14 +119,75 @@ impl Script {
         values(&mut self.text, width, size);
         self.text.push_str(tail);
         self.text.push(';');
+        if self.counts {
+            self.text.push_str(COUNT);
+        }
         self.rows += chunk.len();
         Ok(())
+    }
+
+    /// Adds a statement over a set of few rows, which writes nothing.
+    pub(super) fn reading<T>(
+        &mut self,
+        statement: &'static str,
+        rows: &[T],
+        bind: impl for<'b, 'a> Fn(&'b mut Binds<'a>, &T) -> Bound<'b, 'a>,
+    ) -> Result<(), Fault> {
+        self.uncounted = true;
+        self.add(statement, rows, &bind)
     }
 
     /// Adds a statement without parameters.
     pub(super) fn statement(&mut self, statement: &'static str) {
         let _ = write!(self.text, "{statement};");
         self.uncounted = true;
+    }
+
+    /// Adds a statement whose parameters are numbered from 1. After it no set can follow: the parameters of sets have no
+    /// numbers, and are those in front.
+    pub(super) fn numbered(
+        &mut self,
+        statement: &str,
+        bind: impl for<'b, 'a> FnOnce(&'b mut Binds<'a>) -> Bound<'b, 'a>,
+    ) -> Result<(), Fault> {
+        let before = self.arguments.len();
+        let mut parts = statement.split('?');
+        self.text.push_str(parts.next().unwrap_or_default());
+        for part in parts {
+            let end = part.find(|c: char| !c.is_ascii_digit());
+            let (number, rest) = part.split_at(end.unwrap_or(part.len()));
+            let number: usize = number.parse().map_err(|_| {
+                Fault::Corrupt(format!("a parameter without a number in {statement}"))
+            })?;
+            // The driver takes these as places among all arguments.
+            let _ = write!(self.text, "${}{rest}", before + number);
+        }
+        self.text.push(';');
+        bind(&mut Binds(&mut self.arguments))?;
+        Ok(())
+    }
+
+    /// Whether the sets in it are so small that there are few different texts of them with others behind.
+    pub(super) fn is_small(&self) -> bool {
+        self.arguments.len() <= SMALL
+    }
+
+    /// Executes what was added, and brings the rows of all its statements.
+    pub(super) async fn fetch(self, conn: &mut SqliteConnection) -> Result<Vec<SqliteRow>, Fault> {
+        // Only this crate's own literals are in it, and parameters.
+        let query = sqlx::query_with(AssertSqlSafe(self.text), self.arguments);
+        Ok(conn.fetch_all(query).await?)
+    }
+
+    /// Executes what was added, unless its sets are small.
+    pub(super) async fn run_unless_small(
+        &mut self,
+        conn: &mut SqliteConnection,
+    ) -> Result<(), Fault> {
+        if !self.is_small() {
+            self.run(conn).await?;
+        }
+        Ok(())
     }
 
     /// Executes what was added, if it is much: together with what follows it would be one of very many texts, each of
@@ -124,18 +204,28 @@ impl Script {
         if self.text.is_empty() {
             return Ok(());
         }
-        let script = std::mem::take(self);
+        let mut script = std::mem::take(self);
+        if script.counts {
+            // A row that says how much was written would count as that much again.
+            script.text = script.text.replace(COUNT, "");
+        }
         // Only this crate's own literals are in it, and parameters.
         let query = sqlx::query_with(AssertSqlSafe(script.text), script.arguments);
         let written = query.execute(conn).await?.rows_affected();
-        if !script.uncounted && written != script.rows as u64 {
-            return Err(Fault::Corrupt(format!(
-                "{written} rows were written for {}",
-                script.rows
-            )));
+        if script.uncounted {
+            return Ok(());
         }
-        Ok(())
+        check_written(written, script.rows)
     }
+}
+
+fn check_written(written: u64, rows: usize) -> Result<(), Fault> {
+    if written == rows as u64 {
+        return Ok(());
+    }
+    Err(Fault::Corrupt(format!(
+        "{written} rows were written for {rows}"
+    )))
 }
 
 /// The rows that a statement over a set brings.
@@ -158,10 +248,27 @@ where
     Ok(found)
 }
 
-/// The rows that two statements over one set bring, the second after the first, in one call. Those of the first
-/// have so many columns; those of the second have another number of them.
+/// The rows that a statement brings whose parameters are numbered from 1.
+pub(super) async fn fetch_numbered<O>(
+    conn: &mut SqliteConnection,
+    statement: &str,
+    bind: impl for<'b, 'a> FnOnce(&'b mut Binds<'a>) -> Bound<'b, 'a>,
+) -> Result<Vec<O>, Fault>
+where
+    O: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+{
+    let mut script = Script::default();
+    script.numbered(statement, bind)?;
+    let query = sqlx::query_as_with(AssertSqlSafe(script.text), script.arguments);
+    Ok(query.fetch_all(conn).await?)
+}
+
+/// The rows that two statements over one set bring, the second after the first, in one call with what `before` has
+/// to write (it counts), if both are small. Those of the first have so many columns; those of the second have another number of
+/// them, and more than one.
 pub(super) async fn fetch_both<T, O, P>(
     conn: &mut SqliteConnection,
+    mut before: Script,
     statements: [&'static str; 2],
     columns: usize,
     rows: &[T],
@@ -173,18 +280,24 @@ where
     P: for<'r> FromRow<'r, SqliteRow>,
 {
     let mut found = (Vec::new(), Vec::new());
+    if rows.len() > FEW {
+        before.run(conn).await?;
+    }
     for chunk in rows.chunks(MOST) {
-        let mut script = Script::default();
+        let mut script = std::mem::take(&mut before);
+        let to_write = script.rows;
+        script.counts = false;
         script.add(statements[0], chunk, &first)?;
         script.add(statements[1], chunk, &second)?;
-        let query = sqlx::query_with(AssertSqlSafe(script.text), script.arguments);
-        for row in conn.fetch_all(query).await? {
-            if row.len() == columns {
-                found.0.push(O::from_row(&row)?);
-            } else {
-                found.1.push(P::from_row(&row)?);
+        let mut written: u64 = 0;
+        for row in script.fetch(conn).await? {
+            match row.len() {
+                1 => written += row.try_get::<i64, _>(0)?.unsigned_abs(),
+                many if many == columns => found.0.push(O::from_row(&row)?),
+                _ => found.1.push(P::from_row(&row)?),
             }
         }
+        check_written(written, to_write)?;
     }
     Ok(found)
 }
