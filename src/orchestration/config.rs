@@ -23,8 +23,8 @@ pub struct OrchestrationConfig {
     /// How often the database is looked at for work that nobody told this process about, while it runs steps.
     /// Default: 500 ms.
     pub poll_interval: Duration,
-    /// How often leases that ran out and dead processes are looked for, while a step runs anywhere; up to
-    /// [`idle_interval`](Self::idle_interval) if looking takes long. Default: 1 s.
+    /// How often leases that ran out and dead processes are looked for, while a step runs anywhere; ten times as long
+    /// as looking takes, if that is more, up to half a [`lease`](Self::lease). Default: 1 s.
     pub sweep_interval: Duration,
     /// How far these two intervals grow, doubling each time, while there is nothing to do. Default: 5 s.
     ///

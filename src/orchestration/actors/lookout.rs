@@ -50,18 +50,24 @@ pub(super) async fn is_quiet(context: &SystemContext) -> bool {
 pub(super) struct Poller {
     shortest: Duration,
     longest: Duration,
+    /// However long looks take, no pause is longer.
+    most: Duration,
     pause: Duration,
     next: Option<Timer>,
 }
 
 impl Poller {
-    /// A pause is this many times as long as the look before it, unless that is longer than any pause is.
+    /// A pause is at least this many times as long as the look before it.
     const SHARE: u32 = 10;
 
-    pub(super) fn new(shortest: Duration, longest: Duration) -> Self {
+    /// Pauses grow from the shortest to the longest while there is nothing to see, and to the most where looks take
+    /// long.
+    pub(super) fn new(shortest: Duration, longest: Duration, most: Duration) -> Self {
+        let longest = longest.max(shortest);
         Self {
             shortest,
-            longest: longest.max(shortest),
+            longest,
+            most: most.max(longest),
             pause: shortest,
             next: None,
         }
@@ -89,7 +95,7 @@ impl Poller {
         } else {
             self.shortest
         };
-        let pause = self.pause.max((took * Self::SHARE).min(self.longest));
+        let pause = self.pause.max((took * Self::SHARE).min(self.most));
         self.next = Some(timer::once(actor, pause, message));
     }
 }

@@ -53,7 +53,11 @@ impl OrchestrationEventActor {
     ) -> Self {
         let config = context.config();
         Self {
-            poller: Poller::new(config.sweep_interval, config.idle_interval),
+            poller: Poller::new(
+                config.sweep_interval,
+                config.idle_interval,
+                config.lease / 2,
+            ),
             context,
             finalizer,
             hints,

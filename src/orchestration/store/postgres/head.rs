@@ -36,6 +36,8 @@ struct Known {
     request: ClaimRequest,
     first: First,
     until: Instant,
+    /// So long it took to read all.
+    took: Duration,
 }
 
 /// A place in the order in which steps are claimed: by priority, then by task.
@@ -92,12 +94,20 @@ impl Head {
 
     /// A claim begins.
     pub(super) fn begin(&self, request: &ClaimRequest) -> Begun {
-        let inside = self.lock();
+        let inside = &mut *self.lock();
         let since = Instant::now();
-        let known = inside.known.as_ref();
-        let known = known.filter(|known| since < known.until && known.is_of(request));
+        let known = inside.known.as_mut();
+        let at = match known.filter(|known| known.is_of(request)) {
+            Some(known) if since < known.until => Some(known.first),
+            Some(known) => {
+                // One claim reads all again. Those that begin meanwhile need not, unless something comes before it.
+                known.until = since + known.took;
+                None
+            }
+            None => None,
+        };
         Begun {
-            at: known.map(|known| known.first),
+            at,
             since,
             count: inside.count,
         }
@@ -133,10 +143,14 @@ impl Head {
                     request: seen.request,
                     first,
                     until,
+                    took: seen.took,
                 });
             }
             // There is none, and so none before the place that was the first.
-            (Some(known), None) => known.until = until,
+            (Some(known), None) => {
+                known.until = until;
+                known.took = seen.took;
+            }
             (None, None) => *known = None,
         }
     }
@@ -248,6 +262,20 @@ mod tests {
         assert_eq!(known(&head, "a"), Some(5));
         claims(&head, "b", 3600, None);
         assert_eq!(known(&head, "b"), None, "nothing is known of it");
+    }
+
+    #[test]
+    fn one_claim_reads_all_again_for_the_others() {
+        let head = head();
+        claims(&head, "a", 3600, Some(first(0, 5)));
+        head.is_before(5);
+        let begun = head.begin(&request("a"));
+        assert_eq!(begun.at, None);
+        assert_eq!(known(&head, "a"), Some(5), "another one is at it");
+        head.is_before(4);
+        assert_eq!(known(&head, "a"), None, "which may not see this");
+        head.learn(seen(begun, "a", 3600, Some(first(0, 4))));
+        assert_eq!(known(&head, "a"), Some(5), "it has not told");
     }
 
     #[test]

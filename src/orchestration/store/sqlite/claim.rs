@@ -164,15 +164,14 @@ pub(super) fn bind_request<'b, 'a>(
 }
 
 async fn find(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result<Vec<Runnable>, Fault> {
-    let found = match unit.ahead.take_runnable(request) {
-        Some(found) => found,
-        None => {
-            let now = Some(unit.now());
-            fetch_numbered(unit.conn, runnable(request), |binds| {
-                bind_request(binds, request, now)
-            })
-            .await?
-        }
+    let found = if let Some(found) = unit.ahead.take_runnable(request) {
+        found
+    } else {
+        let now = Some(unit.now());
+        fetch_numbered(unit.conn, runnable(request), |binds| {
+            bind_request(binds, request, now)
+        })
+        .await?
     };
     found
         .into_iter()

@@ -89,12 +89,11 @@ async fn children(
         .satisfied()
         .map(|(place, step)| (place, (step.task_id, i64::from(step.index))))
         .unzip();
-    let found = match unit.ahead.take_children(&parents) {
-        Some(found) => found,
-        None => {
-            let parents: Vec<_> = parents.into_iter().enumerate().collect();
-            fetch(unit.conn, CHILDREN, &parents, bind_parent).await?
-        }
+    let found = if let Some(found) = unit.ahead.take_children(&parents) {
+        found
+    } else {
+        let parents: Vec<_> = parents.into_iter().enumerate().collect();
+        fetch(unit.conn, CHILDREN, &parents, bind_parent).await?
     };
     // A child appears once for each of its parents; they are counted here, because a large set is read in parts.
     let mut children: BTreeMap<(i64, i64), FoundChild> = BTreeMap::new();

@@ -110,15 +110,19 @@ impl<'w> Wanted<'w> {
             script.reading(CHILDREN, &parents, bind_parent)?;
         }
         if !self.tasks.is_empty() {
-            script.reading(FIND, &self.tasks, bind_identity)?;
+            script.reading(FIND, &self.tasks, |binds, task| bind_identity(binds, task))?;
         }
         if let Some(request) = self.claim {
-            // The time is not known yet.
-            let statement = runnable(request).replace("?3", clock!());
+            let statement = at_the_time(runnable(request));
             script.numbered(&statement, |binds| bind_request(binds, request, None))?;
         }
         Ok(script)
     }
+}
+
+/// The statement that finds what is runnable, before the time is known.
+pub(super) fn at_the_time(statement: &str) -> String {
+    statement.replace("?3", clock!())
 }
 
 impl Ahead<'_> {

@@ -99,7 +99,7 @@ pub(super) const FIND: &str = "
     UNION ALL SELECT coalesce(max(id), 0), NULL, NULL, NULL, NULL FROM postroom_tasks";
 
 /// Binds what nobody else may have.
-pub(super) fn bind_identity<'b, 'a>(binds: &'b mut Binds<'a>, task: &&NewTask) -> Bound<'b, 'a> {
+pub(super) fn bind_identity<'b, 'a>(binds: &'b mut Binds<'a>, task: &NewTask) -> Bound<'b, 'a> {
     binds
         .bind(task.identity.as_slice())?
         .bind(task.task_uuid.as_bytes().as_slice())
@@ -108,7 +108,12 @@ pub(super) fn bind_identity<'b, 'a>(binds: &'b mut Binds<'a>, task: &&NewTask) -
 async fn find(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<Found, Fault> {
     let stored: Vec<Stored> = match unit.ahead.take_stored(tasks) {
         Some(stored) => stored,
-        None => fetch(unit.conn, FIND, tasks, bind_identity).await?,
+        None => {
+            fetch(unit.conn, FIND, tasks, |binds, task| {
+                bind_identity(binds, task)
+            })
+            .await?
+        }
     };
     let mut found = Found::default();
     for row in stored {

@@ -156,15 +156,15 @@ impl SqliteWriter {
         Ok(answers)
     }
 
-    /// Begins a transaction, waiting for whoever writes.
+    /// Begins a transaction, waiting for whoever writes, and reads what its first intents want.
     async fn open<'w>(
         &self,
         connection: &mut SqliteConnection,
-        wanted: &Wanted<'w>,
+        first: &Wanted<'w>,
     ) -> Result<Opening<'w>, Fault> {
         let since = Instant::now();
         loop {
-            match opening::open(connection, wanted).await {
+            match opening::open(connection, first).await {
                 Err(Fault::Sql(error)) if is_busy(&error) => {
                     if self.place.wait(since).await.is_err() {
                         let waited = since.elapsed().as_millis();
