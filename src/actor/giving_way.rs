@@ -50,7 +50,7 @@ impl Pace {
 
 /// How many asks in a row a task answers itself where other tasks of the thread do the same. Each of them waits for all
 /// the others' turns; so many asks take about as long as one that goes through the actor's task.
-const AMONG_OTHERS: i32 = 10;
+const AMONG_OTHERS: i32 = 8;
 
 /// The same for a task that nobody else keeps waiting so, and for all tasks of the thread together.
 const ALONE: i32 = 128;

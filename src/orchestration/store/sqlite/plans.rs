@@ -20,7 +20,6 @@ const SOURCES: &[&str] = &[
     include_str!("completed.rs"),
     include_str!("fresh.rs"),
     include_str!("lease.rs"),
-    include_str!("opening.rs"),
     include_str!("operate.rs"),
     include_str!("process.rs"),
     include_str!("read.rs"),
