@@ -7,8 +7,8 @@ mod common;
 use common::{Gate, poll_once};
 use postroom::actor::{Actor, AskError, Builder, Context, Dispatch, Handle, Handler, Message};
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use tokio::task::{Id, try_id, yield_now};
 
 type Place = Option<Id>;
@@ -196,6 +196,28 @@ async fn r23_an_asker_in_a_loop_gives_way() {
         assert!(asks < 1_000, "no other task runs");
     }
     other.await.unwrap();
+}
+
+#[tokio::test]
+async fn r23_of_many_askers_none_keeps_the_others_waiting_for_long() {
+    let actor = link(Dispatch::InPlace, None, &Gate::default()).await;
+    let turns = Arc::new(Mutex::new(Vec::new()));
+    let askers = (0..16).map(|_| {
+        let (actor, turns) = (actor.clone(), Arc::clone(&turns));
+        tokio::spawn(async move {
+            for _ in 0..200 {
+                let place = actor.ask(Where).await.unwrap();
+                assert_eq!(place, try_id(), "in the asker's task");
+                turns.lock().unwrap().push(place);
+            }
+        })
+    });
+    for asker in askers.collect::<Vec<_>>() {
+        asker.await.unwrap();
+    }
+    let turns = turns.lock().unwrap();
+    let longest = turns.chunk_by(|one, next| one == next).map(<[_]>::len);
+    assert_eq!(longest.max(), Some(8));
 }
 
 #[tokio::test]
