@@ -297,6 +297,8 @@
 //! | R23 | `r23_at_most_eight_handlers_run_inside_each_other` | `tests/in_place.rs` |
 //! | R23 | `r23_an_asker_in_a_loop_gives_way` | `tests/in_place.rs` |
 //! | R23 | `r23_of_many_askers_none_keeps_the_others_waiting_for_long` | `tests/in_place.rs` |
+//! | R23 | `r23_an_asker_that_gives_way_hands_no_handler_over` | `tests/in_place.rs` |
+//! | R23 | `r23_a_task_of_many_futures_that_ask_gives_way` | `tests/in_place.rs` |
 //! | R23 | `r23_a_handler_that_waits_goes_on_in_the_actors_task_whatever_its_asker_does` | `tests/in_place.rs` |
 //! | R23 | `r23_in_its_askers_task_an_actor_is_itself` | `tests/in_place.rs` |
 //! | R23 | `r23_by_default_handlers_that_wait_are_left_to_the_actor` | `tests/in_place.rs` |

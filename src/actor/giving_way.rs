@@ -1,4 +1,4 @@
-//! Giving way to other tasks, as every tokio resource does.
+//! Giving way to other tasks: as every tokio resource does, and sooner where handlers run in their askers' tasks.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -52,7 +52,7 @@ impl Pace {
 /// the others' turns; so many asks take about as long as one that goes through the actor's task.
 const AMONG_OTHERS: i32 = 8;
 
-/// The same for a task that nobody else keeps waiting so, and for all tasks of the thread together.
+/// The same for a task that keeps nobody else waiting so, and for all tasks of the thread together.
 const ALONE: i32 = 128;
 
 /// The task of this thread that has last run a handler itself, and how many it and all may still run.
@@ -85,13 +85,18 @@ pub(super) fn poll_to_run(outermost: bool, cx: &mut Context<'_>) -> Poll<()> {
         let mut now = asker.get();
         let task = cx.waker().data();
         if now.task != task {
+            // It may also be another future of the same task: each of them costs the task a unit, so that it comes to an
+            // end however many there are.
+            spend(ready!(poll_proceed(cx)));
             now.task = task;
             now.left = AMONG_OTHERS;
         }
         now.left -= 1;
         now.left_of_all -= 1;
-        let all = now.left_of_all < 0;
-        // A handler that waits has to be handed over to its actor's task, which costs more than it spares.
+        // Inside a handler, giving way may mean that this has to be handed over to its actor's task, which costs more
+        // than it spares. So does starting one that uses what tokio has, without budget for it.
+        let most = if outermost { 0 } else { -ALONE };
+        let all = now.left_of_all < most || !has_budget_remaining();
         let over = all || now.left < 0 && outermost;
         if over {
             // Should nobody else ask before it comes back, it is alone.

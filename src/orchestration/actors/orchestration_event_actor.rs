@@ -53,11 +53,8 @@ impl OrchestrationEventActor {
     ) -> Self {
         let config = context.config();
         Self {
-            poller: Poller::new(
-                config.sweep_interval,
-                config.idle_interval,
-                config.lease / 2,
-            ),
+            poller: Poller::new(config.sweep_interval, config.idle_interval)
+                .slowing_down_to(config.lease / 2),
             context,
             finalizer,
             hints,

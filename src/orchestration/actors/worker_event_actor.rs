@@ -39,11 +39,7 @@ impl WorkerEventActor {
     ) -> Self {
         let config = context.config();
         Self {
-            poller: Poller::new(
-                config.poll_interval,
-                config.idle_interval,
-                config.idle_interval,
-            ),
+            poller: Poller::new(config.poll_interval, config.idle_interval),
             context,
             enqueuer,
             hints,

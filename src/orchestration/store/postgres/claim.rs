@@ -270,12 +270,12 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
     let mut children = unit.take_ready();
     // What else was done is to be seen.
     unit.flush().await?;
+    let begun = begin(unit, request);
+    let begin_at = begun.and_then(|begun| begun.at);
     loop {
         let readied = children.len();
         let mut left: BTreeSet<(i64, i64)> = children.places().collect();
         let children = std::mem::take(&mut children);
-        let begun = begin(unit, request);
-        let begin_at = begun.and_then(|begun| begun.at);
         let rows = take(
             unit, request, &callables, look_at, wanted, children, begin_at,
         )
@@ -290,10 +290,7 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
                 "of {readied} children that are ready {left_ready} were written and {started} started"
             )));
         }
-        if let Some(begun) = begun {
-            let seen = begun.seen(request, first.first);
-            unit.learned.push(Learned::Head(Box::new(seen)));
-        }
+        let first_ready = first.first;
         unit.made_work |= left_ready > 0;
         let left_until =
             |due: i64| Duration::from_millis(u64::try_from(due - unit.ledger.now).unwrap_or(0));
@@ -316,6 +313,10 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
         }
         // Others hold what was looked at, and there is more.
         if found >= wanted + brought || looked_at < look_at || look_at == MOST {
+            if let Some(begun) = begun {
+                let seen = begun.seen(request, first_ready);
+                unit.learned.push(Learned::Head(Box::new(seen)));
+            }
             return Ok(claims);
         }
         look_at = (look_at * 8).min(MOST);

@@ -208,6 +208,11 @@ impl<'c> Unit<'c> {
         Ok(self.wrote)
     }
 
+    /// Whether the commit's own row is written.
+    pub(super) fn is_marked(&self) -> bool {
+        self.commit.is_none()
+    }
+
     /// Whether something is kept to be written.
     fn keeps(&self) -> bool {
         !self.changed.is_empty()

@@ -1,6 +1,6 @@
 //! A writer of this process: an actor with a connection.
 //!
-//! Whatever waits in its mailbox goes into one transaction, so that many callers share one commit and its
+//! Whatever waits in its mailbox goes into one transaction, heartbeats apart, so that many callers share one commit and its
 //! wait for the disk. Nobody is answered before COMMIT has returned. If the transaction fails it is undone:
 //! it is tried again if others were in the way or the server was away, and otherwise each intent is tried in a
 //! transaction of its own, so that only the one at fault gets the error.
@@ -169,7 +169,7 @@ impl PostgresWriter {
         }
     }
 
-    /// One transaction.
+    /// One transaction, or one for each heartbeat.
     async fn attempt(&mut self, writes: &[&Write], since: Instant) -> Result<Vec<Answer>, Fault> {
         let mut held = Held(self.connection.take());
         if held.0.is_none() {
@@ -218,10 +218,10 @@ impl PostgresWriter {
                 }
             }
         }
-        if commit.forget_from.is_some() {
+        if done.is_marked && commit.forget_from.is_some() {
             self.forgotten = commit.number;
         }
-        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.commits.fetch_add(done.transactions, Ordering::Relaxed);
         if done.made_work {
             self.notifier.notify();
         }
@@ -259,6 +259,7 @@ impl PostgresWriter {
         unit.head = Some(&self.place.head);
         let answers = batch::carry_out(&mut unit, writes).await?;
         let wrote = unit.finish().await?;
+        let is_marked = unit.is_marked();
         let (made_work, learned, readied) = (unit.made_work, unit.learned, unit.readied);
         let unsure = match connection.execute("COMMIT").await {
             Ok(_) => None,
@@ -271,6 +272,8 @@ impl PostgresWriter {
             }
         };
         Ok(Done {
+            transactions: 1,
+            is_marked,
             answers,
             made_work,
             learned,
@@ -279,9 +282,12 @@ impl PostgresWriter {
         })
     }
 
-    /// Heartbeats alone: a statement each, and nothing around it.
+    /// Heartbeats alone: a statement each and nothing around it, for they may be repeated.
     async fn renew(&self, connection: &mut PgConnection, writes: &[&Write]) -> Result<Done, Fault> {
-        let mut done = Done::default();
+        let mut done = Done {
+            transactions: writes.len() as u64,
+            ..Done::default()
+        };
         for write in writes {
             if let Write::Heartbeat(process, lease) = write {
                 let lowest = Some(&self.place.lowest);
@@ -335,6 +341,9 @@ impl PostgresWriter {
 /// What became of a transaction.
 #[derive(Default)]
 struct Done {
+    transactions: u64,
+    /// Whether its own row was written, and earlier ones were deleted.
+    is_marked: bool,
     answers: Vec<Answer>,
     made_work: bool,
     learned: Vec<Learned>,

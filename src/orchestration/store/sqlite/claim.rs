@@ -240,12 +240,8 @@ async fn start(
 ) -> Result<(Vec<Taken>, Vec<ParentRow>), Fault> {
     let now = unit.now();
     // Before the results of parents are read.
-    let mut before = Script::counting();
+    let mut before = Script::default();
     unit.completed_into(&mut before).await?;
-    before.run_unless_small(unit.conn).await?;
-    if steps.is_empty() {
-        before.run(unit.conn).await?;
-    }
     fetch_both(
         unit.conn,
         before,

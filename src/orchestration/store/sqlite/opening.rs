@@ -104,7 +104,6 @@ impl<'w> Wanted<'w> {
     fn script(&self) -> Result<Script, Fault> {
         let mut script = Script::default();
         script.statement(BEGIN);
-        script.statement(MOMENT);
         if !self.parents.is_empty() {
             let parents: Vec<_> = self.parents.iter().copied().enumerate().collect();
             script.reading(CHILDREN, &parents, bind_parent)?;
@@ -116,6 +115,8 @@ impl<'w> Wanted<'w> {
             let statement = at_the_time(runnable(request));
             script.numbered(&statement, |binds| bind_request(binds, request, None))?;
         }
+        // Last, so that nothing that was read comes later.
+        script.statement(MOMENT);
         Ok(script)
     }
 }

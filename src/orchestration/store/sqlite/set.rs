@@ -23,26 +23,22 @@ const MOST: usize = 256;
 /// Parameters of a script that is not executed with the next one: those of a few small tasks are fewer.
 const LARGE: usize = 256;
 
-/// Rows of a set that is executed together with any others.
+/// Rows of a set that is executed together with any others: of more there would be very many different texts, each of
+/// which is prepared by itself.
 const FEW: usize = 4;
 
-/// Parameters of a script of such sets.
-const SMALL: usize = 64;
-
-/// Brings how much the statement before it has written.
-const COUNT: &str = "SELECT changes();";
+/// Fails unless the statement before it has written so many rows: in one call with COMMIT there is no other place to
+/// look. What is no JSON is the one error that a statement can make of a condition.
+const CHECK: &str =
+    "SELECT CASE WHEN changes() = ? THEN NULL ELSE json('not all: ' || changes()) END;";
 
 /// Statements that go to the connection's thread together, with their arguments in order of appearance.
 #[derive(Default)]
 pub(super) struct Script {
     text: String,
     arguments: SqliteArguments,
-    /// Rows of the sets: each is to write one row.
-    rows: usize,
-    /// Has statements that write nothing, or nobody knows how much.
-    uncounted: bool,
-    /// Whether each set is followed by a row that says how much it has written.
-    counts: bool,
+    /// Rows of the largest set.
+    most: usize,
 }
 
 /// The arguments of one row.
@@ -63,14 +59,6 @@ impl Binds<'_> {
 pub(super) type Bound<'b, 'a> = Result<&'b mut Binds<'a>, Fault>;
 
 impl Script {
-    /// One that counts what it writes where its rows are fetched.
-    pub(super) fn counting() -> Self {
-        Self {
-            counts: true,
-            ..Self::default()
-        }
-    }
-
     /// Adds a statement over a set: `{rows}` in it stands for the set, whose columns are `column1` and so on. The
     /// first column must never be NULL, and the statement's condition must refuse rows where it is.
     pub(super) async fn set<T>(
@@ -87,6 +75,9 @@ impl Script {
                 self.run(conn).await?;
             }
             self.add(statement, chunk, &bind)?;
+            self.text.push_str(CHECK);
+            let rows = i64::try_from(chunk.len()).unwrap_or(i64::MAX);
+            Binds(&mut self.arguments).bind(rows)?;
             if full {
                 self.run(conn).await?;
             }
@@ -119,10 +110,7 @@ impl Script {
         values(&mut self.text, width, size);
         self.text.push_str(tail);
         self.text.push(';');
-        if self.counts {
-            self.text.push_str(COUNT);
-        }
-        self.rows += chunk.len();
+        self.most = self.most.max(chunk.len());
         Ok(())
     }
 
@@ -133,14 +121,12 @@ impl Script {
         rows: &[T],
         bind: impl for<'b, 'a> Fn(&'b mut Binds<'a>, &T) -> Bound<'b, 'a>,
     ) -> Result<(), Fault> {
-        self.uncounted = true;
         self.add(statement, rows, &bind)
     }
 
     /// Adds a statement without parameters.
     pub(super) fn statement(&mut self, statement: &'static str) {
         let _ = write!(self.text, "{statement};");
-        self.uncounted = true;
     }
 
     /// Adds a statement whose parameters are numbered from 1. After it no set can follow: the parameters of sets have no
@@ -167,31 +153,7 @@ impl Script {
         Ok(())
     }
 
-    /// Whether the sets in it are so small that there are few different texts of them with others behind.
-    pub(super) fn is_small(&self) -> bool {
-        self.arguments.len() <= SMALL
-    }
-
-    /// Executes what was added, and brings the rows of all its statements.
-    pub(super) async fn fetch(self, conn: &mut SqliteConnection) -> Result<Vec<SqliteRow>, Fault> {
-        // Only this crate's own literals are in it, and parameters.
-        let query = sqlx::query_with(AssertSqlSafe(self.text), self.arguments);
-        Ok(conn.fetch_all(query).await?)
-    }
-
-    /// Executes what was added, unless its sets are small.
-    pub(super) async fn run_unless_small(
-        &mut self,
-        conn: &mut SqliteConnection,
-    ) -> Result<(), Fault> {
-        if !self.is_small() {
-            self.run(conn).await?;
-        }
-        Ok(())
-    }
-
-    /// Executes what was added, if it is much: together with what follows it would be one of very many texts, each of
-    /// which is prepared anew.
+    /// Executes what was added, if it is too much to go with what follows.
     pub(super) async fn run_if_large(&mut self, conn: &mut SqliteConnection) -> Result<(), Fault> {
         if self.arguments.len() > LARGE {
             self.run(conn).await?;
@@ -199,33 +161,38 @@ impl Script {
         Ok(())
     }
 
-    /// Executes what was added. Every row of every set is to write one row.
+    /// Executes what was added, unless every set of it has few rows.
+    pub(super) async fn run_unless_few(
+        &mut self,
+        conn: &mut SqliteConnection,
+    ) -> Result<(), Fault> {
+        if self.most > FEW {
+            self.run(conn).await?;
+        }
+        Ok(())
+    }
+
+    /// Executes what was added.
     pub(super) async fn run(&mut self, conn: &mut SqliteConnection) -> Result<(), Fault> {
         if self.text.is_empty() {
             return Ok(());
         }
-        let mut script = std::mem::take(self);
-        if script.counts {
-            // A row that says how much was written would count as that much again.
-            script.text = script.text.replace(COUNT, "");
-        }
-        // Only this crate's own literals are in it, and parameters.
-        let query = sqlx::query_with(AssertSqlSafe(script.text), script.arguments);
-        let written = query.execute(conn).await?.rows_affected();
-        if script.uncounted {
-            return Ok(());
-        }
-        check_written(written, script.rows)
+        std::mem::take(self).fetch(conn).await.map(drop)
     }
-}
 
-fn check_written(written: u64, rows: usize) -> Result<(), Fault> {
-    if written == rows as u64 {
-        return Ok(());
+    /// Executes what was added, and brings the rows of all its statements; those of one column mean nothing.
+    pub(super) async fn fetch(self, conn: &mut SqliteConnection) -> Result<Vec<SqliteRow>, Fault> {
+        // Only this crate's own literals are in it, and parameters.
+        let query = sqlx::query_with(AssertSqlSafe(self.text), self.arguments);
+        conn.fetch_all(query).await.map_err(|error| {
+            let told = error.as_database_error();
+            if told.is_some_and(|error| error.message() == "malformed JSON") {
+                let what = "the database does not have what was read from it, or kept of it";
+                return Fault::Corrupt(what.to_owned());
+            }
+            error.into()
+        })
     }
-    Err(Fault::Corrupt(format!(
-        "{written} rows were written for {rows}"
-    )))
 }
 
 /// The rows that a statement over a set brings.
@@ -263,9 +230,9 @@ where
     Ok(query.fetch_all(conn).await?)
 }
 
-/// The rows that two statements over one set bring, the second after the first, in one call with what `before` has
-/// to write (it counts), if both are small. Those of the first have so many columns; those of the second have another number of
-/// them, and more than one.
+/// The rows that two statements over one set bring, the second after the first, in one call with what `before` has to
+/// write where that is little. Those of the first have so many columns; those of the second have another number of them,
+/// and more than one.
 pub(super) async fn fetch_both<T, O, P>(
     conn: &mut SqliteConnection,
     mut before: Script,
@@ -280,24 +247,21 @@ where
     P: for<'r> FromRow<'r, SqliteRow>,
 {
     let mut found = (Vec::new(), Vec::new());
-    if rows.len() > FEW {
+    before.run_unless_few(conn).await?;
+    if rows.is_empty() || rows.len() > FEW {
         before.run(conn).await?;
     }
     for chunk in rows.chunks(MOST) {
         let mut script = std::mem::take(&mut before);
-        let to_write = script.rows;
-        script.counts = false;
         script.add(statements[0], chunk, &first)?;
         script.add(statements[1], chunk, &second)?;
-        let mut written: u64 = 0;
         for row in script.fetch(conn).await? {
             match row.len() {
-                1 => written += row.try_get::<i64, _>(0)?.unsigned_abs(),
+                1 => {}
                 many if many == columns => found.0.push(O::from_row(&row)?),
                 _ => found.1.push(P::from_row(&row)?),
             }
         }
-        check_written(written, to_write)?;
     }
     Ok(found)
 }
@@ -313,4 +277,70 @@ pub(super) fn values(text: &mut String, width: usize, rows: usize) {
         text.push_str(&row);
     }
     text.push(')');
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Connection;
+
+    use super::*;
+
+    /// So many of five rows are there to be written, together with COMMIT.
+    async fn write_five(there: i64) -> (Result<(), Fault>, i64) {
+        let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        conn.execute(
+            "CREATE TABLE numbers (number INTEGER PRIMARY KEY, written INTEGER DEFAULT 0)",
+        )
+        .await
+        .unwrap();
+        for number in 0..there {
+            let insert = sqlx::query("INSERT INTO numbers (number) VALUES (?)");
+            insert.bind(number).execute(&mut conn).await.unwrap();
+        }
+        conn.execute("BEGIN").await.unwrap();
+        let mut script = Script::default();
+        let update = "
+            UPDATE numbers SET written = 1 FROM {rows} j WHERE numbers.number = j.column1";
+        let set = script.set(&mut conn, update, &[0, 1, 2, 3, 4], |binds, number| {
+            binds.bind(*number)
+        });
+        set.await.unwrap();
+        script.statement("COMMIT");
+        let done = script.run(&mut conn).await;
+        if done.is_err() {
+            conn.execute("ROLLBACK")
+                .await
+                .expect("nothing is committed");
+        }
+        let count = sqlx::query_as("SELECT count(*) FROM numbers WHERE written");
+        let (written,) = count.fetch_one(&mut conn).await.unwrap();
+        (done, written)
+    }
+
+    #[tokio::test]
+    async fn a_set_of_which_a_row_is_missing_is_not_committed() {
+        let (done, written) = write_five(5).await;
+        done.unwrap();
+        assert_eq!(written, 5);
+        let (done, written) = write_five(4).await;
+        assert!(matches!(done, Err(Fault::Corrupt(_))), "{done:?}");
+        assert_eq!(written, 0);
+    }
+
+    #[tokio::test]
+    async fn numbered_parameters_stand_behind_those_of_sets() {
+        let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let mut script = Script::default();
+        let rows = [(1, 2), (3, 4), (5, 6), (7, 8), (9, 10)];
+        let sum = "SELECT sum(column1), sum(column2) FROM {rows} j";
+        let set = script.reading(sum, &rows, |binds, row| binds.bind(row.0)?.bind(row.1));
+        set.unwrap();
+        let numbered = script.numbered("SELECT ?2, ?1, ?2", |binds| binds.bind(11)?.bind(12));
+        numbered.unwrap();
+        let found = script.fetch(&mut conn).await.unwrap();
+        let sums = <(i64, i64)>::from_row(&found[0]).unwrap();
+        assert_eq!(sums, (25, 30));
+        let numbers = <(i64, i64, i64)>::from_row(&found[1]).unwrap();
+        assert_eq!(numbers, (12, 11, 12));
+    }
 }

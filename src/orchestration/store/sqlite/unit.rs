@@ -116,7 +116,11 @@ impl<'c> Unit<'c> {
     /// Before the rows of tasks: those of new ones are inserted here.
     async fn steps_into(&mut self, script: &mut Script) -> Result<(), Fault> {
         self.completed_into(script).await?;
-        script.run_unless_small(self.conn).await?;
+        if self.fresh.is_empty() {
+            script.run_unless_few(self.conn).await?;
+        } else {
+            script.run(self.conn).await?;
+        }
         self.fresh_into(script).await?;
         script.run_if_large(self.conn).await?;
         self.readied_into(script).await?;
