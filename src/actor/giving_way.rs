@@ -52,74 +52,76 @@ impl Pace {
 /// the others' turns; so many asks take about as long as one that goes through the actor's task.
 const AMONG_OTHERS: i32 = 8;
 
-/// The same for a task that keeps nobody else waiting so, and for all tasks of the thread together.
+/// The same for a task that keeps nobody else waiting so.
 const ALONE: i32 = 128;
 
-/// The task of this thread that has last run a handler itself, and how many it and all may still run.
-#[derive(Clone, Copy)]
+/// The task of this thread that has last run a handler itself.
 struct Asker {
     /// What its waker points at: only compared.
-    task: *const (),
-    left: i32,
-    left_of_all: i32,
+    task: Cell<*const ()>,
+    /// How many it may in a row.
+    most: Cell<i32>,
+    /// How many of them are left.
+    left: Cell<i32>,
 }
 
 thread_local! {
-    static ASKER: Cell<Asker> = const {
-        Cell::new(Asker {
-            task: std::ptr::null(),
-            left: AMONG_OTHERS,
-            left_of_all: ALONE,
-        })
+    static ASKER: Asker = const {
+        Asker {
+            task: Cell::new(std::ptr::null()),
+            most: Cell::new(AMONG_OTHERS),
+            left: Cell::new(AMONG_OTHERS),
+        }
     };
 }
 
 /// Whether a task may run one more handler itself, rather than wait for the actor's task as it would otherwise do. If
 /// not, it will be woken after others.
 ///
-/// tokio's budget would let each task run 128 of them in one turn: fair where a turn is one of a few, and a hundred
-/// times what an ask takes where one actor is asked by many.
+/// A unit of tokio's budget for each would let each task run 128 of them in one turn: fair where a turn is one of a few,
+/// and a hundred times what an ask takes where one actor is asked by many.
 #[inline]
 pub(super) fn poll_to_run(outermost: bool, cx: &mut Context<'_>) -> Poll<()> {
     ASKER.with(|asker| {
-        let mut now = asker.get();
         let task = cx.waker().data();
-        if now.task != task {
-            // It may also be another future of the same task: each of them costs the task a unit, so that it comes to an
-            // end however many there are.
-            spend(ready!(poll_proceed(cx)));
-            now.task = task;
-            now.left = AMONG_OTHERS;
+        if asker.task.get() != task {
+            asker.task.set(task);
+            asker.begin(AMONG_OTHERS);
         }
-        now.left -= 1;
-        now.left_of_all -= 1;
+        let left = asker.left.get();
         // Inside a handler, giving way may mean that this has to be handed over to its actor's task, which costs more
-        // than it spares. So does starting one that uses what tokio has, without budget for it.
-        let most = if outermost { 0 } else { -ALONE };
-        let all = now.left_of_all < most || !has_budget_remaining();
-        let over = all || now.left < 0 && outermost;
-        if over {
-            // Should nobody else ask before it comes back, it is alone.
-            now.left = ALONE;
-            now.left_of_all = ALONE;
+        // than it spares.
+        if left <= 0 && (outermost || left <= -ALONE) {
+            return asker.give_way(cx);
         }
-        asker.set(now);
-        if over {
-            to_others(all, cx)
-        } else {
-            Poll::Ready(())
+        if left % AMONG_OTHERS == 0 {
+            // One task may be many futures, each with a waker of its own or all with one: together they come to an end
+            // with its budget.
+            spend(ready!(poll_proceed(cx)));
         }
+        asker.left.set(left - 1);
+        Poll::Ready(())
     })
 }
 
-#[cold]
-fn to_others(all: bool, cx: &mut Context<'_>) -> Poll<()> {
-    if all {
-        return give_way(cx);
+impl Asker {
+    fn begin(&self, most: i32) {
+        self.most.set(most);
+        self.left.set(most);
     }
-    // To the end of the queue, without a look at the timers and sockets each time.
-    cx.waker().wake_by_ref();
-    Poll::Pending
+
+    #[cold]
+    fn give_way(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let was_alone = self.most.get() == ALONE;
+        // Should nobody else ask before it comes back, it is alone.
+        self.begin(ALONE);
+        if was_alone {
+            return give_way(cx);
+        }
+        // To the end of the queue, without a look at the timers and sockets each time.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
 }
 
 /// Has the task of this context woken when others have had their turn.
