@@ -268,9 +268,10 @@ async fn r23_a_task_of_many_futures_that_ask_gives_way() {
         })
         .collect();
     poll_fn(|cx| {
-        for part in &mut parts {
-            let waker = Waker::from(Arc::new(Part(cx.waker().clone())));
-            let polled: Poll<()> = part.as_mut().poll(&mut TaskContext::from_waker(&waker));
+        let waker = |_| Waker::from(Arc::new(Part(cx.waker().clone())));
+        let wakers: Vec<Waker> = (0..parts.len()).map(waker).collect();
+        for (part, waker) in parts.iter_mut().zip(&wakers) {
+            let polled: Poll<()> = part.as_mut().poll(&mut TaskContext::from_waker(waker));
             assert!(polled.is_pending());
         }
         Poll::Ready(())

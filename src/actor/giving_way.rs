@@ -91,10 +91,10 @@ pub(super) fn poll_to_run(outermost: bool, cx: &mut Context<'_>) -> Poll<()> {
         let left = asker.left.get();
         // Inside a handler, giving way may mean that this has to be handed over to its actor's task, which costs more
         // than it spares.
-        if left <= 0 && (outermost || left <= -ALONE) {
+        if left <= 0 && (outermost || left <= asker.most.get() - ALONE) {
             return asker.give_way(cx);
         }
-        if left % AMONG_OTHERS == 0 {
+        if left % AMONG_OTHERS == 0 && (outermost || has_budget_remaining()) {
             // One task may be many futures, each with a waker of its own or all with one: together they come to an end
             // with its budget.
             spend(ready!(poll_proceed(cx)));

@@ -14,6 +14,7 @@ use super::{Actor, Dispatch, Message, Receive};
 use crate::mailbox::{Ending, Guard, Hold, InPlace, Letter, Loan};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::Instant;
 use tracing::Span;
 
@@ -79,7 +80,10 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
             Begun::Answered(Answer::Replied(answer))
         }
         InPlace::Waits(receipt) => {
-            shared.gauge.waits();
+            // Without budget it waits for that, and for nothing that it will wait for next time.
+            if has_budget_remaining() {
+                shared.gauge.waits();
+            }
             over(loan, shared);
             Begun::Accepted(receipt)
         }
@@ -127,7 +131,9 @@ fn batch_in_place<A: Receive<M>, M: Message>(
             }
         }
         Ok(Poll::Pending) => {
-            shared.gauge.waits();
+            if has_budget_remaining() {
+                shared.gauge.waits();
+            }
             over(loan, shared);
         }
         Err(text) => {

@@ -69,7 +69,7 @@ impl OrchestrationEventActor {
     /// have been silent for long.
     const SWEEP_ANYWAY: u32 = 24;
 
-    /// Returns whether there was nothing to do, and nothing runs; and how long it took, if it succeeded.
+    /// Returns whether there was nothing to do, and nothing runs; and how long it took.
     async fn sweep(&mut self) -> (bool, Duration) {
         self.skipped = 0;
         let since = Instant::now();
@@ -79,7 +79,7 @@ impl OrchestrationEventActor {
                 let quiet = quiet && self.context.running().is_empty();
                 (quiet, since.elapsed())
             }
-            Err(_) => (false, Duration::ZERO),
+            Err(_) => (false, since.elapsed()),
         }
     }
 }
