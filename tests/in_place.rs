@@ -6,9 +6,12 @@ mod common;
 
 use common::{Gate, poll_once};
 use postroom::actor::{Actor, AskError, Builder, Context, Dispatch, Handle, Handler, Message};
+use std::cell::Cell;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use tokio::task::{Id, try_id, yield_now};
 
 type Place = Option<Id>;
@@ -196,6 +199,86 @@ async fn r23_an_asker_in_a_loop_gives_way() {
         assert!(asks < 1_000, "no other task runs");
     }
     other.await.unwrap();
+}
+
+#[tokio::test]
+async fn r23_of_many_askers_none_keeps_the_others_waiting_for_long() {
+    let actor = link(Dispatch::InPlace, None, &Gate::default()).await;
+    let turns = Arc::new(Mutex::new(Vec::new()));
+    let askers = (0..16).map(|_| {
+        let (actor, turns) = (actor.clone(), Arc::clone(&turns));
+        tokio::spawn(async move {
+            for _ in 0..200 {
+                let place = actor.ask(Where).await.unwrap();
+                assert_eq!(place, try_id(), "in the asker's task");
+                turns.lock().unwrap().push(place);
+            }
+        })
+    });
+    for asker in askers.collect::<Vec<_>>() {
+        asker.await.unwrap();
+    }
+    let turns = turns.lock().unwrap();
+    let longest = turns.chunk_by(|one, next| one == next).map(<[_]>::len);
+    assert_eq!(longest.max(), Some(8));
+}
+
+#[tokio::test]
+async fn r23_an_asker_that_gives_way_hands_no_handler_over() {
+    let gate = Gate::default();
+    let mut first = link(Dispatch::InPlace, None, &gate).await;
+    for _ in 0..2 {
+        first = link(Dispatch::InPlace, Some(&first), &gate).await;
+    }
+    let askers = (0..16).map(|_| {
+        let first = first.clone();
+        tokio::spawn(async move {
+            for _ in 0..200 {
+                let places = first.ask(Chain).await.unwrap();
+                assert_eq!(places, [try_id(); 3]);
+            }
+        })
+    });
+    for asker in askers.collect::<Vec<_>>() {
+        asker.await.unwrap();
+    }
+}
+
+/// The waker of one future of many, as sets of futures have them.
+struct Part(Waker);
+
+impl Wake for Part {
+    fn wake(self: Arc<Self>) {
+        self.0.wake_by_ref();
+    }
+}
+
+#[tokio::test]
+async fn r23_a_task_of_many_futures_that_ask_gives_way() {
+    let actor = link(Dispatch::InPlace, None, &Gate::default()).await;
+    let asked = Cell::new(0);
+    let mut parts: Vec<_> = (0..1_000)
+        .map(|_| {
+            Box::pin(async {
+                loop {
+                    assert_eq!(actor.ask(Where).await.unwrap(), None);
+                    asked.set(asked.get() + 1);
+                }
+            })
+        })
+        .collect();
+    poll_fn(|cx| {
+        let waker = |_| Waker::from(Arc::new(Part(cx.waker().clone())));
+        let wakers: Vec<Waker> = (0..parts.len()).map(waker).collect();
+        for (part, waker) in parts.iter_mut().zip(&wakers) {
+            let polled: Poll<()> = part.as_mut().poll(&mut TaskContext::from_waker(waker));
+            assert!(polled.is_pending());
+        }
+        Poll::Ready(())
+    })
+    .await;
+    let asked = asked.get();
+    assert!((128..=128 * 8).contains(&asked), "{asked} in one turn");
 }
 
 #[tokio::test]

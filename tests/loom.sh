@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 bound=${1:-2}
 [ "$bound" = full ] && bound=3
 export LOOM_MAX_PREEMPTIONS=$bound LOOM_MAX_BRANCHES=10000
-export RUSTFLAGS="--cfg postroom_loom ${RUSTFLAGS:-}" CARGO_PROFILE_RELEASE_LTO=off
+export RUSTFLAGS="--cfg postroom_loom ${RUSTFLAGS:-}"
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/loom
 # One test at a time: two would wait for each other at the maps of their threads' stacks.
-exec cargo test --locked --release --no-default-features --lib "loom_tests::${2:-}" -- --test-threads=1
+exec cargo test --locked --release --manifest-path tests/loom/Cargo.toml "loom_tests::${2:-}" -- --test-threads=1

@@ -1,7 +1,7 @@
 //! Asking an idle actor without a task switch: the asker runs the handler itself.
 
 use super::ending::{end_in_place_of_task, in_drop};
-use super::giving_way::spend;
+use super::giving_way::poll_to_run;
 use super::guard::Guarded;
 use super::handling::{BeginBatch, BeginHere};
 use super::identity::depth;
@@ -14,7 +14,7 @@ use super::{Actor, Dispatch, Message, Receive};
 use crate::mailbox::{Ending, Guard, Hold, InPlace, Letter, Loan};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::task::coop::poll_proceed;
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::Instant;
 use tracing::Span;
 
@@ -39,7 +39,8 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
         Dispatch::Auto if shared.gauge.is_long() => return Err(message),
         Dispatch::Auto => true,
     };
-    if depth() >= MAX_DEPTH || !shared.is_on_this_runtime() {
+    let depth = depth();
+    if depth >= MAX_DEPTH || !shared.is_on_this_runtime() {
         return Err(message);
     }
     let Some(mut loan) = shared.mailbox.borrow() else {
@@ -50,12 +51,9 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
         return Err(message);
     }
     // An asker in a loop would otherwise never give way.
-    match poll_proceed(cx) {
-        Poll::Ready(unit) => spend(unit),
-        Poll::Pending => {
-            back(loan, shared);
-            return Ok(Begun::GiveWay(message));
-        }
+    if poll_to_run(depth == 0, cx).is_pending() {
+        back(loan, shared);
+        return Ok(Begun::GiveWay(message));
     }
     loan.begin();
     let begun = if auto { shared.gauge.begin() } else { None };
@@ -82,7 +80,10 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
             Begun::Answered(Answer::Replied(answer))
         }
         InPlace::Waits(receipt) => {
-            shared.gauge.waits();
+            // Without budget it waits for that, and for nothing that it will wait for next time.
+            if has_budget_remaining() {
+                shared.gauge.waits();
+            }
             over(loan, shared);
             Begun::Accepted(receipt)
         }
@@ -130,7 +131,9 @@ fn batch_in_place<A: Receive<M>, M: Message>(
             }
         }
         Ok(Poll::Pending) => {
-            shared.gauge.waits();
+            if has_budget_remaining() {
+                shared.gauge.waits();
+            }
             over(loan, shared);
         }
         Err(text) => {

@@ -1,6 +1,6 @@
 //! The one place from which this layer takes atomics, cells, locks and allocation.
 //!
-//! Built with `--cfg postroom_loom` they are loom's, which tries every interleaving and watches every access.
+//! In `tests/loom`, built with `--cfg postroom_loom`, they are loom's, which tries every interleaving and watches every access.
 
 #[cfg(not(postroom_loom))]
 mod real {

@@ -14,7 +14,7 @@ pub struct OrchestrationConfig {
     /// How long a claimed step is ours without a heartbeat. Default: 30 s.
     ///
     /// A process that is stopped for longer than this loses its steps to others. The steps of a process that
-    /// died on the same host are taken over within [`sweep_interval`](Self::sweep_interval), whatever the
+    /// died on the same host are taken over with the next [sweep](Self::sweep_interval), whatever the
     /// lease says.
     pub lease: Duration,
     /// How often leases are renewed. Default: 5 s; at most a third of the lease. A process that holds none is heard
@@ -23,8 +23,8 @@ pub struct OrchestrationConfig {
     /// How often the database is looked at for work that nobody told this process about, while it runs steps.
     /// Default: 500 ms.
     pub poll_interval: Duration,
-    /// How often leases that ran out and dead processes are looked for, while a step runs anywhere; up to
-    /// [`idle_interval`](Self::idle_interval) if looking takes long. Default: 1 s.
+    /// How often leases that ran out, dead processes and tasks without a worker are looked for, while a step runs
+    /// anywhere; ten times as long as looking takes, if that is more, up to half a [`lease`](Self::lease). Default: 1 s.
     pub sweep_interval: Duration,
     /// How far these two intervals grow, doubling each time, while there is nothing to do. Default: 5 s.
     ///

@@ -1,14 +1,16 @@
 //! Making, finding and refusing schemas.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use postroom::orchestration::store::postgres::{PostgresOptions, PostgresStore};
 use postroom::orchestration::store::{Store, StoreError, TaskFilter};
 use sqlx::{Connection, Executor, PgConnection, Row};
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use super::cluster;
-use super::kit::{open, submit, task};
+use super::kit::{assert_sound, claim, open, submit, succeed, task};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn o12_fifty_may_make_the_same_schema_at_once() {
@@ -133,6 +135,33 @@ async fn o15_what_cannot_be_opened_is_named_without_its_password() {
         said.contains("postgres@") && !said.contains("secret"),
         "{said}"
     );
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_a_database_is_set_to_holds_for_others() {
+    let url = cluster::database().await;
+    let mut by_hand = PgConnection::connect(&url).await.unwrap();
+    for setting in [
+        "default_transaction_read_only = on",
+        "default_transaction_isolation = 'serializable'",
+    ] {
+        let name: String = by_hand
+            .fetch_one("SELECT current_database()")
+            .await
+            .unwrap()
+            .get(0);
+        let alter = format!("ALTER DATABASE \"{name}\" SET {setting}");
+        by_hand.execute(sqlx::AssertSqlSafe(alter)).await.unwrap();
+    }
+    let store = open(&url).await;
+    let process = Uuid::new_v4();
+    submit(&store, task(&[&[]])).await;
+    let step = claim(&store, process, 1).await.remove(0);
+    let heartbeat = store.heartbeat(process, Duration::from_mins(1)).await;
+    assert_eq!(heartbeat.unwrap().held, [step.lease()]);
+    succeed(&store, &step, process).await;
+    assert_sound(&store).await;
     store.close().await;
 }
 

@@ -160,6 +160,48 @@ async fn thousands_that_are_readied_and_claimed_at_once() {
     store.close().await;
 }
 
+/// More completions than one set has room for, with a claim of few behind them in the same call.
+#[tokio::test(flavor = "current_thread")]
+async fn hundreds_that_are_completed_before_a_few_are_claimed() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    let process = Uuid::new_v4();
+    for width in [255, 256, 257, 258, 300] {
+        // All of them are parents of one child; beside them there is a task of one step.
+        let mut join = wide(width + 1);
+        join.steps[width as usize].parents = (0..width).collect();
+        let join = submit(&store, join).await;
+        let steps = claim(&store, process, 1_000).await;
+        assert_eq!(steps.len(), width as usize);
+        let other = submit(&store, wide(1)).await;
+        let (last, first) = steps.split_last().unwrap();
+        let first = first.iter().map(|step| success(step, process));
+        let (_, claimed) = store
+            .complete_and_claim(first.collect(), request(process, 2))
+            .await
+            .unwrap();
+        assert_eq!(places(&claimed), [(other, 0)]);
+        let (_, claimed) = store
+            .complete_and_claim(vec![success(last, process)], request(process, 2))
+            .await
+            .unwrap();
+        assert_eq!(places(&claimed), [(join, width)]);
+        assert_eq!(claimed[0].parents.len(), width as usize);
+        let alone = vec![success(&claimed[0], process)];
+        let (_, claimed) = store
+            .complete_and_claim(alone, request(process, 2))
+            .await
+            .unwrap();
+        assert!(claimed.is_empty());
+        assert_eq!(
+            states(&store, join).await,
+            vec![StepState::Complete; width as usize + 1]
+        );
+    }
+    assert_sound(&store).await;
+    store.close().await;
+}
+
 /// A task that is not written yet is found by whoever asks for it in the same transaction.
 #[tokio::test(flavor = "current_thread")]
 async fn what_is_kept_is_found_in_the_same_transaction() {

@@ -50,21 +50,35 @@ pub(super) async fn is_quiet(context: &SystemContext) -> bool {
 pub(super) struct Poller {
     shortest: Duration,
     longest: Duration,
+    /// However long looks take, no pause is longer.
+    most: Duration,
+    /// So long the last look took.
+    took: Duration,
     pause: Duration,
     next: Option<Timer>,
 }
 
 impl Poller {
-    /// A pause is this many times as long as the look before it, unless that is longer than any pause is.
+    /// A pause is at least this many times as long as the look before it.
     const SHARE: u32 = 10;
 
+    /// Pauses grow from the shortest to the longest while there is nothing to see.
     pub(super) fn new(shortest: Duration, longest: Duration) -> Self {
+        let longest = longest.max(shortest);
         Self {
             shortest,
-            longest: longest.max(shortest),
+            longest,
+            most: longest,
+            took: Duration::ZERO,
             pause: shortest,
             next: None,
         }
+    }
+
+    /// And up to the most where looks take long.
+    pub(super) fn slowing_down_to(mut self, most: Duration) -> Self {
+        self.most = self.most.max(most);
+        self
     }
 
     /// Whether the last looks have found nothing.
@@ -84,12 +98,38 @@ impl Poller {
         A: Actor + Receive<M>,
         M: Message,
     {
+        let pause = self.after(quiet, took);
+        self.next = Some(timer::once(actor, pause, message));
+    }
+
+    fn after(&mut self, quiet: bool, took: Duration) -> Duration {
         self.pause = if quiet {
             (self.pause * 2).min(self.longest)
         } else {
             self.shortest
         };
-        let pause = self.pause.max((took * Self::SHARE).min(self.longest));
-        self.next = Some(timer::once(actor, pause, message));
+        // One alone may have waited for a server that was away.
+        let usual = took.min(std::mem::replace(&mut self.took, took));
+        self.pause.max((usual * Self::SHARE).min(self.most))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn pauses_double_while_nothing_is_seen_and_grow_with_what_looks_take() {
+        let mut poller = Poller::new(SECOND, 5 * SECOND).slowing_down_to(15 * SECOND);
+        let quiet: Vec<_> = (0..4).map(|_| poller.after(true, Duration::ZERO)).collect();
+        assert_eq!(quiet, [2 * SECOND, 4 * SECOND, 5 * SECOND, 5 * SECOND]);
+        assert!(poller.rests());
+        assert_eq!(poller.after(false, SECOND), SECOND, "one that was slow");
+        assert!(!poller.rests());
+        assert_eq!(poller.after(false, 2 * SECOND), 10 * SECOND, "two");
+        assert_eq!(poller.after(false, 2 * SECOND), 15 * SECOND, "the most");
+        assert_eq!(poller.after(false, Duration::ZERO), SECOND);
     }
 }

@@ -53,7 +53,8 @@ impl OrchestrationEventActor {
     ) -> Self {
         let config = context.config();
         Self {
-            poller: Poller::new(config.sweep_interval, config.idle_interval),
+            poller: Poller::new(config.sweep_interval, config.idle_interval)
+                .slowing_down_to(config.lease / 2),
             context,
             finalizer,
             hints,
@@ -68,7 +69,7 @@ impl OrchestrationEventActor {
     /// have been silent for long.
     const SWEEP_ANYWAY: u32 = 24;
 
-    /// Returns whether there was nothing to do, and nothing runs; and how long it took, if it succeeded.
+    /// Returns whether there was nothing to do, and nothing runs; and how long it took.
     async fn sweep(&mut self) -> (bool, Duration) {
         self.skipped = 0;
         let since = Instant::now();
@@ -78,7 +79,7 @@ impl OrchestrationEventActor {
                 let quiet = quiet && self.context.running().is_empty();
                 (quiet, since.elapsed())
             }
-            Err(_) => (false, Duration::ZERO),
+            Err(_) => (false, since.elapsed()),
         }
     }
 }

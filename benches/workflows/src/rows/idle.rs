@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use postroom::orchestration::OrchestrationConfig;
 use serde_json::{Value, json};
 
 use crate::database::{Database, Kind};
@@ -15,8 +16,8 @@ pub(crate) async fn measure(kind: &Kind, seconds: u64) -> Value {
         postgres.count_statements().await;
     }
     let engine = Engine::start(&database, 16, usize::MAX).await;
-    // What belongs to the start.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    // What belongs to the start: the pauses between two looks double until they are `idle_interval`.
+    tokio::time::sleep(OrchestrationConfig::default().idle_interval * 3).await;
     let commits = engine.opened.commits();
     let before = statements(&database).await;
     tokio::time::sleep(Duration::from_secs(seconds)).await;

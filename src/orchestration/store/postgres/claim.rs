@@ -270,12 +270,13 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
     let mut children = unit.take_ready();
     // What else was done is to be seen.
     unit.flush().await?;
+    let begun = begin(unit, request);
+    let begin_at = begun.and_then(|begun| begun.at);
+    let mut seen = None;
     loop {
         let readied = children.len();
         let mut left: BTreeSet<(i64, i64)> = children.places().collect();
         let children = std::mem::take(&mut children);
-        let begun = begin(unit, request);
-        let begin_at = begun.and_then(|begun| begun.at);
         let rows = take(
             unit, request, &callables, look_at, wanted, children, begin_at,
         )
@@ -290,10 +291,8 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
                 "of {readied} children that are ready {left_ready} were written and {started} started"
             )));
         }
-        if let Some(begun) = begun {
-            let seen = begun.seen(request, first.first);
-            unit.learned.push(Learned::Head(Box::new(seen)));
-        }
+        // The first look: those after it are for what others hold.
+        seen = seen.or_else(|| begun.map(|begun| begun.seen(request, first.first)));
         unit.made_work |= left_ready > 0;
         let left_until =
             |due: i64| Duration::from_millis(u64::try_from(due - unit.ledger.now).unwrap_or(0));
@@ -316,6 +315,8 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
         }
         // Others hold what was looked at, and there is more.
         if found >= wanted + brought || looked_at < look_at || look_at == MOST {
+            let seen = seen.map(|seen| Learned::Head(Box::new(seen)));
+            unit.learned.extend(seen);
             return Ok(claims);
         }
         look_at = (look_at * 8).min(MOST);

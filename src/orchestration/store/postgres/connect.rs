@@ -27,7 +27,14 @@ pub(super) struct Place {
 }
 
 /// The server's clock, in milliseconds.
-pub(super) const CLOCK: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+macro_rules! clock {
+    () => {
+        "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+    };
+}
+pub(super) use clock;
+
+pub(super) const CLOCK: &str = clock!();
 
 impl Place {
     pub(super) fn new(url: &str, mut options: PostgresOptions) -> Result<Self, StoreError> {
@@ -161,6 +168,9 @@ fn settings(options: &PostgresOptions) -> Vec<(&'static str, String)> {
     let mut settings = vec![
         ("statement_timeout", timeout.clone()),
         ("idle_in_transaction_session_timeout", timeout),
+        // What is not in a transaction has them from here, whatever the database or the role is set to.
+        ("default_transaction_isolation", "read committed".to_owned()),
+        ("default_transaction_read_only", "off".to_owned()),
         // Planning a statement takes longer than carrying it out: once is enough.
         ("plan_cache_mode", "force_generic_plan".to_owned()),
     ];

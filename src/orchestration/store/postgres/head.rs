@@ -2,8 +2,8 @@
 //!
 //! A claim reads the index of ready steps from its beginning. While somebody holds a snapshot, the entries of all
 //! steps that have been claimed stay there, and a claim has to read past them. So one that has taken long tells the
-//! next ones where the first step was, and for a moment they begin there. When a step before it becomes ready by a
-//! writer of this store, all is read again at once; otherwise it is found when that moment is over.
+//! next ones where the first step was, and for a moment they begin there. When that is over, or a step before it has
+//! become ready by a writer of this store, the next claim reads all again, while the others still begin there.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,6 +28,8 @@ struct Inside {
     readied: VecDeque<i64>,
     /// How often that was.
     count: u64,
+    /// How often all was read.
+    reading: u64,
 }
 
 #[derive(Debug)]
@@ -36,6 +38,10 @@ struct Known {
     request: ClaimRequest,
     first: First,
     until: Instant,
+    /// So long it took to read all.
+    took: Duration,
+    /// Which reading found it.
+    reading: u64,
 }
 
 /// A place in the order in which steps are claimed: by priority, then by task.
@@ -52,6 +58,8 @@ pub(super) struct Begun {
     pub(super) at: Option<First>,
     since: Instant,
     count: u64,
+    /// Which reading has found where it may begin.
+    reading: Option<u64>,
 }
 
 /// What a claim has seen.
@@ -92,14 +100,23 @@ impl Head {
 
     /// A claim begins.
     pub(super) fn begin(&self, request: &ClaimRequest) -> Begun {
-        let inside = self.lock();
+        let inside = &mut *self.lock();
         let since = Instant::now();
-        let known = inside.known.as_ref();
-        let known = known.filter(|known| since < known.until && known.is_of(request));
+        let known = inside.known.as_mut();
+        let known = known.filter(|known| known.is_of(request));
+        let known = known.and_then(|known| {
+            let holds = since < known.until;
+            if !holds {
+                // This one reads all again, and for so long the others need not.
+                known.until = since + known.took.min(self.most);
+            }
+            holds.then_some(known)
+        });
         Begun {
-            at: known.map(|known| known.first),
+            at: known.as_ref().map(|known| known.first),
             since,
             count: inside.count,
+            reading: known.map(|known| known.reading),
         }
     }
 
@@ -117,8 +134,9 @@ impl Head {
             return;
         }
         if seen.begun.at.is_some() {
-            // Few have a higher priority, and those behind them are many.
+            // Few have a higher priority, and those behind them are many. What was read since is nearer the truth.
             if let (Some(known), Some(first)) = (same, seen.first)
+                && seen.begun.reading == Some(known.reading)
                 && known.first.priority >= first.priority
             {
                 known.first = first;
@@ -126,6 +144,8 @@ impl Head {
             return;
         }
         let until = Instant::now() + (seen.took * Self::SHARE).min(self.most);
+        inside.reading += 1;
+        let reading = inside.reading;
         match (same, seen.first) {
             _ if seen.took < self.long => *known = None,
             (_, Some(first)) => {
@@ -133,10 +153,16 @@ impl Head {
                     request: seen.request,
                     first,
                     until,
+                    took: seen.took,
+                    reading,
                 });
             }
             // There is none, and so none before the place that was the first.
-            (Some(known), None) => known.until = until,
+            (Some(known), None) => {
+                known.until = until;
+                known.took = seen.took;
+                known.reading = reading;
+            }
             (None, None) => *known = None,
         }
     }
@@ -248,6 +274,27 @@ mod tests {
         assert_eq!(known(&head, "a"), Some(5));
         claims(&head, "b", 3600, None);
         assert_eq!(known(&head, "b"), None, "nothing is known of it");
+    }
+
+    #[test]
+    fn one_claim_reads_all_again_for_the_others() {
+        let head = head();
+        claims(&head, "a", 3600, Some(first(0, 5)));
+        head.is_before(5);
+        let begun = head.begin(&request("a"));
+        assert_eq!(begun.at, None);
+        assert_eq!(known(&head, "a"), Some(5), "another one is at it");
+        let other = head.begin(&request("a"));
+        head.learn(seen(begun, "a", 3600, Some(first(0, 4))));
+        assert_eq!(known(&head, "a"), Some(4));
+        head.learn(seen(other, "a", 3600, Some(first(0, 6))));
+        assert_eq!(known(&head, "a"), Some(4), "it has not looked before 5");
+        head.is_before(3);
+        let begun = head.begin(&request("a"));
+        head.is_before(2);
+        assert_eq!(known(&head, "a"), None, "the one at it may not see this");
+        head.learn(seen(begun, "a", 3600, Some(first(0, 3))));
+        assert_eq!(known(&head, "a"), Some(4), "nor does it tell");
     }
 
     #[test]

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::connect::clock;
 use super::fault::Fault;
+use super::lowest::Lowest;
 use super::step_row;
 use super::unit::{Learned, Unit};
 use crate::orchestration::state::StepState;
@@ -23,44 +26,71 @@ type Held = (
     Option<bool>,
 );
 
-/// A step that somebody takes back at this moment is not waited for: it is named once more, and lost.
+/// In a transaction with others.
 pub(super) async fn heartbeat(
     unit: &mut Unit<'_>,
     process: Uuid,
     lease: Duration,
 ) -> Result<Heartbeat, Fault> {
-    let look = unit.lowest.map(|lowest| lowest.look(process));
-    let held: Vec<Held> = unit
-        .query_as(
-            "WITH heard AS (
-                UPDATE postroom.processes SET heard_at = $2 WHERE process = $1 RETURNING 1),
-            held AS MATERIALIZED (
-                SELECT t.uuid, s.task_id, s.idx, s.epoch,
-                       t.failure_policy = 'fail_fast' AND t.steps_failed > 0 AS stops
-                FROM postroom.steps s JOIN postroom.tasks t ON t.id = s.task_id
-                WHERE s.state = 'running' AND s.owner = $1 AND s.task_id >= $4),
-            free AS MATERIALIZED (
-                SELECT s.task_id, s.idx FROM postroom.steps s
-                WHERE s.state = 'running' AND s.owner = $1 AND s.task_id >= $4
-                ORDER BY s.task_id, s.idx FOR NO KEY UPDATE SKIP LOCKED),
-            renewed AS (
-                UPDATE postroom.steps s SET lease_until = $3 FROM free f
-                WHERE s.task_id = f.task_id AND s.idx = f.idx)
-            SELECT heard.known, held.task_id, held.uuid, held.idx, held.epoch, held.stops
-            FROM (SELECT EXISTS (SELECT 1 FROM heard) AS known) heard
-            LEFT JOIN held ON true ORDER BY held.task_id, held.idx",
-        )
-        .bind(process)
-        .bind(unit.now())
-        .bind(unit.now() + settle::millis(lease))
-        .bind(look.map_or(0, |look| look.from))
-        .fetch_all(&mut *unit.conn)
-        .await?;
-    if let Some(look) = look {
-        let first = held.iter().filter_map(|held| held.1).min();
-        unit.learned.push(Learned::Held(process, look, first));
-    }
+    let (now, named) = (Some(unit.now()), unit.named());
+    let renewal = renew(unit.conn, named, unit.lowest, now, process, lease).await?;
+    unit.learned.extend(renewal.learned);
     unit.wrote();
+    Ok(renewal.heartbeat)
+}
+
+/// What came of a heartbeat.
+pub(super) struct Renewal {
+    pub(super) heartbeat: Heartbeat,
+    pub(super) learned: Option<Learned>,
+}
+
+const RENEW: &str = concat!(
+    "WITH moment AS MATERIALIZED (SELECT coalesce($2, ",
+    clock!(),
+    ") AS now),
+    heard AS (
+        UPDATE postroom.processes SET heard_at = (SELECT now FROM moment) WHERE process = $1 RETURNING 1),
+    held AS MATERIALIZED (
+        SELECT t.uuid, s.task_id, s.idx, s.epoch,
+               t.failure_policy = 'fail_fast' AND t.steps_failed > 0 AS stops
+        FROM postroom.steps s JOIN postroom.tasks t ON t.id = s.task_id
+        WHERE s.state = 'running' AND s.owner = $1 AND s.task_id >= $4),
+    free AS MATERIALIZED (
+        SELECT s.task_id, s.idx FROM postroom.steps s
+        WHERE s.state = 'running' AND s.owner = $1 AND s.task_id >= $4
+        ORDER BY s.task_id, s.idx FOR NO KEY UPDATE SKIP LOCKED),
+    renewed AS (
+        UPDATE postroom.steps s SET lease_until = (SELECT now FROM moment) + $3 FROM free f
+        WHERE s.task_id = f.task_id AND s.idx = f.idx)
+    SELECT heard.known, held.task_id, held.uuid, held.idx, held.epoch, held.stops
+    FROM (SELECT EXISTS (SELECT 1 FROM heard) AS known) heard
+    LEFT JOIN held ON true ORDER BY held.task_id, held.idx"
+);
+
+/// One statement, which may be repeated: so it needs no transaction around it. `now` is the server's time if it is not
+/// given. A step that somebody takes back at this moment is not waited for: it is named once more, and lost.
+pub(super) async fn renew(
+    conn: &mut PgConnection,
+    named: bool,
+    lowest: Option<&Lowest>,
+    now: Option<i64>,
+    process: Uuid,
+    lease: Duration,
+) -> Result<Renewal, Fault> {
+    let look = lowest.map(|lowest| lowest.look(process));
+    let held: Vec<Held> = sqlx::query_as(RENEW)
+        .persistent(named)
+        .bind(process)
+        .bind(now)
+        .bind(settle::millis(lease))
+        .bind(look.map_or(0, |look| look.from))
+        .fetch_all(conn)
+        .await?;
+    let learned = look.map(|look| {
+        let first = held.iter().filter_map(|held| held.1).min();
+        Learned::Held(process, look, first)
+    });
     let mut heartbeat = Heartbeat {
         registered: held.first().is_some_and(|(known, ..)| *known),
         ..Heartbeat::default()
@@ -81,7 +111,7 @@ pub(super) async fn heartbeat(
             heartbeat.stop.push(lease);
         }
     }
-    Ok(heartbeat)
+    Ok(Renewal { heartbeat, learned })
 }
 
 pub(super) async fn release(

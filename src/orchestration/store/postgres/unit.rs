@@ -127,6 +127,11 @@ impl<'c> Unit<'c> {
         self.ledger.now
     }
 
+    /// Whether statements are prepared once and kept by name.
+    pub(super) fn named(&self) -> bool {
+        self.named
+    }
+
     pub(super) fn query<'q>(&self, sql: &'static str) -> Query<'q, Postgres, PgArguments> {
         sqlx::query(sql).persistent(self.named)
     }
@@ -201,6 +206,11 @@ impl<'c> Unit<'c> {
             self.write().await?;
         }
         Ok(self.wrote)
+    }
+
+    /// Whether the commit's own row is written.
+    pub(super) fn is_marked(&self) -> bool {
+        self.commit.is_none()
     }
 
     /// Whether something is kept to be written.

@@ -1,6 +1,6 @@
 //! A writer of this process: an actor with a connection.
 //!
-//! Whatever waits in its mailbox goes into one transaction, so that many callers share one commit and its
+//! Whatever waits in its mailbox goes into one transaction, heartbeats apart, so that many callers share one commit and its
 //! wait for the disk. Nobody is answered before COMMIT has returned. If the transaction fails it is undone:
 //! it is tried again if others were in the way or the server was away, and otherwise each intent is tried in a
 //! transaction of its own, so that only the one at fault gets the error.
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::batch;
 use super::connect::{self, Place};
 use super::fault::{Fault, Remedy};
+use super::lease;
 use super::notify::Notifier;
 use super::opening;
 use super::unit::{Commit, Learned, Unit};
@@ -58,7 +59,6 @@ impl Receive<Write> for PostgresWriter {
     async fn receive(&mut self, batch: Batch<Write>, _: &Context<Self>) {
         // A heartbeat holds steps of tasks that it has not locked. It does so in a transaction of its own, which waits
         // for nothing after that.
-        let is_heartbeat = |write: &Write| matches!(write, Write::Heartbeat(..));
         let (heartbeats, others): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .partition(|(write, _)| is_heartbeat(write));
@@ -66,6 +66,10 @@ impl Receive<Write> for PostgresWriter {
             self.carry_out(part).await;
         }
     }
+}
+
+fn is_heartbeat(write: &Write) -> bool {
+    matches!(write, Write::Heartbeat(..))
 }
 
 /// The same error for one more caller.
@@ -165,7 +169,7 @@ impl PostgresWriter {
         }
     }
 
-    /// One transaction.
+    /// One transaction, or one for each heartbeat.
     async fn attempt(&mut self, writes: &[&Write], since: Instant) -> Result<Vec<Answer>, Fault> {
         let mut held = Held(self.connection.take());
         if held.0.is_none() {
@@ -214,10 +218,10 @@ impl PostgresWriter {
                 }
             }
         }
-        if commit.forget_from.is_some() {
+        if done.is_marked && commit.forget_from.is_some() {
             self.forgotten = commit.number;
         }
-        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.commits.fetch_add(done.transactions, Ordering::Relaxed);
         if done.made_work {
             self.notifier.notify();
         }
@@ -242,6 +246,9 @@ impl PostgresWriter {
         writes: &[&Write],
         commit: Commit,
     ) -> Result<Done, Fault> {
+        if self.place.named() && writes.iter().all(|write| is_heartbeat(write)) {
+            return self.renew(connection, writes).await;
+        }
         let completed = batch::completed(writes);
         let opening = opening::open(&self.place, connection, completed, self.prepares()).await?;
         let mut unit = Unit::new(connection, opening.now, self.place.named(), Some(commit));
@@ -252,6 +259,7 @@ impl PostgresWriter {
         unit.head = Some(&self.place.head);
         let answers = batch::carry_out(&mut unit, writes).await?;
         let wrote = unit.finish().await?;
+        let is_marked = unit.is_marked();
         let (made_work, learned, readied) = (unit.made_work, unit.learned, unit.readied);
         let unsure = match connection.execute("COMMIT").await {
             Ok(_) => None,
@@ -264,12 +272,32 @@ impl PostgresWriter {
             }
         };
         Ok(Done {
+            transactions: 1,
+            is_marked,
             answers,
             made_work,
             learned,
             readied,
             unsure,
         })
+    }
+
+    /// Heartbeats alone: a statement each and nothing around it, for they may be repeated.
+    async fn renew(&self, connection: &mut PgConnection, writes: &[&Write]) -> Result<Done, Fault> {
+        let mut done = Done {
+            transactions: writes.len() as u64,
+            ..Done::default()
+        };
+        for write in writes {
+            if let Write::Heartbeat(process, lease) = write {
+                let lowest = Some(&self.place.lowest);
+                let renewal =
+                    lease::renew(connection, true, lowest, None, *process, *lease).await?;
+                done.answers.push(Answer::Heartbeat(renewal.heartbeat));
+                done.learned.extend(renewal.learned);
+            }
+        }
+        Ok(done)
     }
 
     /// Whether a transaction happened whose COMMIT was not answered. Its own row decides: who inserts it
@@ -311,7 +339,11 @@ impl PostgresWriter {
 }
 
 /// What became of a transaction.
+#[derive(Default)]
 struct Done {
+    transactions: u64,
+    /// Whether its own row was written, and earlier ones were deleted.
+    is_marked: bool,
     answers: Vec<Answer>,
     made_work: bool,
     learned: Vec<Learned>,

@@ -33,8 +33,8 @@ pub(crate) struct Recorded<'a> {
     stops: bool,
 }
 
-impl Recorded<'_> {
-    pub(crate) fn result(&self) -> Option<&str> {
+impl<'a> Recorded<'a> {
+    pub(crate) fn result(&self) -> Option<&'a str> {
         match &self.completion.outcome {
             StepOutcome::Success { result_json } => Some(result_json),
             StepOutcome::Failure { .. } => None,

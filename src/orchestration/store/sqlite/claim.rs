@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use super::fault::Fault;
 use super::fresh::Started;
 use super::runnable::{AsWritten, Runnable};
-use super::set::fetch_both;
+use super::set::{Binds, Bound, Script, fetch_both, fetch_numbered};
 use super::unit::{Unit, json};
 use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::sql::step_row::StepRow;
@@ -94,12 +94,10 @@ pub(super) async fn claim(
     unit: &mut Unit<'_>,
     request: &ClaimRequest,
 ) -> Result<Vec<ClaimedStep>, Fault> {
-    if unit.kept_steps() > MOST_KEPT {
+    // Whose templates' steps those are that have become ready is not kept with them.
+    let unsaid = !request.serves.is_empty() && !unit.readied.is_empty();
+    if unit.kept_steps() > MOST_KEPT || unit.keeps_retries() || unsaid {
         unit.flush_steps().await?;
-    }
-    // Whose templates' steps they are is not kept with them.
-    if !request.serves.is_empty() {
-        unit.flush_readied().await?;
     }
     let found = find(unit, request).await?;
     let runnable = unit.first_runnable(request, found);
@@ -119,7 +117,7 @@ pub(super) async fn next_due(
         ClaimScope::Task(task) => Some(task.as_bytes().to_vec()),
     };
     // Those that are due later are looked for.
-    unit.flush_fresh().await?;
+    unit.flush_steps().await?;
     let (next_due,): (Option<i64>,) = sqlx::query_as(NEXT_DUE)
         .bind(callables(request)?)
         .bind(task)
@@ -136,22 +134,48 @@ fn callables(request: &ClaimRequest) -> Result<String, Fault> {
     json(&callables)
 }
 
-async fn find(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result<Vec<Runnable>, Fault> {
-    let (statement, task) = match request.scope {
-        ClaimScope::Any => (RUNNABLE, None),
-        ClaimScope::Task(task) => (RUNNABLE_OF_TASK, Some(task.as_bytes().to_vec())),
+/// Priority, task, index, state.
+pub(super) type RunnableRow = (i64, i64, i64, String);
+
+/// The statement that finds what a claim may bring.
+pub(super) fn runnable(request: &ClaimRequest) -> &'static str {
+    match request.scope {
+        ClaimScope::Any => RUNNABLE,
+        ClaimScope::Task(_) => RUNNABLE_OF_TASK,
+    }
+}
+
+/// Its parameters; `now` may be left out where the statement has the time itself.
+pub(super) fn bind_request<'b, 'a>(
+    binds: &'b mut Binds<'a>,
+    request: &ClaimRequest,
+    now: Option<i64>,
+) -> Bound<'b, 'a> {
+    let task = match request.scope {
+        ClaimScope::Any => None,
+        ClaimScope::Task(task) => Some(task.as_bytes().to_vec()),
     };
-    let found: Vec<(i64, i64, i64, String)> = sqlx::query_as(statement)
-        .bind(callables(request)?)
-        .bind(i64::from(request.limit))
-        .bind(unit.now())
-        .bind(task)
+    binds
+        .bind(callables(request)?)?
+        .bind(i64::from(request.limit))?
+        .bind(now)?
+        .bind(task)?
         .bind(json(&request.serves)?)
-        .fetch_all(&mut *unit.conn)
-        .await?;
+}
+
+async fn find(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result<Vec<Runnable>, Fault> {
+    let found = if let Some(found) = unit.ahead.take_runnable(request) {
+        found
+    } else {
+        let now = Some(unit.now());
+        fetch_numbered(unit.conn, runnable(request), |binds| {
+            bind_request(binds, request, now)
+        })
+        .await?
+    };
     found
         .into_iter()
-        .map(|(priority, task_id, index, state)| {
+        .map(|(priority, task_id, index, state): RunnableRow| {
             Ok(Runnable {
                 priority,
                 task_id,
@@ -215,8 +239,12 @@ async fn start(
     steps: &[ToStart<'_>],
 ) -> Result<(Vec<Taken>, Vec<ParentRow>), Fault> {
     let now = unit.now();
+    // Before the results of parents are read.
+    let mut before = Script::default();
+    unit.completed_into(&mut before).await?;
     fetch_both(
         unit.conn,
+        before,
         [TAKE, RESULTS_OF_PARENTS],
         7,
         steps,

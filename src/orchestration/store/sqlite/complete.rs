@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::fault::Fault;
 use super::readied::Readied;
-use super::set::{Script, fetch};
-use super::unit::Unit;
+use super::set::{Binds, Bound, fetch};
+use super::unit::{Unit, count};
 use crate::orchestration::state::StepState;
-use crate::orchestration::store::sql::judge::{Child, Judgement, Recorded};
+use crate::orchestration::store::sql::judge::{Child, Judgement};
 use crate::orchestration::store::sql::number;
-use crate::orchestration::store::sql::step_row::StepRow;
 use crate::orchestration::store::{Completion, CompletionOutcome};
 
 /// A child of completed steps as it was found, with what a claim asks for.
@@ -19,9 +18,9 @@ struct FoundChild {
     priority: i64,
 }
 
-pub(super) async fn complete(
-    unit: &mut Unit<'_>,
-    completions: &[&Completion],
+pub(super) async fn complete<'w>(
+    unit: &mut Unit<'w>,
+    completions: &[&'w Completion],
 ) -> Result<Vec<CompletionOutcome>, Fault> {
     if completions.is_empty() {
         return Ok(Vec::new());
@@ -53,7 +52,7 @@ pub(super) async fn complete(
             waiting.push((child, state));
         }
     }
-    write_steps(unit, &judgement.recorded, &waiting).await?;
+    unit.keep_completed(&judgement.recorded, waiting);
     for completion in completions {
         unit.known.forget_step(completion.lease.id);
     }
@@ -64,80 +63,45 @@ pub(super) async fn complete(
     Ok(judgement.answer(&tasks, &ended)?)
 }
 
-const WRITE_STEPS: &str = "
-    UPDATE postroom_steps SET
-        state = j.column4, due_at = j.column5, result = j.column6, error = j.column7, owner = NULL,
-        lease_until = NULL, ended_at = j.column8
-    FROM {rows} j
-    WHERE postroom_steps.task_id = j.column1 AND postroom_steps.idx = j.column2
-        AND postroom_steps.state = 'running' AND postroom_steps.epoch = j.column3";
-
-const WRITE_CHILDREN: &str = "
-    UPDATE postroom_steps SET unmet = unmet - j.column3, state = j.column4
-    FROM {rows} j
-    WHERE postroom_steps.task_id = j.column1 AND postroom_steps.idx = j.column2";
-
-/// The completed steps, then those of their children that are not ready by it.
-async fn write_steps(
-    unit: &mut Unit<'_>,
-    recorded: &[Recorded<'_>],
-    children: &[(Child, StepState)],
-) -> Result<(), Fault> {
-    let now = unit.now();
-    let mut script = Script::default();
-    let steps = script.set(unit.conn, WRITE_STEPS, recorded, |binds, one| {
-        binds
-            .bind(one.step.task_id)?
-            .bind(one.step.index)?
-            .bind(one.step.epoch.cast_signed())?
-            .bind(one.to.as_str())?
-            .bind(one.due_at)?
-            .bind(one.result())?
-            .bind(one.error.as_deref())?
-            .bind(now)
-    });
-    steps.await?;
-    let waiting = script.set(
-        unit.conn,
-        WRITE_CHILDREN,
-        children,
-        |binds, (child, state)| {
-            binds
-                .bind(child.task_id)?
-                .bind(child.index)?
-                .bind(child.done)?
-                .bind(state.as_str())
-        },
-    );
-    waiting.await?;
-    script.run(unit.conn).await
-}
-
-const CHILDREN: &str = "
+pub(super) const CHILDREN: &str = "
     SELECT e.task_id, e.child, c.unmet, c.state, j.column3, c.callable, c.priority
     FROM {rows} j
     CROSS JOIN postroom_edges e ON e.task_id = j.column1 AND e.parent = j.column2
     CROSS JOIN postroom_steps c ON c.task_id = e.task_id AND c.idx = e.child";
+
+/// Task, index, unmet dependencies, state, the parent's place among those asked for, handler, priority.
+pub(super) type ChildRow = (i64, i64, i64, String, i64, String, i64);
+
+/// Binds a parent, by task and index, at its place.
+pub(super) fn bind_parent<'b, 'a>(
+    binds: &'b mut Binds<'a>,
+    (place, (task_id, index)): &(usize, (i64, i64)),
+) -> Bound<'b, 'a> {
+    binds.bind(*task_id)?.bind(*index)?.bind(count(*place))
+}
 
 /// The children of the successes. Costs each parent the same however many others a child has.
 async fn children(
     unit: &mut Unit<'_>,
     judgement: &Judgement<'_>,
 ) -> Result<Vec<FoundChild>, Fault> {
-    let parents: Vec<(usize, &StepRow)> = judgement.satisfied().collect();
-    let found: Vec<(i64, i64, i64, String, i64, String, i64)> =
-        fetch(unit.conn, CHILDREN, &parents, |binds, (place, step)| {
-            binds
-                .bind(step.task_id)?
-                .bind(step.index)?
-                .bind(i64::try_from(*place).unwrap_or(i64::MAX))
-        })
-        .await?;
+    let (places, parents): (Vec<usize>, Vec<(i64, i64)>) = judgement
+        .satisfied()
+        .map(|(place, step)| (place, (step.task_id, i64::from(step.index))))
+        .unzip();
+    let found = if let Some(found) = unit.ahead.take_children(&parents) {
+        found
+    } else {
+        let parents: Vec<_> = parents.into_iter().enumerate().collect();
+        fetch(unit.conn, CHILDREN, &parents, bind_parent).await?
+    };
     // A child appears once for each of its parents; they are counted here, because a large set is read in parts.
     let mut children: BTreeMap<(i64, i64), FoundChild> = BTreeMap::new();
     for (task_id, index, unmet, state, place, callable, priority) in found {
         let state = state.parse()?;
-        let last = number(place)?;
+        let place: usize = number(place)?;
+        let no_parent = || Fault::Corrupt(format!("child {index} has a parent too many"));
+        let last = *places.get(place).ok_or_else(no_parent)?;
         let found = children
             .entry((task_id, index))
             .or_insert_with(|| FoundChild {

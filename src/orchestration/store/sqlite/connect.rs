@@ -42,7 +42,7 @@ impl Place {
     pub(super) async fn writer(&self) -> Result<SqliteConnection, StoreError> {
         let options = self
             .connect_options()
-            // Waiting for the lock is done in small random steps, by `begin`.
+            // Waiting for the lock is done in small random steps, by the writer.
             .busy_timeout(Duration::ZERO)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)

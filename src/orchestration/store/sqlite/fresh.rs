@@ -79,6 +79,7 @@ impl<'w> Unit<'w> {
         if fresh.is_empty() {
             return Ok(());
         }
+        self.ahead.forget_runnable();
         let now = self.now();
         let mut rows = Vec::with_capacity(fresh.len());
         for fresh in &fresh {

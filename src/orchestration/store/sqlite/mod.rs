@@ -17,6 +17,7 @@ mod census;
 mod claim;
 mod cleanup;
 mod complete;
+mod completed;
 mod connect;
 mod fault;
 mod fresh;
@@ -25,6 +26,7 @@ mod known;
 mod lease;
 mod location;
 mod migrate;
+mod opening;
 mod operate;
 mod options;
 #[cfg(test)]

@@ -22,15 +22,11 @@ const READY: &str = "
         AND postroom_steps.state = 'pending'";
 
 impl Unit<'_> {
-    /// Writes those that are kept, as ready.
-    pub(super) async fn flush_readied(&mut self) -> Result<(), Fault> {
-        let mut script = Script::default();
-        self.readied_into(&mut script).await?;
-        script.run(self.conn).await
-    }
-
     pub(super) async fn readied_into(&mut self, script: &mut Script) -> Result<(), Fault> {
         let readied = std::mem::take(&mut self.readied);
+        if !readied.is_empty() {
+            self.ahead.forget_runnable();
+        }
         script
             .set(self.conn, READY, &readied, |binds, step| {
                 binds.bind(step.task_id)?.bind(step.index)?.bind(step.done)

@@ -23,15 +23,22 @@ const MOST: usize = 256;
 /// Parameters of a script that is not executed with the next one: those of a few small tasks are fewer.
 const LARGE: usize = 256;
 
+/// Rows of a set that is executed together with any others: of more there would be very many different texts, each of
+/// which is prepared by itself.
+const FEW: usize = 4;
+
+/// Fails unless the statement before it has written so many rows: in one call with COMMIT there is no other place to
+/// look. What is no JSON is the one error that a statement can make of a condition.
+const CHECK: &str =
+    "SELECT CASE WHEN changes() = ? THEN NULL ELSE json('not all: ' || changes()) END;";
+
 /// Statements that go to the connection's thread together, with their arguments in order of appearance.
 #[derive(Default)]
 pub(super) struct Script {
     text: String,
     arguments: SqliteArguments,
-    /// Rows of the sets: each is to write one row.
-    rows: usize,
-    /// Has statements that write nothing, or nobody knows how much.
-    uncounted: bool,
+    /// Rows of the largest set.
+    most: usize,
 }
 
 /// The arguments of one row.
@@ -68,6 +75,9 @@ impl Script {
                 self.run(conn).await?;
             }
             self.add(statement, chunk, &bind)?;
+            self.text.push_str(CHECK);
+            let rows = i64::try_from(chunk.len()).unwrap_or(i64::MAX);
+            Binds(&mut self.arguments).bind(rows)?;
             if full {
                 self.run(conn).await?;
             }
@@ -100,18 +110,50 @@ impl Script {
         values(&mut self.text, width, size);
         self.text.push_str(tail);
         self.text.push(';');
-        self.rows += chunk.len();
+        self.most = self.most.max(chunk.len());
         Ok(())
+    }
+
+    /// Adds a statement over a set of few rows, which writes nothing.
+    pub(super) fn reading<T>(
+        &mut self,
+        statement: &'static str,
+        rows: &[T],
+        bind: impl for<'b, 'a> Fn(&'b mut Binds<'a>, &T) -> Bound<'b, 'a>,
+    ) -> Result<(), Fault> {
+        self.add(statement, rows, &bind)
     }
 
     /// Adds a statement without parameters.
     pub(super) fn statement(&mut self, statement: &'static str) {
         let _ = write!(self.text, "{statement};");
-        self.uncounted = true;
     }
 
-    /// Executes what was added, if it is much: together with what follows it would be one of very many texts, each of
-    /// which is prepared anew.
+    /// Adds a statement whose parameters are numbered from 1. After it no set can follow: the parameters of sets have no
+    /// numbers, and are those in front.
+    pub(super) fn numbered(
+        &mut self,
+        statement: &str,
+        bind: impl for<'b, 'a> FnOnce(&'b mut Binds<'a>) -> Bound<'b, 'a>,
+    ) -> Result<(), Fault> {
+        let before = self.arguments.len();
+        let mut parts = statement.split('?');
+        self.text.push_str(parts.next().unwrap_or_default());
+        for part in parts {
+            let end = part.find(|c: char| !c.is_ascii_digit());
+            let (number, rest) = part.split_at(end.unwrap_or(part.len()));
+            let number: usize = number.parse().map_err(|_| {
+                Fault::Corrupt(format!("a parameter without a number in {statement}"))
+            })?;
+            // The driver takes these as places among all arguments.
+            let _ = write!(self.text, "${}{rest}", before + number);
+        }
+        self.text.push(';');
+        bind(&mut Binds(&mut self.arguments))?;
+        Ok(())
+    }
+
+    /// Executes what was added, if it is too much to go with what follows.
     pub(super) async fn run_if_large(&mut self, conn: &mut SqliteConnection) -> Result<(), Fault> {
         if self.arguments.len() > LARGE {
             self.run(conn).await?;
@@ -119,22 +161,37 @@ impl Script {
         Ok(())
     }
 
-    /// Executes what was added. Every row of every set is to write one row.
+    /// Executes what was added, unless every set of it has few rows.
+    pub(super) async fn run_unless_few(
+        &mut self,
+        conn: &mut SqliteConnection,
+    ) -> Result<(), Fault> {
+        if self.most > FEW {
+            self.run(conn).await?;
+        }
+        Ok(())
+    }
+
+    /// Executes what was added.
     pub(super) async fn run(&mut self, conn: &mut SqliteConnection) -> Result<(), Fault> {
         if self.text.is_empty() {
             return Ok(());
         }
-        let script = std::mem::take(self);
+        std::mem::take(self).fetch(conn).await.map(drop)
+    }
+
+    /// Executes what was added, and brings the rows of all its statements; those of one column mean nothing.
+    pub(super) async fn fetch(self, conn: &mut SqliteConnection) -> Result<Vec<SqliteRow>, Fault> {
         // Only this crate's own literals are in it, and parameters.
-        let query = sqlx::query_with(AssertSqlSafe(script.text), script.arguments);
-        let written = query.execute(conn).await?.rows_affected();
-        if !script.uncounted && written != script.rows as u64 {
-            return Err(Fault::Corrupt(format!(
-                "{written} rows were written for {}",
-                script.rows
-            )));
-        }
-        Ok(())
+        let query = sqlx::query_with(AssertSqlSafe(self.text), self.arguments);
+        conn.fetch_all(query).await.map_err(|error| {
+            let told = error.as_database_error();
+            if told.is_some_and(|error| error.message() == "malformed JSON") {
+                let what = "the database does not have what was read from it, or kept of it";
+                return Fault::Corrupt(what.to_owned());
+            }
+            error.into()
+        })
     }
 }
 
@@ -158,10 +215,27 @@ where
     Ok(found)
 }
 
-/// The rows that two statements over one set bring, the second after the first, in one call. Those of the first
-/// have so many columns; those of the second have another number of them.
+/// The rows that a statement brings whose parameters are numbered from 1.
+pub(super) async fn fetch_numbered<O>(
+    conn: &mut SqliteConnection,
+    statement: &str,
+    bind: impl for<'b, 'a> FnOnce(&'b mut Binds<'a>) -> Bound<'b, 'a>,
+) -> Result<Vec<O>, Fault>
+where
+    O: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+{
+    let mut script = Script::default();
+    script.numbered(statement, bind)?;
+    let query = sqlx::query_as_with(AssertSqlSafe(script.text), script.arguments);
+    Ok(query.fetch_all(conn).await?)
+}
+
+/// The rows that two statements over one set bring, the second after the first, in one call with what `before` has to
+/// write where that is little. Those of the first have so many columns; those of the second have another number of them,
+/// and more than one.
 pub(super) async fn fetch_both<T, O, P>(
     conn: &mut SqliteConnection,
+    mut before: Script,
     statements: [&'static str; 2],
     columns: usize,
     rows: &[T],
@@ -173,16 +247,19 @@ where
     P: for<'r> FromRow<'r, SqliteRow>,
 {
     let mut found = (Vec::new(), Vec::new());
+    before.run_unless_few(conn).await?;
+    if rows.is_empty() || rows.len() > FEW {
+        before.run(conn).await?;
+    }
     for chunk in rows.chunks(MOST) {
-        let mut script = Script::default();
+        let mut script = std::mem::take(&mut before);
         script.add(statements[0], chunk, &first)?;
         script.add(statements[1], chunk, &second)?;
-        let query = sqlx::query_with(AssertSqlSafe(script.text), script.arguments);
-        for row in conn.fetch_all(query).await? {
-            if row.len() == columns {
-                found.0.push(O::from_row(&row)?);
-            } else {
-                found.1.push(P::from_row(&row)?);
+        for row in script.fetch(conn).await? {
+            match row.len() {
+                1 => {}
+                many if many == columns => found.0.push(O::from_row(&row)?),
+                _ => found.1.push(P::from_row(&row)?),
             }
         }
     }
@@ -200,4 +277,70 @@ pub(super) fn values(text: &mut String, width: usize, rows: usize) {
         text.push_str(&row);
     }
     text.push(')');
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Connection;
+
+    use super::*;
+
+    /// So many of five rows are there to be written, together with COMMIT.
+    async fn write_five(there: i64) -> (Result<(), Fault>, i64) {
+        let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        conn.execute(
+            "CREATE TABLE numbers (number INTEGER PRIMARY KEY, written INTEGER DEFAULT 0)",
+        )
+        .await
+        .unwrap();
+        for number in 0..there {
+            let insert = sqlx::query("INSERT INTO numbers (number) VALUES (?)");
+            insert.bind(number).execute(&mut conn).await.unwrap();
+        }
+        conn.execute("BEGIN").await.unwrap();
+        let mut script = Script::default();
+        let update = "
+            UPDATE numbers SET written = 1 FROM {rows} j WHERE numbers.number = j.column1";
+        let set = script.set(&mut conn, update, &[0, 1, 2, 3, 4], |binds, number| {
+            binds.bind(*number)
+        });
+        set.await.unwrap();
+        script.statement("COMMIT");
+        let done = script.run(&mut conn).await;
+        if done.is_err() {
+            conn.execute("ROLLBACK")
+                .await
+                .expect("nothing is committed");
+        }
+        let count = sqlx::query_as("SELECT count(*) FROM numbers WHERE written");
+        let (written,) = count.fetch_one(&mut conn).await.unwrap();
+        (done, written)
+    }
+
+    #[tokio::test]
+    async fn a_set_of_which_a_row_is_missing_is_not_committed() {
+        let (done, written) = write_five(5).await;
+        done.unwrap();
+        assert_eq!(written, 5);
+        let (done, written) = write_five(4).await;
+        assert!(matches!(done, Err(Fault::Corrupt(_))), "{done:?}");
+        assert_eq!(written, 0);
+    }
+
+    #[tokio::test]
+    async fn numbered_parameters_stand_behind_those_of_sets() {
+        let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let mut script = Script::default();
+        let rows = [(1, 2), (3, 4), (5, 6), (7, 8), (9, 10)];
+        let sum = "SELECT sum(column1), sum(column2) FROM {rows} j";
+        let set = script.reading(sum, &rows, |binds, row| binds.bind(row.0)?.bind(row.1));
+        set.unwrap();
+        let numbered = script.numbered("SELECT ?2, ?1, ?2", |binds| binds.bind(11)?.bind(12));
+        numbered.unwrap();
+        let found = script.fetch(&mut conn).await.unwrap();
+        let sums = <(i64, i64)>::from_row(&found[0]).unwrap();
+        assert_eq!(sums, (25, 30));
+        let numbers = <(i64, i64, i64)>::from_row(&found[1]).unwrap();
+        assert_eq!(numbers, (12, 11, 12));
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::fault::Fault;
-use super::set::fetch;
+use super::set::{Binds, Bound, fetch};
 use super::unit::{Unit, uuid};
 use crate::orchestration::state::TaskState;
 use crate::orchestration::store::{NewTask, StoreError, Submission, settle};
@@ -84,7 +84,7 @@ struct Found {
 }
 
 /// Number, id, identity, content, state.
-type Stored = (
+pub(super) type Stored = (
     i64,
     Option<Vec<u8>>,
     Option<Vec<u8>>,
@@ -98,13 +98,23 @@ pub(super) const FIND: &str = "
     FROM {rows} j CROSS JOIN postroom_tasks t ON t.identity = j.column1 OR t.uuid = j.column2
     UNION ALL SELECT coalesce(max(id), 0), NULL, NULL, NULL, NULL FROM postroom_tasks";
 
+/// Binds what nobody else may have.
+pub(super) fn bind_identity<'b, 'a>(binds: &'b mut Binds<'a>, task: &NewTask) -> Bound<'b, 'a> {
+    binds
+        .bind(task.identity.as_slice())?
+        .bind(task.task_uuid.as_bytes().as_slice())
+}
+
 async fn find(unit: &mut Unit<'_>, tasks: &[&NewTask]) -> Result<Found, Fault> {
-    let stored: Vec<Stored> = fetch(unit.conn, FIND, tasks, |binds, task| {
-        binds
-            .bind(task.identity.as_slice())?
-            .bind(task.task_uuid.as_bytes().as_slice())
-    })
-    .await?;
+    let stored: Vec<Stored> = match unit.ahead.take_stored(tasks) {
+        Some(stored) => stored,
+        None => {
+            fetch(unit.conn, FIND, tasks, |binds, task| {
+                bind_identity(binds, task)
+            })
+            .await?
+        }
+    };
     let mut found = Found::default();
     for row in stored {
         found.last = found.last.max(row.0);

@@ -119,7 +119,8 @@ impl Unit<'_> {
     async fn cancel_rest(&mut self, tasks: &mut Tasks) -> Result<(), Fault> {
         let ids = cancel_rest(tasks);
         if !ids.is_empty() {
-            self.flush_readied().await?;
+            self.flush_steps().await?;
+            self.ahead.forget_runnable();
             sqlx::query(
                 "UPDATE postroom_steps SET state = 'cancelled', due_at = NULL
                  FROM json_each(?1) j WHERE postroom_steps.task_id = j.value
@@ -140,6 +141,7 @@ impl Unit<'_> {
         if ids.is_empty() {
             return Ok(BTreeMap::new());
         }
+        self.flush_steps().await?;
         let found: Vec<(i64, String, Option<String>)> = sqlx::query_as(
             "SELECT s.task_id, s.name, s.error
              FROM json_each(?1) j CROSS JOIN postroom_steps s ON s.task_id = j.value

@@ -6,11 +6,15 @@ use serde::Serialize;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
+use super::completed::Completed;
 use super::fault::Fault;
 use super::fresh::Fresh;
 use super::known::Known;
+use super::opening::Ahead;
 use super::readied::Readied;
 use super::set::{Binds, Bound, Script};
+use crate::orchestration::state::StepState;
+use crate::orchestration::store::sql::judge::Child;
 use crate::orchestration::store::sql::ledger::{HistoryRow, Ledger};
 use crate::orchestration::store::sql::task_row::{TaskRow, Tasks};
 
@@ -23,6 +27,12 @@ pub(super) struct Unit<'c> {
     pub(super) fresh: Vec<Fresh<'c>>,
     /// Steps that are to be written as ready, unless they are claimed.
     pub(super) readied: Vec<Readied>,
+    /// Steps that are to be written as they were completed.
+    pub(super) completed: Vec<Completed<'c>>,
+    /// Their children that wait for others too, and the states these go to.
+    pub(super) waiting: Vec<(Child, StepState)>,
+    /// What was read as it began.
+    pub(super) ahead: Ahead<'c>,
     /// Rows that are to be written.
     tasks: Tasks,
 }
@@ -36,6 +46,9 @@ impl<'c> Unit<'c> {
             known,
             fresh: Vec::new(),
             readied: Vec::new(),
+            completed: Vec::new(),
+            waiting: Vec::new(),
+            ahead: Ahead::default(),
             tasks: Tasks::new(),
         }
     }
@@ -102,6 +115,12 @@ impl<'c> Unit<'c> {
 
     /// Before the rows of tasks: those of new ones are inserted here.
     async fn steps_into(&mut self, script: &mut Script) -> Result<(), Fault> {
+        self.completed_into(script).await?;
+        if self.fresh.is_empty() {
+            script.run_unless_few(self.conn).await?;
+        } else {
+            script.run(self.conn).await?;
+        }
         self.fresh_into(script).await?;
         script.run_if_large(self.conn).await?;
         self.readied_into(script).await?;

@@ -15,15 +15,11 @@ use super::batch;
 use super::connect::Place;
 use super::fault::{Fault, is_busy};
 use super::known::Known;
+use super::opening::{self, Opening, Wanted};
 use super::unit::Unit;
 use crate::actor::{Actor, Batch, Context, Receive, StopReason};
 use crate::orchestration::store::StoreError;
 use crate::orchestration::store::sql::intent::{Answer, Write};
-
-/// Takes the lock, reads the time and how much others have committed, in one call.
-const BEGIN: &str = "
-    BEGIN IMMEDIATE;
-    SELECT CAST(round(unixepoch('subsec') * 1000) AS INTEGER), data_version FROM pragma_data_version";
 
 pub(super) struct SqliteWriter {
     place: Arc<Place>,
@@ -150,28 +146,32 @@ impl SqliteWriter {
     ) -> Result<Vec<Answer>, Fault> {
         // Nothing is known after a failure, nor by another connection.
         let mut known = std::mem::take(&mut self.known);
-        let (now, version) = self.begin(connection).await?;
-        known.as_of(version);
-        let mut unit = Unit::new(connection, now, known);
+        let wanted = Wanted::of(writes, &known);
+        let opening = self.open(connection, &wanted).await?;
+        known.as_of(opening.version);
+        let mut unit = Unit::new(connection, opening.now, known);
+        unit.ahead = opening.ahead;
         let answers = batch::carry_out(&mut unit, writes).await?;
         self.known = unit.commit().await?;
         Ok(answers)
     }
 
-    /// Takes the lock at once: a transaction that begins by reading could not wait for it later.
-    /// Returns the time by the database's clock, and the number that changes when others commit.
-    async fn begin(&self, connection: &mut SqliteConnection) -> Result<(i64, i64), Fault> {
+    /// Begins a transaction, waiting for whoever writes, and reads what its first intents want.
+    async fn open<'w>(
+        &self,
+        connection: &mut SqliteConnection,
+        first: &Wanted<'w>,
+    ) -> Result<Opening<'w>, Fault> {
         let since = Instant::now();
         loop {
-            match sqlx::query_as(BEGIN).fetch_one(&mut *connection).await {
-                Ok(begun) => return Ok(begun),
-                Err(error) if is_busy(&error) => {
+            match opening::open(connection, first).await {
+                Err(Fault::Sql(error)) if is_busy(&error) => {
                     if self.place.wait(since).await.is_err() {
                         let waited = since.elapsed().as_millis();
                         return Err(Fault::Busy(u64::try_from(waited).unwrap_or(u64::MAX)));
                     }
                 }
-                Err(error) => return Err(error.into()),
+                opened => return opened,
             }
         }
     }
