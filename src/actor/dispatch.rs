@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 /// panics, deadlines and counts. If the handler has to wait for something, the actor's task goes on with it.
 ///
 /// What differs is parallelism. An asker that runs a handler does nothing else meanwhile: a task that asks
-/// many actors at once runs one after the other what the actors' own tasks would run on all threads.
+/// many actors at once runs one after the other what the actors' own tasks would run on all threads. So that others are
+/// not kept waiting, a task gives way after 8 such asks in a row if other tasks of its thread make them too, and after
+/// 128 if none does; an ask may therefore be pending once although the actor is idle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dispatch {
