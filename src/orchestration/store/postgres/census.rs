@@ -1,11 +1,12 @@
 //! Counting what waits and what runs, in one statement whose cost is bounded.
 
-use super::connect::Reading;
+use super::connect::{Reading, clock};
 use super::fault::Fault;
 use crate::orchestration::store::Census;
 
 /// `$1`: where counts stop.
-const CENSUS: &str = "
+const CENSUS: &str = concat!(
+    "
     WITH ready AS MATERIALIZED (
         SELECT t.created_at FROM postroom.steps s JOIN postroom.tasks t ON t.id = s.task_id
         WHERE s.state = 'ready' AND t.state <> 'paused' LIMIT $1)
@@ -15,7 +16,9 @@ const CENSUS: &str = "
            (SELECT count(*) FROM (SELECT FROM postroom.tasks WHERE blocked LIMIT $1) b),
            (SELECT count(*) FROM (SELECT FROM postroom.processes LIMIT $1) p),
            (SELECT min(created_at) FROM ready),
-           (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+           ",
+    clock!()
+);
 
 pub(super) async fn census(reading: &mut Reading) -> Result<Census, Fault> {
     type Row = (i64, i64, i64, i64, i64, Option<i64>, i64);

@@ -2,11 +2,13 @@
 
 use sqlx::SqlitePool;
 
+use super::connect::clock;
 use super::fault::Fault;
 use crate::orchestration::store::Census;
 
 /// `?1`: where counts stop. The conditions name the indexes of live rows.
-const CENSUS: &str = "
+const CENSUS: &str = concat!(
+    "
     WITH ready AS MATERIALIZED (
         SELECT t.created_at FROM postroom_steps s INDEXED BY postroom_steps_ready
         CROSS JOIN postroom_tasks t ON t.id = s.task_id
@@ -20,7 +22,9 @@ const CENSUS: &str = "
                                   WHERE state = 'blocked' LIMIT ?1)),
            (SELECT count(*) FROM (SELECT 1 FROM postroom_processes LIMIT ?1)),
            (SELECT min(created_at) FROM ready),
-           CAST(round(unixepoch('subsec') * 1000) AS INTEGER)";
+           ",
+    clock!()
+);
 
 pub(super) async fn census(pool: &SqlitePool) -> Result<Census, Fault> {
     type Row = (i64, i64, i64, i64, i64, Option<i64>, i64);

@@ -19,6 +19,14 @@ pub(super) struct Place {
     pub(super) options: SqliteOptions,
 }
 
+/// The database's clock, in milliseconds.
+macro_rules! clock {
+    () => {
+        "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)"
+    };
+}
+pub(super) use clock;
+
 impl Place {
     /// As it is shown to people.
     pub(super) fn name(&self) -> String {

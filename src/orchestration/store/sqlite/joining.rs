@@ -6,6 +6,7 @@ use sqlx::{Sqlite, SqliteConnection, Transaction};
 use uuid::Uuid;
 
 use super::batch;
+use super::connect::clock;
 use super::fault::{Fault, is_busy, is_stale};
 use super::known::Known;
 use super::unit::Unit;
@@ -19,9 +20,10 @@ use crate::orchestration::store::{
 
 /// Takes the lock, as a statement that writes does, before anything is read: a transaction that has read and
 /// then finds that others have written since could not go on. Then the time.
-const LOCK: &str = "
-    UPDATE postroom_tasks SET id = id WHERE 0;
-    SELECT CAST(round(unixepoch('subsec') * 1000) AS INTEGER)";
+const LOCK: &str = concat!(
+    "UPDATE postroom_tasks SET id = id WHERE 0; SELECT ",
+    clock!()
+);
 
 impl Sealed for Transaction<'_, Sqlite> {}
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use sqlx::{Connection, SqliteConnection};
 
-use super::connect::Place;
+use super::connect::{Place, clock};
 use super::fault::{Fault, is_busy};
 use crate::orchestration::store::StoreError;
 
@@ -56,10 +56,14 @@ async fn up_to_date(conn: &mut SqliteConnection, place: &Place) -> Result<(), At
     let done = version(&mut tx, place).await?;
     for (version, &statements) in (1_i64..).zip(MIGRATIONS).skip(done) {
         sqlx::raw_sql(statements).execute(&mut *tx).await?;
-        sqlx::query("INSERT INTO postroom_migrations (version, applied_at) VALUES (?1, CAST(round(unixepoch('subsec') * 1000) AS INTEGER))")
-            .bind(version)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(concat!(
+            "INSERT INTO postroom_migrations (version, applied_at) VALUES (?1, ",
+            clock!(),
+            ")"
+        ))
+        .bind(version)
+        .execute(&mut *tx)
+        .await?;
     }
     tx.commit().await?;
     Ok(())

@@ -5,19 +5,13 @@ use sqlx::{FromRow, Row, SqliteConnection};
 
 use super::claim::{RunnableRow, bind_request, runnable};
 use super::complete::{CHILDREN, ChildRow, bind_parent};
+use super::connect::clock;
 use super::fault::Fault;
 use super::known::Known;
 use super::set::Script;
 use super::submit::{FIND, Stored, bind_identity};
 use crate::orchestration::store::sql::intent::Write;
 use crate::orchestration::store::{ClaimRequest, NewTask, StepOutcome};
-
-/// The database's clock, in milliseconds.
-macro_rules! clock {
-    () => {
-        "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)"
-    };
-}
 
 /// Takes the lock.
 const BEGIN: &str = "BEGIN IMMEDIATE";
