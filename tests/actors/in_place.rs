@@ -1,0 +1,342 @@
+//! Handlers of asks in their askers' own tasks.
+//!
+//! Where a handler ran is told by the task that it saw: these tests' own has no number.
+
+use crate::common::{Gate, poll_once};
+use postroom::actor::{Actor, AskError, Builder, Context, Dispatch, Handle, Handler, Message};
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
+use tokio::task::{Id, try_id, yield_now};
+
+type Place = Option<Id>;
+
+/// A link of a chain of actors.
+#[derive(Default)]
+struct Link {
+    next: Option<Handle<Link>>,
+    gate: Gate,
+}
+
+impl Actor for Link {
+    type Error = Infallible;
+}
+
+/// Where its handler runs.
+struct Where;
+
+impl Message for Where {
+    type Response = Place;
+    type Error = Infallible;
+}
+
+impl Handler<Where> for Link {
+    async fn handle(&mut self, _: Where, _: &Context<Self>) -> Result<Place, Infallible> {
+        Ok(try_id())
+    }
+}
+
+/// Where its handler runs before and after it has waited at the gate.
+struct Wait;
+
+impl Message for Wait {
+    type Response = [Place; 2];
+    type Error = Infallible;
+}
+
+impl Handler<Wait> for Link {
+    async fn handle(&mut self, _: Wait, _: &Context<Self>) -> Result<[Place; 2], Infallible> {
+        let before = try_id();
+        self.gate.pass().await;
+        Ok([before, try_id()])
+    }
+}
+
+/// Where the handlers of the whole chain run, this one's last.
+struct Chain;
+
+impl Message for Chain {
+    type Response = Vec<Place>;
+    type Error = Infallible;
+}
+
+impl Handler<Chain> for Link {
+    async fn handle(&mut self, _: Chain, _: &Context<Self>) -> Result<Vec<Place>, Infallible> {
+        let here = try_id();
+        let mut places = match &self.next {
+            Some(next) => next.ask(Chain).await.unwrap(),
+            None => Vec::new(),
+        };
+        places.push(here);
+        Ok(places)
+    }
+}
+
+/// Asks the next actor, then itself; says whether that was refused.
+struct AskYourself;
+
+impl Message for AskYourself {
+    type Response = bool;
+    type Error = Infallible;
+}
+
+impl Handler<AskYourself> for Link {
+    async fn handle(&mut self, _: AskYourself, ctx: &Context<Self>) -> Result<bool, Infallible> {
+        if let Some(next) = &self.next {
+            next.ask(Where).await.unwrap();
+        }
+        let itself = ctx.handle().unwrap();
+        Ok(matches!(
+            itself.ask(Where).await,
+            Err(AskError::WouldDeadlock(_))
+        ))
+    }
+}
+
+struct Panic;
+
+impl Message for Panic {
+    type Response = ();
+    type Error = Infallible;
+}
+
+impl Handler<Panic> for Link {
+    async fn handle(&mut self, _: Panic, _: &Context<Self>) -> Result<(), Infallible> {
+        panic!("in its asker's task")
+    }
+}
+
+async fn link(dispatch: Dispatch, next: Option<&Handle<Link>>, gate: &Gate) -> Handle<Link> {
+    let link = Link {
+        next: next.cloned(),
+        gate: gate.clone(),
+    };
+    let link = Builder::new(link).dispatch(dispatch).spawn().unwrap();
+    link.ready().await.unwrap();
+    link
+}
+
+#[tokio::test]
+async fn r23_an_idle_actor_handles_an_ask_in_the_askers_task() {
+    let gate = Gate::default();
+    let actor = link(Dispatch::InPlace, None, &gate).await;
+    assert_eq!(actor.ask(Where).await.unwrap(), None);
+    let asker = actor.clone();
+    let (place, own) = tokio::spawn(async move { (asker.ask(Where).await.unwrap(), try_id()) })
+        .await
+        .unwrap();
+    assert!(place.is_some() && place == own);
+    let queued = link(Dispatch::Queue, None, &gate).await;
+    assert!(queued.ask(Where).await.unwrap().is_some());
+    let account = actor.stats().account;
+    assert_eq!((account.accepted, account.ok), (2, 2));
+}
+
+#[tokio::test]
+async fn r23_an_actor_that_is_not_idle_handles_an_ask_in_its_own_task() {
+    let unstarted = Builder::new(Link::default()).dispatch(Dispatch::InPlace);
+    let unstarted = unstarted.spawn().unwrap();
+    assert!(
+        unstarted.ask(Where).await.unwrap().is_some(),
+        "it had not started"
+    );
+
+    let actor = link(Dispatch::InPlace, None, &Gate::default()).await;
+    actor.tell(Where).await.unwrap();
+    let place = actor.ask(Where).await.unwrap();
+    assert!(place.is_some(), "another message was queued before");
+    let permit = actor.reserve().await.unwrap();
+    drop(permit);
+    assert_eq!(actor.ask(Where).await.unwrap(), None, "it is idle again");
+
+    let elsewhere = actor.clone();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.unwrap().block_on(elsewhere.ask(Where)).unwrap()
+    });
+    while !thread.is_finished() {
+        yield_now().await;
+    }
+    assert_eq!(
+        thread.join().unwrap(),
+        place,
+        "its asker is on another runtime"
+    );
+
+    actor.drain();
+    assert!(actor.ask(Where).await.is_err(), "it is asked to end");
+}
+
+#[tokio::test]
+async fn r23_at_most_eight_handlers_run_inside_each_other() {
+    let mut first = link(Dispatch::InPlace, None, &Gate::default()).await;
+    for _ in 1..12 {
+        first = link(Dispatch::InPlace, Some(&first), &Gate::default()).await;
+    }
+    let mut places = first.ask(Chain).await.unwrap();
+    places.reverse();
+    let here = places.iter().take_while(|place| place.is_none()).count();
+    assert_eq!(here, 8, "{places:?}");
+    // From there on they run inside each other in the ninth actor's task.
+    assert_eq!(places[8..], [places[8]; 4]);
+}
+
+#[tokio::test]
+async fn r23_an_asker_in_a_loop_gives_way() {
+    let actor = link(Dispatch::InPlace, None, &Gate::default()).await;
+    let ran = Arc::new(AtomicBool::new(false));
+    let runs = Arc::clone(&ran);
+    let other = tokio::spawn(async move { runs.store(true, Ordering::Relaxed) });
+    let mut asks = 0;
+    while !ran.load(Ordering::Relaxed) {
+        assert_eq!(actor.ask(Where).await.unwrap(), None);
+        asks += 1;
+        assert!(asks < 1_000, "no other task runs");
+    }
+    other.await.unwrap();
+}
+
+#[tokio::test]
+async fn r23_of_many_askers_none_keeps_the_others_waiting_for_long() {
+    let actor = link(Dispatch::InPlace, None, &Gate::default()).await;
+    let turns = Arc::new(Mutex::new(Vec::new()));
+    let askers = (0..16).map(|_| {
+        let (actor, turns) = (actor.clone(), Arc::clone(&turns));
+        tokio::spawn(async move {
+            for _ in 0..200 {
+                let place = actor.ask(Where).await.unwrap();
+                assert_eq!(place, try_id(), "in the asker's task");
+                turns.lock().unwrap().push(place);
+            }
+        })
+    });
+    for asker in askers.collect::<Vec<_>>() {
+        asker.await.unwrap();
+    }
+    let turns = turns.lock().unwrap();
+    let longest = turns.chunk_by(|one, next| one == next).map(<[_]>::len);
+    assert_eq!(longest.max(), Some(8));
+}
+
+#[tokio::test]
+async fn r23_an_asker_that_gives_way_hands_no_handler_over() {
+    let gate = Gate::default();
+    let mut first = link(Dispatch::InPlace, None, &gate).await;
+    for _ in 0..2 {
+        first = link(Dispatch::InPlace, Some(&first), &gate).await;
+    }
+    let askers = (0..16).map(|_| {
+        let first = first.clone();
+        tokio::spawn(async move {
+            for _ in 0..200 {
+                let places = first.ask(Chain).await.unwrap();
+                assert_eq!(places, [try_id(); 3]);
+            }
+        })
+    });
+    for asker in askers.collect::<Vec<_>>() {
+        asker.await.unwrap();
+    }
+}
+
+/// The waker of one future of many, as sets of futures have them.
+struct Part(Waker);
+
+impl Wake for Part {
+    fn wake(self: Arc<Self>) {
+        self.0.wake_by_ref();
+    }
+}
+
+#[tokio::test]
+async fn r23_a_task_of_many_futures_that_ask_gives_way() {
+    let actor = link(Dispatch::InPlace, None, &Gate::default()).await;
+    let asked = Cell::new(0);
+    let mut parts: Vec<_> = (0..1_000)
+        .map(|_| {
+            Box::pin(async {
+                loop {
+                    assert_eq!(actor.ask(Where).await.unwrap(), None);
+                    asked.set(asked.get() + 1);
+                }
+            })
+        })
+        .collect();
+    poll_fn(|cx| {
+        let waker = |_| Waker::from(Arc::new(Part(cx.waker().clone())));
+        let wakers: Vec<Waker> = (0..parts.len()).map(waker).collect();
+        for (part, waker) in parts.iter_mut().zip(&wakers) {
+            let polled: Poll<()> = part.as_mut().poll(&mut TaskContext::from_waker(waker));
+            assert!(polled.is_pending());
+        }
+        Poll::Ready(())
+    })
+    .await;
+    let asked = asked.get();
+    assert!((128..=128 * 8).contains(&asked), "{asked} in one turn");
+}
+
+#[tokio::test]
+async fn r23_a_handler_that_waits_goes_on_in_the_actors_task_whatever_its_asker_does() {
+    let gate = Gate::default();
+    let actor = link(Dispatch::InPlace, None, &gate).await;
+    let mut ask = actor.ask(Wait);
+    assert!(poll_once(&mut ask).await.is_pending());
+    gate.open();
+    let [before, after] = ask.await.unwrap();
+    assert!(before.is_none() && after.is_some());
+    gate.wait_entered().await;
+
+    let mut ask = actor.ask(Wait);
+    assert!(poll_once(&mut ask).await.is_pending());
+    gate.wait_entered().await;
+    drop(ask);
+    let behind = actor.ask(Where).enqueue().await.unwrap();
+    gate.open();
+    assert_eq!(behind.await.unwrap(), after);
+    let account = actor.stats().account;
+    assert_eq!(
+        (account.ok, account.cancelled, account.abandoned),
+        (3, 0, 0)
+    );
+}
+
+#[tokio::test]
+async fn r23_in_its_askers_task_an_actor_is_itself() {
+    let gate = Gate::default();
+    let next = link(Dispatch::InPlace, None, &gate).await;
+    let actor = link(Dispatch::InPlace, Some(&next), &gate).await;
+    assert!(actor.ask(AskYourself).await.unwrap());
+    assert_eq!(
+        actor.ask(Where).await.unwrap(),
+        None,
+        "and its asker is nobody"
+    );
+    let error = next.ask(Panic).await.unwrap_err();
+    assert!(matches!(error, AskError::Panicked { .. }), "{error:?}");
+    assert_eq!(next.closed().await.account.panicked, 1);
+    assert_eq!(actor.ask(Where).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn r23_by_default_handlers_that_wait_are_left_to_the_actor() {
+    let gate = Gate::default();
+    gate.open_for_good();
+    let actor = link(Dispatch::default(), None, &gate).await;
+    let waits = Gate::default();
+    let slow = link(Dispatch::default(), None, &waits).await;
+    assert_eq!(
+        actor.ask(Where).await.unwrap(),
+        None,
+        "nothing speaks against it yet"
+    );
+    let mut ask = slow.ask(Wait);
+    assert!(poll_once(&mut ask).await.is_pending());
+    waits.open();
+    assert_eq!(ask.await.unwrap()[0], None);
+    waits.open();
+    assert!(slow.ask(Wait).await.unwrap()[0].is_some(), "one has waited");
+}
