@@ -4,25 +4,25 @@
 //! them and writes them all in one statement, at the end or before something is read that depends on them.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use sqlx::PgConnection;
 use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::{Query, QueryAs};
 use uuid::Uuid;
 
-use super::columns::{ChildColumns, HistoryColumns, StepColumns, TaskColumns};
+use super::columns::{ChildColumns, HistoryColumns, ReadiedColumns, StepColumns, TaskColumns};
 use super::fault::Fault;
 use super::head::{Head, Seen};
 use super::lowest::{Look, Lowest};
 use super::opening::Completed;
 use super::step_row::Found;
 use super::task_row::count_as_one;
-use crate::orchestration::state::StepState;
-use crate::orchestration::store::StepId;
+use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::sql::judge::{Child, Recorded};
 use crate::orchestration::store::sql::ledger::Ledger;
 use crate::orchestration::store::sql::task_row::Tasks;
+use crate::orchestration::store::{ClaimScope, StepId};
 
 /// A transaction. The rows of the tasks in `tasks` are locked.
 pub(super) struct Unit<'c> {
@@ -185,11 +185,35 @@ impl<'c> Unit<'c> {
 
     /// Takes those of the children out that become ready, for the claim that comes next: it writes them, so that
     /// one that starts at once is written once.
-    pub(super) fn take_ready(&mut self) -> ChildColumns {
+    pub(super) fn take_ready(&mut self, scope: ClaimScope) -> ReadiedColumns {
+        let tasks = &self.tasks;
+        let starts = |child: &Child| {
+            tasks.get(&child.task_id).is_some_and(|task| {
+                let asked_for = match scope {
+                    ClaimScope::Any => true,
+                    ClaimScope::Task(uuid) => task.uuid == uuid,
+                };
+                asked_for && task.state.is_claimable()
+            })
+        };
         let becomes_ready = |(child, state): &mut (Child, StepState)| {
             child.state == StepState::Pending && *state == StepState::Ready
         };
-        self.children.extract_if(.., becomes_ready).collect()
+        let ready = self.children.extract_if(.., becomes_ready);
+        ready.map(|(child, _)| (child, starts(&child))).collect()
+    }
+
+    /// Whether a claim would find other steps if what was kept were written, children that become ready apart. It would
+    /// not where steps have succeeded and their tasks go on, or are complete.
+    pub(super) fn changes_what_can_start(&self) -> bool {
+        let mut changed = self.changed.iter().filter_map(|id| self.tasks.get(id));
+        !self.steps.all_succeeded()
+            || changed.any(|task| !matches!(task.state, TaskState::Running | TaskState::Complete))
+    }
+
+    /// The results of the completed steps that are still to be written, by task and index.
+    pub(super) fn kept_results(&self) -> HashMap<(i64, i64), Option<&str>> {
+        self.steps.results().collect()
     }
 
     /// Writes what was kept, so that what is read next finds it.
