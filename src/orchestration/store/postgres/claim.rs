@@ -82,7 +82,8 @@ macro_rules! retry {
 /// that the process serves, if not all; `$11` to `$14` the children that are ready by this transaction, still to
 /// be written, and whether their tasks let them start: what is not claimed of them is written as ready. With `+ 0` the
 /// step's task follows from the step and not the reverse: a server that believes tasks to be small would read all steps
-/// of the task to find the one.
+/// of the task to find the one. Of what is ready no more is locked than there is room for behind the children that come
+/// before all of it.
 macro_rules! claim {
     ($ready:expr, $retry:expr, $due:expr) => {
         concat!(
@@ -114,7 +115,11 @@ macro_rules! claim {
                 WHERE r.done IS NULL
                     AND (s.state = 'ready' OR (s.state = 'retry_wait' AND s.due_at <= $3)) AND ",
             claimable!(),
-            "   ORDER BY r.priority DESC, r.task_id, r.idx LIMIT $4
+            "   ORDER BY r.priority DESC, r.task_id, r.idx LIMIT greatest(0, $4 - (
+                    SELECT count(*) FROM runnable n WHERE n.done IS NOT NULL
+                        AND (-n.priority, n.task_id, n.idx) < (
+                            SELECT -r.priority, r.task_id, r.idx FROM runnable r WHERE r.done IS NULL
+                            ORDER BY r.priority DESC, r.task_id, r.idx LIMIT 1)))
                 FOR UPDATE OF s SKIP LOCKED FOR KEY SHARE OF t SKIP LOCKED),
             found AS MATERIALIZED (
                 SELECT priority, task_id, idx, state, uuid, correlation_id, NULL::bigint AS done, moves
