@@ -226,10 +226,26 @@ impl<'c> Unit<'c> {
 
     /// Writes all that was kept, and the commit's own row. Returns whether there is anything to commit.
     pub(super) async fn finish(&mut self) -> Result<bool, Fault> {
-        if self.keeps() || (self.wrote && self.commit.is_some()) {
+        if self.keeps() {
             self.write().await?;
+        } else if self.wrote {
+            self.mark().await?;
         }
         Ok(self.wrote)
+    }
+
+    /// Writes the commit's own row, where there was nothing to write it with.
+    async fn mark(&mut self) -> Result<(), Fault> {
+        if let Some(commit) = self.commit.take() {
+            self.query(MARK)
+                .bind(self.now())
+                .bind(commit.writer)
+                .bind(commit.number)
+                .bind(commit.forget_from)
+                .execute(&mut *self.conn)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Whether the commit's own row is written.
@@ -334,6 +350,12 @@ const WRITE: &str = "
         DELETE FROM postroom.commits WHERE writer = $36 AND number >= $38::bigint AND number < $37)
     SELECT (SELECT count(*) FROM stepped), (SELECT count(*) FROM readied),
            (SELECT count(*) FROM moved)";
+
+/// The commit's own row alone: to begin the statement above costs more than this one.
+const MARK: &str = "
+    WITH forgotten AS (
+        DELETE FROM postroom.commits WHERE writer = $2 AND number >= $4::bigint AND number < $3)
+    INSERT INTO postroom.commits (writer, number, at) VALUES ($2, $3, $1)";
 
 /// Text as the database can hold it: all but the character 0.
 pub(super) fn text(text: &str) -> Cow<'_, str> {
