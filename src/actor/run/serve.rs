@@ -47,10 +47,7 @@ impl<A: Actor> Runner<A> {
         }
         let gauge = matches!(self.shared.dispatch(), Dispatch::Auto).then_some(&self.shared.gauge);
         let limits = self.limits.as_deref();
-        let (mut group, mut kept) = match &mut self.again {
-            Some(again) => (again.group.as_mut(), Some(&mut again.kept)),
-            None => (None, None),
-        };
+        let mut again = self.again.as_deref_mut();
         let mut polled = resume(&mut hold, &guard, cx);
         // When the handler that was polled started, if it is measured.
         let mut begun = None;
@@ -68,7 +65,7 @@ impl<A: Actor> Runner<A> {
                     if let Some(gauge) = gauge {
                         gauge.waits();
                     }
-                    if let Some(group) = &mut group
+                    if let Some(group) = again.as_mut().and_then(|again| again.group.as_mut())
                         && group.is_out_of_patience(limits.copied().unwrap_or_default().stop, cx)
                     {
                         end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
@@ -86,6 +83,7 @@ impl<A: Actor> Runner<A> {
                     let message = hold.seat().running().map_or("", |run| run.message());
                     let ending = Ending::Panicked(Arc::clone(&text));
                     end_running(&mut hold, &guard, &ending, &mut self.problems);
+                    let kept = again.map(|again| &mut again.kept);
                     keep(&mut hold, &self.shared, &mut self.problems, kept, message);
                     return Poll::Ready(Ended::Panicked { message, text });
                 }
@@ -96,16 +94,19 @@ impl<A: Actor> Runner<A> {
             if mailbox.level() >= Level::Stop {
                 return Poll::Ready(Ended::Asked);
             }
-            if group.as_ref().is_some_and(|it| it.membership.is_asked()) {
-                return Poll::Ready(Ended::Regroups);
-            }
-            if let Some(first) = kept.as_mut().and_then(|kept| kept.take()) {
-                // It drops a message that nobody waits for any more.
-                if let Err(text) = guard.call(|| first.start(&mut hold)) {
-                    note(&mut self.problems, in_drop(text));
+            if let Some(again) = &mut again {
+                let group = again.group.as_ref();
+                if group.is_some_and(|it| it.membership.is_asked()) {
+                    return Poll::Ready(Ended::Regroups);
                 }
-                polled = resume(&mut hold, &guard, cx);
-                continue;
+                if let Some(first) = again.kept.take() {
+                    // It drops a message that nobody waits for any more.
+                    if let Err(text) = guard.call(|| first.start(&mut hold)) {
+                        note(&mut self.problems, in_drop(text));
+                    }
+                    polled = resume(&mut hold, &guard, cx);
+                    continue;
+                }
             }
             if hold.has_first() {
                 // A flooded mailbox gives way to other tasks like any tokio resource.
