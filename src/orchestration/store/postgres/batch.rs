@@ -33,7 +33,7 @@ pub(super) async fn carry_out(
         answers[place] = carry_out_one(unit, writes[place]).await?;
     }
     if !rest.is_empty() {
-        unit.flush().await?;
+        unit.keeps_of_others();
     }
     claim_all(unit, writes, &mut answers).await?;
     answers

@@ -5,9 +5,12 @@
 //! the task's own row has to change (it starts, or is no longer waiting), its steps are taken only if that row
 //! is free too.
 //!
-//! The children and first steps that the same transaction has readied stand beside what is ready already. Nobody else
-//! can take them, so they are not locked. Those that are taken go from pending to running at once: each version of a row is
-//! an entry in its indexes too.
+//! The children and first steps that the same transaction has readied stand beside what is ready already. Nobody else can
+//! take them, so they are not locked. Those that are taken go from pending to running at once: each version of a row is an
+//! entry in its indexes too.
+//!
+//! What else the transaction has completed is written after the claim, with what the claim changes, unless it bears on
+//! what may start.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -82,8 +85,8 @@ macro_rules! retry {
 /// that the process serves, if not all; `$11` to `$14` the children that are ready by this transaction, still to
 /// be written, and whether their tasks let them start: what is not claimed of them is written as ready. With `+ 0` the
 /// step's task follows from the step and not the reverse: a server that believes tasks to be small would read all steps
-/// of the task to find the one. Of what is ready no more is locked than there is room for behind the children that come
-/// before all of it.
+/// of the task to find the one. Of what is ready no more is locked than has its turn before children, and all of that is
+/// taken: others pass by what is locked.
 macro_rules! claim {
     ($ready:expr, $retry:expr, $due:expr) => {
         concat!(
@@ -107,7 +110,7 @@ macro_rules! claim {
             "))
                 ORDER BY 1 DESC, 2, 3),
             locked AS MATERIALIZED (
-                SELECT s.priority, s.task_id, s.idx, s.state, t.uuid, t.correlation_id,
+                SELECT s.task_id, s.idx, s.state, t.uuid, t.correlation_id,
                        t.state <> 'running' OR t.started_at IS NULL OR s.state = 'retry_wait' AS moves
                 FROM runnable r
                 JOIN postroom.steps s ON s.task_id = r.task_id AND s.idx = r.idx
@@ -115,18 +118,17 @@ macro_rules! claim {
                 WHERE r.done IS NULL
                     AND (s.state = 'ready' OR (s.state = 'retry_wait' AND s.due_at <= $3)) AND ",
             claimable!(),
-            "   ORDER BY r.priority DESC, r.task_id, r.idx LIMIT greatest(0, $4 - (
-                    SELECT count(*) FROM runnable n WHERE n.done IS NOT NULL
-                        AND (-n.priority, n.task_id, n.idx) < (
-                            SELECT -r.priority, r.task_id, r.idx FROM runnable r WHERE r.done IS NULL
-                            ORDER BY r.priority DESC, r.task_id, r.idx LIMIT 1)))
+            "   ORDER BY r.priority DESC, r.task_id, r.idx LIMIT (
+                    SELECT count(*) FROM (
+                        SELECT done FROM runnable ORDER BY priority DESC, task_id, idx LIMIT $4) n
+                    WHERE n.done IS NULL)
                 FOR UPDATE OF s SKIP LOCKED FOR KEY SHARE OF t SKIP LOCKED),
             found AS MATERIALIZED (
-                SELECT priority, task_id, idx, state, uuid, correlation_id, NULL::bigint AS done, moves
-                FROM locked UNION ALL
-                SELECT priority, task_id, idx, 'pending', NULL, NULL, done, false
-                FROM runnable WHERE done IS NOT NULL
-                ORDER BY 1 DESC, 2, 3 LIMIT $4),
+                SELECT task_id, idx, state, uuid, correlation_id, NULL::bigint AS done, moves
+                FROM locked UNION ALL (
+                SELECT task_id, idx, 'pending', NULL, NULL, done, false
+                FROM runnable WHERE done IS NOT NULL ORDER BY priority DESC, task_id, idx
+                LIMIT $4 - (SELECT count(*) FROM locked))),
             held AS MATERIALIZED (
                 SELECT t.id FROM postroom.tasks t
                 WHERE t.id = ANY(ARRAY(SELECT task_id FROM found WHERE moves))
@@ -149,12 +151,11 @@ macro_rules! claim {
                     AND (n.task_id, n.idx) NOT IN (SELECT task_id, idx FROM taken)
                 RETURNING 1)
             SELECT (SELECT count(*) FROM runnable) AS looked_at,
-                   (SELECT count(*) FROM locked) AS locked,
                    (SELECT count(*) FROM found) AS found,
                    (SELECT count(*) FROM left_ready) AS left_ready,
                    (SELECT count(*) FROM taken WHERE done IS NOT NULL) AS started, due.next_due,
                    k.task_id, k.idx, k.name, k.callable, k.epoch, k.attempts, k.max_attempts,
-                   k.state, k.uuid, k.correlation_id, k.moves, p.places, p.names,
+                   k.state, k.uuid, k.correlation_id, k.moves, k.done, p.places, p.names,
                    p.results, h.first_priority, h.first_task
             FROM (SELECT min((
                     SELECT s.due_at FROM postroom.steps s JOIN postroom.tasks t ON t.id = s.task_id
@@ -226,8 +227,6 @@ const CLAIM_OF_TASK: &str = claim!(
 /// One claimed step. What `taken` has is NULL if there is none.
 struct Row {
     looked_at: i64,
-    /// Of those that were ready before.
-    locked: i64,
     found: i64,
     /// Children that are ready by this transaction, and left so; those that were started.
     left_ready: i64,
@@ -241,7 +240,6 @@ impl sqlx::FromRow<'_, PgRow> for Row {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
             looked_at: row.try_get("looked_at")?,
-            locked: row.try_get("locked")?,
             found: row.try_get("found")?,
             left_ready: row.try_get("left_ready")?,
             started: row.try_get("started")?,
@@ -270,6 +268,7 @@ from_row! {
         uuid: Option<Uuid>,
         correlation_id: Option<Uuid>,
         moves: Option<bool>,
+        done: Option<i64>,
         places: Option<Vec<i32>>,
         names: Option<Vec<String>>,
         results: Option<Vec<String>>,
@@ -283,7 +282,7 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
     let mut look_at = (wanted + SPARE).min(MOST);
     let mut claims = Claims::default();
     let mut children = unit.take_ready(request.scope);
-    // What else was done is to be seen.
+    // What else was done is to be seen, if it matters.
     if unit.changes_what_can_start() {
         unit.flush().await?;
     }
@@ -301,7 +300,7 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
         let Some(first) = rows.first() else {
             return Err(Fault::Corrupt("a claim was not answered".to_owned()));
         };
-        let (looked_at, locked, found) = (first.looked_at, first.locked, first.found);
+        let (looked_at, found) = (first.looked_at, first.found);
         let (left_ready, started) = (first.left_ready, first.started);
         if usize::try_from(left_ready + started) != Ok(readied) {
             return Err(Fault::Corrupt(format!(
@@ -310,8 +309,7 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
         }
         // The first look: those after it are for what others hold.
         seen = seen.or_else(|| begun.map(|begun| begun.seen(request, first.first)));
-        // What was locked and not taken can be had by others as soon as this is committed.
-        unit.made_work |= left_ready > 0 || locked > found - started;
+        unit.made_work |= left_ready > 0;
         let left_until =
             |due: i64| Duration::from_millis(u64::try_from(due - unit.ledger.now).unwrap_or(0));
         claims.next_due = first.next_due.map(left_until);
@@ -400,17 +398,19 @@ async fn start(
 ) -> Result<(), Fault> {
     let mut retried: BTreeMap<i64, u32> = BTreeMap::new();
     let mut moving = BTreeSet::new();
-    let first = rows.iter().filter_map(|row| row.taken.task_id).min();
-    let claimed = first.map(|first| Learned::Claimed(request.process, first));
-    unit.learned.extend(claimed);
+    let Some(first) = rows.iter().filter_map(|row| row.taken.task_id).min() else {
+        return Ok(());
+    };
+    unit.learned.push(Learned::Claimed(request.process, first));
+    unit.wrote();
     let kept = unit.kept_results();
     for row in rows {
         let mut taken = row.taken;
         let Some(task_id) = taken.task_id else {
             continue;
         };
-        if taken.uuid.is_none() {
-            // A child, of a task that this transaction has locked.
+        if taken.done.is_some() {
+            // A child: this transaction has locked its task, and knows better than the database where that stands.
             let task = unit.tasks.get(&task_id);
             let task =
                 task.ok_or_else(|| Fault::Corrupt(format!("task {task_id} is not locked")))?;
@@ -426,10 +426,6 @@ async fn start(
         }
         claims.steps.extend(claimed_step(taken, &kept)?);
     }
-    if claims.steps.is_empty() {
-        return Ok(());
-    }
-    unit.wrote();
     if moving.is_empty() {
         return Ok(());
     }
@@ -451,7 +447,7 @@ async fn start(
 /// The step of a row, if it has one. `kept`: the results that are still to be written, by task and index.
 fn claimed_step(
     taken: Taken,
-    kept: &HashMap<(i64, i64), Option<&str>>,
+    kept: &HashMap<(i64, i64), &str>,
 ) -> Result<Option<ClaimedStep>, Fault> {
     let (Some(task_id), Some(task_uuid), Some(index), Some(epoch)) =
         (taken.task_id, taken.uuid, taken.idx, taken.epoch)
@@ -463,10 +459,9 @@ fn claimed_step(
     let parents = taken.places.unwrap_or_default().into_iter().zip(written);
     let parents = parents.map(|(place, (name, written))| ParentResult {
         name,
-        result_json: match kept.get(&(task_id, i64::from(place))) {
-            Some(result) => result.unwrap_or("null").to_owned(),
-            None => written,
-        },
+        result_json: kept
+            .get(&(task_id, i64::from(place)))
+            .map_or(written, |result| (*result).to_owned()),
     });
     Ok(Some(ClaimedStep {
         id: StepId {

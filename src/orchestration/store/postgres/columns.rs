@@ -48,14 +48,15 @@ impl StepColumns {
         self.states.iter().all(|state| *state == complete)
     }
 
-    /// Task and index of each, and its result.
-    pub(super) fn results(&self) -> impl Iterator<Item = ((i64, i64), Option<&str>)> {
+    /// The results there are, by task and index.
+    pub(super) fn results(&self) -> impl Iterator<Item = ((i64, i64), &str)> {
         let places = self
             .task_ids
             .iter()
             .copied()
             .zip(self.indexes.iter().copied());
-        places.zip(self.results.iter().map(Option::as_deref))
+        let results = places.zip(&self.results);
+        results.filter_map(|(place, result)| Some((place, result.as_deref()?)))
     }
 
     pub(super) fn push(&mut self, one: &Recorded<'_>) {

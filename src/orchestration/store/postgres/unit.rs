@@ -34,6 +34,7 @@ pub(super) struct Unit<'c> {
     changed: BTreeSet<i64>,
     steps: StepColumns,
     children: Vec<(Child, StepState)>,
+    kept_of: KeptOf,
     /// Whether anything was written.
     wrote: bool,
     /// Whether other processes may find something to do by it.
@@ -52,6 +53,14 @@ pub(super) struct Unit<'c> {
     pub(super) learned: Vec<Learned>,
     /// The steps that it completes, if they came with its beginning.
     completed: Option<(Vec<StepId>, Vec<Option<Found>>)>,
+}
+
+/// Which intents have left what is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeptOf {
+    /// Submissions and completions.
+    Completions,
+    Others,
 }
 
 /// What a transaction tells those that come after it.
@@ -89,6 +98,7 @@ impl<'c> Unit<'c> {
             changed: BTreeSet::new(),
             steps: StepColumns::default(),
             children: Vec::new(),
+            kept_of: KeptOf::Completions,
             wrote: false,
             made_work: false,
             named,
@@ -188,13 +198,8 @@ impl<'c> Unit<'c> {
     pub(super) fn take_ready(&mut self, scope: ClaimScope) -> ReadiedColumns {
         let tasks = &self.tasks;
         let starts = |child: &Child| {
-            tasks.get(&child.task_id).is_some_and(|task| {
-                let asked_for = match scope {
-                    ClaimScope::Any => true,
-                    ClaimScope::Task(uuid) => task.uuid == uuid,
-                };
-                asked_for && task.state.is_claimable()
-            })
+            let task = tasks.get(&child.task_id);
+            task.is_some_and(|task| scope.includes(task.uuid) && task.state.is_claimable())
         };
         let becomes_ready = |(child, state): &mut (Child, StepState)| {
             child.state == StepState::Pending && *state == StepState::Ready
@@ -203,16 +208,23 @@ impl<'c> Unit<'c> {
         ready.map(|(child, _)| (child, starts(&child))).collect()
     }
 
-    /// Whether a claim would find other steps if what was kept were written, children that become ready apart. It would
-    /// not where steps have succeeded and their tasks go on, or are complete.
+    /// What is kept is not of submissions and completions alone.
+    pub(super) fn keeps_of_others(&mut self) {
+        self.kept_of = KeptOf::Others;
+    }
+
+    /// Whether a claim would find other steps if what was kept were written, children that become ready apart. What
+    /// submissions and completions keep changes nothing where steps have succeeded and their tasks go on, or are
+    /// complete.
     pub(super) fn changes_what_can_start(&self) -> bool {
         let mut changed = self.changed.iter().filter_map(|id| self.tasks.get(id));
-        !self.steps.all_succeeded()
+        self.kept_of == KeptOf::Others
+            || !self.steps.all_succeeded()
             || changed.any(|task| !matches!(task.state, TaskState::Running | TaskState::Complete))
     }
 
     /// The results of the completed steps that are still to be written, by task and index.
-    pub(super) fn kept_results(&self) -> HashMap<(i64, i64), Option<&str>> {
+    pub(super) fn kept_results(&self) -> HashMap<(i64, i64), &str> {
         self.steps.results().collect()
     }
 
