@@ -16,9 +16,9 @@ cd "$(dirname "$0")"
 bounds() {
   cat <<'END'
 postroom in place:ask:0.258
-postroom always-queued:ask:0.956
-postroom always-queued:queued:0.935
-postroom always-queued:tell:0.863
+postroom always-queued:ask:0.953
+postroom always-queued:queued:0.931
+postroom always-queued:tell:0.858
 postroom always-queued:life:1.106
 END
 }

@@ -19,6 +19,16 @@ pub enum ClaimScope {
     Task(Uuid),
 }
 
+impl ClaimScope {
+    /// Whether steps of this task are asked for.
+    pub(crate) fn includes(self, task: Uuid) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Task(only) => task == only,
+        }
+    }
+}
+
 /// What a process wants to run.
 #[derive(Debug, Clone)]
 pub struct ClaimRequest {

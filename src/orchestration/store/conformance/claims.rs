@@ -375,3 +375,59 @@ pub async fn a_stale_completion_brings_the_next_steps(subject: Subject) {
     assert_eq!(steps.len(), 1);
     assert_eq!(steps[0].id.task_uuid, next);
 }
+
+/// However far apart priorities are, and also where a completion brings the next steps.
+pub async fn the_least_priority_is_claimed_last(subject: Subject) {
+    let mut uuids = Vec::new();
+    for priority in [i16::MIN, 0, i16::MAX] {
+        let mut new = task(&[("first", &[]), ("second", &[0])]);
+        new.priority = priority;
+        uuids.push(subject.submit_task(new).await);
+    }
+    let claimed = subject.claim(3).await;
+    let order: Vec<Uuid> = claimed.iter().map(|step| step.id.task_uuid).collect();
+    assert_eq!(order, [uuids[2], uuids[1], uuids[0]]);
+    // A child of the least beside steps that are ready, and alone.
+    let mut other = task(&[("other", &[])]);
+    other.priority = i16::MIN + 1;
+    let other = subject.submit_task(other).await;
+    let (outcomes, next) = subject
+        .store
+        .complete_and_claim(vec![subject.success(&claimed[2])], subject.request(1))
+        .await
+        .unwrap();
+    assert!(matches!(outcomes[0], CompletionOutcome::Recorded { .. }));
+    assert_eq!(next[0].id.task_uuid, other);
+    assert_eq!(
+        subject.step_states(uuids[0]).await,
+        [StepState::Complete, StepState::Ready]
+    );
+    let completed = claimed[..2].iter().map(|step| subject.success(step));
+    let (_, next) = subject
+        .store
+        .complete_and_claim(completed.collect(), subject.request(10))
+        .await
+        .unwrap();
+    let order: Vec<Uuid> = next.iter().map(|step| step.id.task_uuid).collect();
+    assert_eq!(order, [uuids[2], uuids[1], uuids[0]]);
+}
+
+/// What a completion brings knows the results of its parents, of this transaction and of earlier ones.
+pub async fn a_completion_brings_steps_with_all_their_results(subject: Subject) {
+    subject
+        .submit(&[("a", &[]), ("b", &[]), ("c", &[0, 1])])
+        .await;
+    let claimed = subject.claim(2).await;
+    subject.succeed(&claimed[0]).await;
+    let (_, next) = subject
+        .store
+        .complete_and_claim(vec![subject.success(&claimed[1])], subject.request(10))
+        .await
+        .unwrap();
+    let parents: Vec<(&str, &str)> = next[0]
+        .parents
+        .iter()
+        .map(|parent| (&*parent.name, &*parent.result_json))
+        .collect();
+    assert_eq!(parents, [("a", "\"a\""), ("b", "\"b\"")]);
+}

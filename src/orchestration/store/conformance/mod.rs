@@ -127,6 +127,8 @@ macro_rules! store_conformance {
                 a_completion_brings_the_next_steps,
                 a_completion_leaves_ready_what_it_does_not_start,
                 a_stale_completion_brings_the_next_steps,
+                the_least_priority_is_claimed_last,
+                a_completion_brings_steps_with_all_their_results,
             }
             completions {
                 a_success_readies_the_children,

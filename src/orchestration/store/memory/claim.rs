@@ -7,7 +7,7 @@ use super::index::Turn;
 use super::state::{Key, State};
 use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::{
-    ClaimRequest, ClaimScope, ClaimedStep, Claims, ParentResult, TemplateSelector, settle,
+    ClaimRequest, ClaimedStep, Claims, ParentResult, TemplateSelector, settle,
 };
 
 impl State {
@@ -56,11 +56,7 @@ impl State {
 
     fn in_scope(&self, key: Key, request: &ClaimRequest) -> bool {
         let task = &self.tasks[key.0];
-        let wanted = match request.scope {
-            ClaimScope::Any => true,
-            ClaimScope::Task(uuid) => task.uuid == uuid,
-        };
-        wanted
+        request.scope.includes(task.uuid)
             && task.state.is_claimable()
             && TemplateSelector::any(&request.serves, &task.namespace, &task.name, &task.version)
     }

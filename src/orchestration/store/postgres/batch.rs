@@ -29,8 +29,11 @@ pub(super) async fn carry_out(
         .filter(|&place| turn(writes[place]).is_some())
         .collect();
     rest.sort_by_key(|&place| turn(writes[place]));
-    for place in rest {
+    for &place in &rest {
         answers[place] = carry_out_one(unit, writes[place]).await?;
+    }
+    if !rest.is_empty() {
+        unit.keeps_of_others();
     }
     claim_all(unit, writes, &mut answers).await?;
     answers

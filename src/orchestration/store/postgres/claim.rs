@@ -5,17 +5,21 @@
 //! the task's own row has to change (it starts, or is no longer waiting), its steps are taken only if that row
 //! is free too.
 //!
-//! The children and first steps that the same transaction has readied stand beside what is ready already. Those that are taken go
-//! from pending to running at once: each version of a row is an entry in its indexes too.
+//! The children and first steps that the same transaction has readied stand beside what is ready already. Nobody else can
+//! take them, so they are not locked. Those that are taken go from pending to running at once: each version of a row is an
+//! entry in its indexes too.
+//!
+//! What else the transaction has completed is written after the claim, with what the claim changes, unless it bears on
+//! what may start.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::columns::ChildColumns;
+use super::columns::ReadiedColumns;
 use super::fault::Fault;
 use super::head::{Begun, First};
 use super::unit::{Learned, Unit};
@@ -78,15 +82,17 @@ macro_rules! retry {
 
 /// `$1` handlers, `$2` how many to look at of each, `$3` now, `$4` limit, `$5` process, `$6` end of the
 /// leases, `$7` the task, if there is to be only one; `$8` to `$10` the templates
-/// that the process serves, if not all; `$11` to `$13` the children that are ready by this transaction, still to
-/// be written: what is not claimed of them is written as ready. With `+ 0` the step's task follows from the step and
-/// not the reverse: a server that believes tasks to be small would read all steps of the task to find the one.
+/// that the process serves, if not all; `$11` to `$14` the children that are ready by this transaction, still to
+/// be written, and whether their tasks let them start: what is not claimed of them is written as ready. With `+ 0` the
+/// step's task follows from the step and not the reverse: a server that believes tasks to be small would read all steps
+/// of the task to find the one. Of what is ready no more is locked than has its turn before children, and all of that is
+/// taken: others pass by what is locked.
 macro_rules! claim {
-    ($ready:expr, $retry:expr, $due:expr, $scope:expr) => {
+    ($ready:expr, $retry:expr, $due:expr) => {
         concat!(
             "WITH child AS MATERIALIZED (
-                SELECT * FROM unnest($11::bigint[], $12::bigint[], $13::bigint[])
-                    AS n (task_id, idx, done)),
+                SELECT * FROM unnest($11::bigint[], $12::bigint[], $13::bigint[], $14::boolean[])
+                    AS n (task_id, idx, done, starts)),
             runnable AS MATERIALIZED (
                 SELECT r.priority, r.task_id, r.idx, NULL::bigint AS done
                 FROM unnest($1::text[]) AS c (callable) CROSS JOIN LATERAL (",
@@ -98,23 +104,31 @@ macro_rules! claim {
             ") r UNION ALL
                 SELECT s.priority, s.task_id, s.idx, n.done
                 FROM child n JOIN postroom.steps s ON s.task_id = n.task_id AND s.idx = n.idx
-                JOIN postroom.tasks t ON t.id = s.task_id + 0
-                WHERE s.callable = ANY($1) AND ",
-            claimable!(),
+                WHERE n.starts AND s.callable = ANY($1) AND (cardinality($8::text[]) = 0 OR EXISTS (
+                    SELECT 1 FROM postroom.tasks t WHERE t.id = s.task_id",
             serves!(),
-            $scope,
-            "ORDER BY 1 DESC, 2, 3),
-            found AS MATERIALIZED (
-                SELECT s.task_id, s.idx, s.state, t.uuid, t.correlation_id, r.done,
+            "))
+                ORDER BY 1 DESC, 2, 3),
+            locked AS MATERIALIZED (
+                SELECT s.task_id, s.idx, s.state, t.uuid, t.correlation_id,
                        t.state <> 'running' OR t.started_at IS NULL OR s.state = 'retry_wait' AS moves
                 FROM runnable r
                 JOIN postroom.steps s ON s.task_id = r.task_id AND s.idx = r.idx
                 JOIN postroom.tasks t ON t.id = s.task_id + 0
-                WHERE (s.state = 'ready' OR (s.state = 'retry_wait' AND s.due_at <= $3)
-                       OR (s.state = 'pending' AND r.done IS NOT NULL)) AND ",
+                WHERE r.done IS NULL
+                    AND (s.state = 'ready' OR (s.state = 'retry_wait' AND s.due_at <= $3)) AND ",
             claimable!(),
-            "   ORDER BY r.priority DESC, r.task_id, r.idx LIMIT $4
+            "   ORDER BY r.priority DESC, r.task_id, r.idx LIMIT (
+                    SELECT count(*) FROM (
+                        SELECT done FROM runnable ORDER BY priority DESC, task_id, idx LIMIT $4) n
+                    WHERE n.done IS NULL)
                 FOR UPDATE OF s SKIP LOCKED FOR KEY SHARE OF t SKIP LOCKED),
+            found AS MATERIALIZED (
+                SELECT task_id, idx, state, uuid, correlation_id, NULL::bigint AS done, moves
+                FROM locked UNION ALL (
+                SELECT task_id, idx, 'pending', NULL, NULL, done, false
+                FROM runnable WHERE done IS NOT NULL ORDER BY priority DESC, task_id, idx
+                LIMIT $4 - (SELECT count(*) FROM locked))),
             held AS MATERIALIZED (
                 SELECT t.id FROM postroom.tasks t
                 WHERE t.id = ANY(ARRAY(SELECT task_id FROM found WHERE moves))
@@ -141,8 +155,8 @@ macro_rules! claim {
                    (SELECT count(*) FROM left_ready) AS left_ready,
                    (SELECT count(*) FROM taken WHERE done IS NOT NULL) AS started, due.next_due,
                    k.task_id, k.idx, k.name, k.callable, k.epoch, k.attempts, k.max_attempts,
-                   k.state, k.uuid, k.correlation_id, k.moves, p.names, p.results, h.first_priority,
-                   h.first_task
+                   k.state, k.uuid, k.correlation_id, k.moves, k.done, p.places, p.names,
+                   p.results, h.first_priority, h.first_task
             FROM (SELECT min((
                     SELECT s.due_at FROM postroom.steps s JOIN postroom.tasks t ON t.id = s.task_id
                     WHERE s.state = 'retry_wait' AND s.callable = c.callable AND ",
@@ -157,7 +171,7 @@ macro_rules! claim {
                        WHERE done IS NULL ORDER BY priority DESC, task_id LIMIT 1) h ON true
             LEFT JOIN taken k ON true
             LEFT JOIN LATERAL (
-                SELECT array_agg(p.name ORDER BY p.idx) AS names,
+                SELECT array_agg(p.idx ORDER BY p.idx) AS places, array_agg(p.name ORDER BY p.idx) AS names,
                        array_agg(coalesce(p.result, 'null') ORDER BY p.idx) AS results
                 FROM unnest(k.parents) AS u (idx) CROSS JOIN LATERAL (
                     SELECT p.idx, p.name, p.result FROM postroom.steps p
@@ -169,23 +183,22 @@ macro_rules! claim {
 
 /// Of any task. For each handler the index brings its first few, so that the cost does not depend on how much
 /// is waiting. The last condition is there for its parameter.
-const CLAIM: &str = claim!(ready!(""), retry!(), " AND $7::uuid IS NULL ", "");
+const CLAIM: &str = claim!(ready!(""), retry!(), " AND $7::uuid IS NULL ");
 
-/// The same from `$14`, the priority, and `$15`, the task, of the first step. Three ranges of the index, for the order
+/// The same from `$15`, the priority, and `$16`, the task, of the first step. Three ranges of the index, for the order
 /// of the one is not that of the other.
 const CLAIM_FROM: &str = claim!(
     concat!(
         "(",
-        ready!("s.priority > $14::smallint AND "),
+        ready!("s.priority > $15::smallint AND "),
         ") UNION ALL (",
-        ready!("s.priority = $14 AND s.task_id >= $15::bigint AND "),
+        ready!("s.priority = $15 AND s.task_id >= $16::bigint AND "),
         ") UNION ALL (",
-        ready!("s.priority < $14 AND "),
+        ready!("s.priority < $15 AND "),
         ")"
     ),
     retry!(),
-    " AND $7::uuid IS NULL ",
-    ""
+    " AND $7::uuid IS NULL "
 );
 
 /// Of one task.
@@ -208,7 +221,6 @@ const CLAIM_OF_TASK: &str = claim!(
         serves!(),
         "ORDER BY s.priority DESC, s.task_id, s.idx LIMIT $2"
     ),
-    " AND t.uuid = $7::uuid ",
     " AND t.uuid = $7::uuid "
 );
 
@@ -256,6 +268,8 @@ from_row! {
         uuid: Option<Uuid>,
         correlation_id: Option<Uuid>,
         moves: Option<bool>,
+        done: Option<i64>,
+        places: Option<Vec<i32>>,
         names: Option<Vec<String>>,
         results: Option<Vec<String>>,
     }
@@ -267,9 +281,11 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
     let mut wanted = i64::from(request.limit);
     let mut look_at = (wanted + SPARE).min(MOST);
     let mut claims = Claims::default();
-    let mut children = unit.take_ready();
-    // What else was done is to be seen.
-    unit.flush().await?;
+    let mut children = unit.take_ready(request.scope);
+    // What else was done is to be seen, if it matters.
+    if unit.changes_what_can_start() {
+        unit.flush().await?;
+    }
     let begun = begin(unit, request);
     let begin_at = begun.and_then(|begun| begun.at);
     let mut seen = None;
@@ -342,7 +358,7 @@ async fn take(
     callables: &[&str],
     look_at: i64,
     wanted: i64,
-    children: ChildColumns,
+    children: ReadiedColumns,
     begin: Option<First>,
 ) -> Result<Vec<Row>, Fault> {
     let (statement, task) = match (request.scope, begin) {
@@ -366,7 +382,7 @@ async fn take(
         .bind(namespaces)
         .bind(names)
         .bind(versions);
-    let mut query = children.bind_places(query);
+    let mut query = children.bind(query);
     if let Some(first) = begin {
         query = query.bind(first.priority).bind(first.task_id);
     }
@@ -382,25 +398,34 @@ async fn start(
 ) -> Result<(), Fault> {
     let mut retried: BTreeMap<i64, u32> = BTreeMap::new();
     let mut moving = BTreeSet::new();
-    let first = rows.iter().filter_map(|row| row.taken.task_id).min();
-    let claimed = first.map(|first| Learned::Claimed(request.process, first));
-    unit.learned.extend(claimed);
+    let Some(first) = rows.iter().filter_map(|row| row.taken.task_id).min() else {
+        return Ok(());
+    };
+    unit.learned.push(Learned::Claimed(request.process, first));
+    unit.wrote();
+    let kept = unit.kept_results();
     for row in rows {
-        let taken = row.taken;
-        let (Some(task_id), Some(true) | None) = (taken.task_id, taken.moves) else {
-            claims.steps.extend(claimed_step(taken)?);
+        let mut taken = row.taken;
+        let Some(task_id) = taken.task_id else {
             continue;
         };
-        moving.insert(task_id);
-        if taken.state.as_deref() == Some(StepState::RetryWait.as_str()) {
-            *retried.entry(task_id).or_default() += 1;
+        if taken.done.is_some() {
+            // A child: this transaction has locked its task, and knows better than the database where that stands.
+            let task = unit.tasks.get(&task_id);
+            let task =
+                task.ok_or_else(|| Fault::Corrupt(format!("task {task_id} is not locked")))?;
+            taken.uuid = Some(task.uuid);
+            taken.correlation_id = Some(task.correlation_id);
+            taken.moves = Some(task.state != TaskState::Running || task.started_at.is_none());
         }
-        claims.steps.extend(claimed_step(taken)?);
+        if taken.moves == Some(true) {
+            moving.insert(task_id);
+            if taken.state.as_deref() == Some(StepState::RetryWait.as_str()) {
+                *retried.entry(task_id).or_default() += 1;
+            }
+        }
+        claims.steps.extend(claimed_step(taken, &kept)?);
     }
-    if claims.steps.is_empty() {
-        return Ok(());
-    }
-    unit.wrote();
     if moving.is_empty() {
         return Ok(());
     }
@@ -419,13 +444,25 @@ async fn start(
     Ok(())
 }
 
-/// The step of a row, if it has one.
-fn claimed_step(taken: Taken) -> Result<Option<ClaimedStep>, Fault> {
-    let (Some(task_uuid), Some(index), Some(epoch)) = (taken.uuid, taken.idx, taken.epoch) else {
+/// The step of a row, if it has one. `kept`: the results that are still to be written, by task and index.
+fn claimed_step(
+    taken: Taken,
+    kept: &HashMap<(i64, i64), &str>,
+) -> Result<Option<ClaimedStep>, Fault> {
+    let (Some(task_id), Some(task_uuid), Some(index), Some(epoch)) =
+        (taken.task_id, taken.uuid, taken.idx, taken.epoch)
+    else {
         return Ok(None);
     };
-    let names = taken.names.unwrap_or_default();
-    let results = taken.results.unwrap_or_default();
+    let written = taken.names.unwrap_or_default().into_iter();
+    let written = written.zip(taken.results.unwrap_or_default());
+    let parents = taken.places.unwrap_or_default().into_iter().zip(written);
+    let parents = parents.map(|(place, (name, written))| ParentResult {
+        name,
+        result_json: kept
+            .get(&(task_id, i64::from(place)))
+            .map_or(written, |result| (*result).to_owned()),
+    });
     Ok(Some(ClaimedStep {
         id: StepId {
             task_uuid,
@@ -437,10 +474,6 @@ fn claimed_step(taken: Taken) -> Result<Option<ClaimedStep>, Fault> {
         attempt: number(i64::from(taken.attempts.unwrap_or_default()))?,
         max_attempts: number(i64::from(taken.max_attempts.unwrap_or_default()))?,
         correlation_id: taken.correlation_id.unwrap_or_default(),
-        parents: names
-            .into_iter()
-            .zip(results)
-            .map(|(name, result_json)| ParentResult { name, result_json })
-            .collect(),
+        parents: parents.collect(),
     }))
 }

@@ -42,6 +42,23 @@ impl StepColumns {
         self.task_ids.is_empty()
     }
 
+    /// Whether each has done what its children wait for.
+    pub(super) fn all_succeeded(&self) -> bool {
+        let complete = StepState::Complete.as_str();
+        self.states.iter().all(|state| *state == complete)
+    }
+
+    /// The results there are, by task and index.
+    pub(super) fn results(&self) -> impl Iterator<Item = ((i64, i64), &str)> {
+        let places = self
+            .task_ids
+            .iter()
+            .copied()
+            .zip(self.indexes.iter().copied());
+        let results = places.zip(&self.results);
+        results.filter_map(|(place, result)| Some((place, result.as_deref()?)))
+    }
+
     pub(super) fn push(&mut self, one: &Recorded<'_>) {
         self.task_ids.push(one.step.task_id);
         self.indexes.push(i64::from(one.step.index));
@@ -86,16 +103,6 @@ impl ChildColumns {
             .bind(self.done)
             .bind(self.states)
     }
-
-    pub(super) fn places(&self) -> impl Iterator<Item = (i64, i64)> {
-        let task_ids = self.task_ids.iter().copied();
-        task_ids.zip(self.indexes.iter().copied())
-    }
-
-    /// Without the states, where one goes for all.
-    pub(super) fn bind_places<O>(self, query: Writing<'_, O>) -> Writing<'_, O> {
-        query.bind(self.task_ids).bind(self.indexes).bind(self.done)
-    }
 }
 
 impl FromIterator<(Child, StepState)> for ChildColumns {
@@ -106,6 +113,47 @@ impl FromIterator<(Child, StepState)> for ChildColumns {
             columns.indexes.push(child.index);
             columns.done.push(child.done);
             columns.states.push(state.as_str());
+        }
+        columns
+    }
+}
+
+/// Children that are ready by this transaction, each with whether its task lets it start.
+#[derive(Debug, Default)]
+pub(super) struct ReadiedColumns {
+    task_ids: Vec<i64>,
+    indexes: Vec<i64>,
+    done: Vec<i64>,
+    starts: Vec<bool>,
+}
+
+impl ReadiedColumns {
+    pub(super) fn len(&self) -> usize {
+        self.task_ids.len()
+    }
+
+    pub(super) fn places(&self) -> impl Iterator<Item = (i64, i64)> {
+        let task_ids = self.task_ids.iter().copied();
+        task_ids.zip(self.indexes.iter().copied())
+    }
+
+    pub(super) fn bind<O>(self, query: Writing<'_, O>) -> Writing<'_, O> {
+        query
+            .bind(self.task_ids)
+            .bind(self.indexes)
+            .bind(self.done)
+            .bind(self.starts)
+    }
+}
+
+impl FromIterator<(Child, bool)> for ReadiedColumns {
+    fn from_iter<I: IntoIterator<Item = (Child, bool)>>(children: I) -> Self {
+        let mut columns = Self::default();
+        for (child, starts) in children {
+            columns.task_ids.push(child.task_id);
+            columns.indexes.push(child.index);
+            columns.done.push(child.done);
+            columns.starts.push(starts);
         }
         columns
     }

@@ -4,25 +4,25 @@
 //! them and writes them all in one statement, at the end or before something is read that depends on them.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use sqlx::PgConnection;
 use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::{Query, QueryAs};
 use uuid::Uuid;
 
-use super::columns::{ChildColumns, HistoryColumns, StepColumns, TaskColumns};
+use super::columns::{ChildColumns, HistoryColumns, ReadiedColumns, StepColumns, TaskColumns};
 use super::fault::Fault;
 use super::head::{Head, Seen};
 use super::lowest::{Look, Lowest};
 use super::opening::Completed;
 use super::step_row::Found;
 use super::task_row::count_as_one;
-use crate::orchestration::state::StepState;
-use crate::orchestration::store::StepId;
+use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::sql::judge::{Child, Recorded};
 use crate::orchestration::store::sql::ledger::Ledger;
 use crate::orchestration::store::sql::task_row::Tasks;
+use crate::orchestration::store::{ClaimScope, StepId};
 
 /// A transaction. The rows of the tasks in `tasks` are locked.
 pub(super) struct Unit<'c> {
@@ -34,6 +34,7 @@ pub(super) struct Unit<'c> {
     changed: BTreeSet<i64>,
     steps: StepColumns,
     children: Vec<(Child, StepState)>,
+    kept_of: KeptOf,
     /// Whether anything was written.
     wrote: bool,
     /// Whether other processes may find something to do by it.
@@ -52,6 +53,14 @@ pub(super) struct Unit<'c> {
     pub(super) learned: Vec<Learned>,
     /// The steps that it completes, if they came with its beginning.
     completed: Option<(Vec<StepId>, Vec<Option<Found>>)>,
+}
+
+/// Which intents have left what is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeptOf {
+    /// Submissions and completions.
+    Completions,
+    Others,
 }
 
 /// What a transaction tells those that come after it.
@@ -89,6 +98,7 @@ impl<'c> Unit<'c> {
             changed: BTreeSet::new(),
             steps: StepColumns::default(),
             children: Vec::new(),
+            kept_of: KeptOf::Completions,
             wrote: false,
             made_work: false,
             named,
@@ -185,11 +195,37 @@ impl<'c> Unit<'c> {
 
     /// Takes those of the children out that become ready, for the claim that comes next: it writes them, so that
     /// one that starts at once is written once.
-    pub(super) fn take_ready(&mut self) -> ChildColumns {
+    pub(super) fn take_ready(&mut self, scope: ClaimScope) -> ReadiedColumns {
+        let tasks = &self.tasks;
+        let starts = |child: &Child| {
+            let task = tasks.get(&child.task_id);
+            task.is_some_and(|task| scope.includes(task.uuid) && task.state.is_claimable())
+        };
         let becomes_ready = |(child, state): &mut (Child, StepState)| {
             child.state == StepState::Pending && *state == StepState::Ready
         };
-        self.children.extract_if(.., becomes_ready).collect()
+        let ready = self.children.extract_if(.., becomes_ready);
+        ready.map(|(child, _)| (child, starts(&child))).collect()
+    }
+
+    /// What is kept is not of submissions and completions alone.
+    pub(super) fn keeps_of_others(&mut self) {
+        self.kept_of = KeptOf::Others;
+    }
+
+    /// Whether a claim would find other steps if what was kept were written, children that become ready apart. What
+    /// submissions and completions keep changes nothing where steps have succeeded and their tasks go on, or are
+    /// complete.
+    pub(super) fn changes_what_can_start(&self) -> bool {
+        let mut changed = self.changed.iter().filter_map(|id| self.tasks.get(id));
+        self.kept_of == KeptOf::Others
+            || !self.steps.all_succeeded()
+            || changed.any(|task| !matches!(task.state, TaskState::Running | TaskState::Complete))
+    }
+
+    /// The results of the completed steps that are still to be written, by task and index.
+    pub(super) fn kept_results(&self) -> HashMap<(i64, i64), &str> {
+        self.steps.results().collect()
     }
 
     /// Writes what was kept, so that what is read next finds it.
@@ -202,10 +238,26 @@ impl<'c> Unit<'c> {
 
     /// Writes all that was kept, and the commit's own row. Returns whether there is anything to commit.
     pub(super) async fn finish(&mut self) -> Result<bool, Fault> {
-        if self.keeps() || (self.wrote && self.commit.is_some()) {
+        if self.keeps() {
             self.write().await?;
+        } else if self.wrote {
+            self.mark().await?;
         }
         Ok(self.wrote)
+    }
+
+    /// Writes the commit's own row, where there was nothing to write it with.
+    async fn mark(&mut self) -> Result<(), Fault> {
+        if let Some(commit) = self.commit.take() {
+            self.query(MARK)
+                .bind(self.now())
+                .bind(commit.writer)
+                .bind(commit.number)
+                .bind(commit.forget_from)
+                .execute(&mut *self.conn)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Whether the commit's own row is written.
@@ -310,6 +362,12 @@ const WRITE: &str = "
         DELETE FROM postroom.commits WHERE writer = $36 AND number >= $38::bigint AND number < $37)
     SELECT (SELECT count(*) FROM stepped), (SELECT count(*) FROM readied),
            (SELECT count(*) FROM moved)";
+
+/// The commit's own row alone: to begin the statement above costs more than this one.
+const MARK: &str = "
+    WITH forgotten AS (
+        DELETE FROM postroom.commits WHERE writer = $2 AND number >= $4::bigint AND number < $3)
+    INSERT INTO postroom.commits (writer, number, at) VALUES ($2, $3, $1)";
 
 /// Text as the database can hold it: all but the character 0.
 pub(super) fn text(text: &str) -> Cow<'_, str> {

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::readied::Readied;
 use super::unit::{Unit, count};
 use crate::orchestration::state::StepState;
-use crate::orchestration::store::{ClaimRequest, ClaimScope, TemplateSelector};
+use crate::orchestration::store::{ClaimRequest, TemplateSelector};
 
 /// A step that can be claimed.
 pub(super) struct Runnable {
@@ -93,12 +93,7 @@ impl Unit<'_> {
 
     /// Whether steps of a task that is kept may be claimed.
     fn is_claimable(&self, task_id: i64, request: &ClaimRequest) -> bool {
-        self.known_task(task_id).is_some_and(|task| {
-            task.state.is_claimable()
-                && match request.scope {
-                    ClaimScope::Any => true,
-                    ClaimScope::Task(only) => task.uuid == only,
-                }
-        })
+        self.known_task(task_id)
+            .is_some_and(|task| task.state.is_claimable() && request.scope.includes(task.uuid))
     }
 }

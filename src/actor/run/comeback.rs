@@ -1,0 +1,180 @@
+//! What follows from the end of an incarnation: the end of the actor, or another one.
+
+use super::{Decision, Ended, Phase, Runner};
+use crate::actor::ending::in_drop;
+use crate::actor::exit::StopReason;
+use crate::actor::guard::guarded;
+use crate::actor::problems::set_message_aside;
+use crate::actor::{Actor, Level};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+impl<A: Actor> Runner<A> {
+    /// What ended an incarnation, before any policy is asked.
+    pub(super) fn reason(&self, ended: &Ended) -> StopReason {
+        match ended {
+            Ended::Asked => self.asked(),
+            Ended::Drained if self.shared.handles_dropped.load(Ordering::Acquire) => {
+                StopReason::HandlesDropped
+            }
+            Ended::Drained => StopReason::Drained,
+            Ended::Left => StopReason::Stopped,
+            Ended::Panicked { message, text } => StopReason::Panicked {
+                message,
+                text: Arc::clone(text),
+            },
+            Ended::StartFailed(problem) => StopReason::StartFailed(problem.clone()),
+            Ended::Regroups => {
+                let group = self.again.as_ref().and_then(|again| again.group.as_ref());
+                StopReason::GroupRestart {
+                    failed: group.map_or_else(
+                        || Arc::clone(&self.shared.name),
+                        |group| group.membership.cause(),
+                    ),
+                }
+            }
+        }
+    }
+
+    pub(super) fn asked(&self) -> StopReason {
+        match self.shared.mailbox.level() {
+            Level::Kill => StopReason::Killed,
+            _ => StopReason::Stopped,
+        }
+    }
+
+    /// Whether the actor comes back. If not, its mailbox closes now.
+    pub(super) fn decide(&mut self, ended: &Ended) -> Decision {
+        self.shared.mailbox.take_let_out();
+        let decision = if self.again.is_some() {
+            self.judge(ended)
+        } else {
+            Decision::End(self.reason(ended))
+        };
+        let shared = &self.shared;
+        if matches!(decision, Decision::End(_)) && shared.mailbox.level() == Level::Open {
+            shared.raise(Level::Stop);
+        }
+        decision
+    }
+
+    /// What its policy says of an actor that can be made again.
+    #[cold]
+    fn judge(&mut self, ended: &Ended) -> Decision {
+        let reason = self.reason(ended);
+        // A start that failed before any has worked is the answer to whoever waits for the actor.
+        let first_start = matches!(ended, Ended::StartFailed(_)) && !self.shared.life.is_ready();
+        let over = self.shared.mailbox.level() >= Level::Stop || self.has_nothing_left();
+        let Some(again) = &mut self.again else {
+            return Decision::End(reason);
+        };
+        if matches!(ended, Ended::Regroups) {
+            // Should it have been told to stop since: it waits in vain and not for long.
+            return Decision::Regroup;
+        }
+        let restarts = match ended {
+            Ended::Asked | Ended::Drained | Ended::Regroups => false,
+            Ended::Left => again.policy.restarts_after_own_stop(),
+            Ended::Panicked { .. } | Ended::StartFailed(_) => !first_start,
+        };
+        if !restarts || over {
+            return Decision::End(reason);
+        }
+        match again.failures.record(tokio::time::Instant::now()) {
+            Ok(n) => Decision::Restart {
+                after: again.policy.pause(n),
+                reason,
+            },
+            Err(()) => Decision::End(StopReason::IntensityExceeded {
+                limit: again.policy.limit(),
+                window: again.policy.window(),
+                last: Box::new(reason),
+            }),
+        }
+    }
+
+    /// Goes down until its group restarts it.
+    #[cold]
+    pub(super) fn regroup(&mut self) -> Option<StopReason> {
+        let reason = self.reason(&Ended::Regroups);
+        let _ = guarded(self.shared.id(), || {
+            tracing::warn!(actor = &*self.shared.name, %reason, "restarting");
+        });
+        if let Some(group) = self.group() {
+            group.relax();
+            group.membership.is_down();
+        }
+        self.phase = Phase::Regrouping;
+        None
+    }
+
+    #[cold]
+    pub(super) fn restart(&mut self, after: Duration, reason: &StopReason) -> Option<StopReason> {
+        if let Some(group) = self.group() {
+            group.relax();
+            group.membership.has_failed();
+        }
+        let shared = &self.shared;
+        let _ = guarded(shared.id(), || {
+            tracing::warn!(actor = &*shared.name, %reason, ?after, "restarting");
+        });
+        if after.is_zero() {
+            if let Some(group) = self.group() {
+                group.membership.pause_is_over();
+                self.phase = Phase::Regrouping;
+                return None;
+            }
+            return self.come_back();
+        }
+        self.phase = Phase::Pausing(Box::pin(tokio::time::sleep(after)));
+        None
+    }
+
+    /// After the pause before a restart.
+    pub(super) fn come_back(&mut self) -> Option<StopReason> {
+        if self.has_nothing_left() {
+            return Some(self.reason(&Ended::Drained));
+        }
+        if self.shared.mailbox.level() < Level::Stop {
+            self.shared.restarts.fetch_add(1, Ordering::Relaxed);
+        }
+        self.phase = Phase::Waiting;
+        None
+    }
+
+    /// Whether the actor is to drain, and no message waits in any way.
+    pub(super) fn has_nothing_left(&self) -> bool {
+        let kept = self.again.as_ref().is_some_and(|it| it.kept.is_some());
+        !kept && self.shared.has_nothing_left()
+    }
+
+    /// A message that was to be handled again will not be.
+    #[cold]
+    pub(super) fn give_up_kept(&mut self) {
+        let kept = self.again.as_mut().and_then(|again| again.kept.take());
+        let Some(kept) = kept else { return };
+        let shared = Arc::clone(&self.shared);
+        let message = kept.message();
+        if let Err(text) = guarded(shared.id(), || kept.give_up(&shared.mailbox)) {
+            self.note(in_drop(text));
+        }
+        set_message_aside(&shared, &mut self.problems, message);
+    }
+
+    /// The actor will not come back.
+    #[cold]
+    pub(super) fn give_up_again(&mut self, reason: &StopReason) {
+        self.give_up_kept();
+        // The factory may hold handles of others, which need not wait for this task's end.
+        let again = self.again.take();
+        if reason.is_failure()
+            && let Some(group) = again.as_ref().and_then(|again| again.group.as_ref())
+        {
+            group.membership.has_failed_for_good();
+        }
+        if let Err(text) = guarded(self.shared.id(), || drop(again)) {
+            self.note(in_drop(text));
+        }
+    }
+}

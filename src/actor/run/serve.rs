@@ -1,0 +1,186 @@
+//! The loop that handles messages.
+
+use super::{Ended, Runner, hold};
+use crate::actor::ending::{end_running, in_drop};
+use crate::actor::giving_way::Pace;
+use crate::actor::guard::{Guarded, guarded};
+use crate::actor::problems::{Problems, note, set_message_aside};
+use crate::actor::redelivery::Kept;
+use crate::actor::resident::Resident;
+use crate::actor::shared::Shared;
+use crate::actor::{Actor, Dispatch, Level};
+use crate::mailbox::{Ending, Found, Guard, Hold, Polled};
+use std::sync::Arc;
+use std::task::{self, Poll, ready};
+
+impl<A: Actor> Runner<A> {
+    /// Whether it has been told to stop, and there is nothing else to see to.
+    #[inline]
+    pub(super) fn is_just_to_stop(&mut self) -> bool {
+        let mailbox = &self.shared.mailbox;
+        mailbox.level() >= Level::Stop
+            && !mailbox.is_let_out()
+            && hold(&self.shared, &mut self.tenancy)
+                .is_some_and(|mut hold| hold.seat().state().is_some_and(|it| it.left.is_none()))
+    }
+
+    /// Handles messages until something ends the incarnation.
+    #[inline]
+    pub(super) fn serve(&mut self, cx: &mut task::Context<'_>) -> Poll<Ended> {
+        let Some(mut hold) = hold(&self.shared, &mut self.tenancy) else {
+            // An asker has the turn, and wakes this task when it is done.
+            return Poll::Pending;
+        };
+        let mailbox = hold.mailbox();
+        let guard = Guarded(self.shared.id());
+        if let Some(left) = hold
+            .seat()
+            .state()
+            .and_then(|resident| resident.left.take())
+        {
+            for problem in left.problems {
+                note(&mut self.problems, problem);
+            }
+            if let Some((message, text)) = left.panicked {
+                return Poll::Ready(Ended::Panicked { message, text });
+            }
+        }
+        let gauge = matches!(self.shared.dispatch(), Dispatch::Auto).then_some(&self.shared.gauge);
+        let limits = self.limits.as_deref();
+        let mut again = self.again.as_deref_mut();
+        let mut polled = resume(&mut hold, &guard, cx);
+        // When the handler that was polled started, if it is measured.
+        let mut begun = None;
+        let mut pace = Pace::default();
+        loop {
+            if let (Some(gauge), Polled::Done) = (gauge, &polled) {
+                gauge.done(begun.take());
+            }
+            match polled {
+                Polled::Done => {}
+                // Only hooks fail: a handler's error is its asker's.
+                Polled::Failed(error) => drop(error),
+                Polled::DropPanicked(text) => note(&mut self.problems, in_drop(*text)),
+                Polled::Waits => {
+                    if let Some(gauge) = gauge {
+                        gauge.waits();
+                    }
+                    if let Some(group) = again.as_mut().and_then(|again| again.group.as_mut())
+                        && group.is_out_of_patience(limits.copied().unwrap_or_default().stop, cx)
+                    {
+                        end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
+                        return Poll::Ready(Ended::Regroups);
+                    }
+                    if mailbox.level() == Level::Kill {
+                        end_running(&mut hold, &guard, &Ending::Killed, &mut self.problems);
+                        return Poll::Ready(Ended::Asked);
+                    }
+                    // Whoever kills the actor wakes this task.
+                    return Poll::Pending;
+                }
+                Polled::Panicked(text) => {
+                    let text = *text;
+                    let message = hold.seat().running().map_or("", |run| run.message());
+                    let ending = Ending::Panicked(Arc::clone(&text));
+                    end_running(&mut hold, &guard, &ending, &mut self.problems);
+                    let kept = again.map(|again| &mut again.kept);
+                    keep(&mut hold, &self.shared, &mut self.problems, kept, message);
+                    return Poll::Ready(Ended::Panicked { message, text });
+                }
+            }
+            if mailbox.take_let_out() {
+                return Poll::Ready(Ended::Left);
+            }
+            if mailbox.level() >= Level::Stop {
+                return Poll::Ready(Ended::Asked);
+            }
+            if let Some(again) = &mut again {
+                let group = again.group.as_ref();
+                if group.is_some_and(|it| it.membership.is_asked()) {
+                    return Poll::Ready(Ended::Regroups);
+                }
+                if let Some(first) = again.kept.take() {
+                    // It drops a message that nobody waits for any more.
+                    if let Err(text) = guard.call(|| first.start(&mut hold)) {
+                        note(&mut self.problems, in_drop(text));
+                    }
+                    polled = resume(&mut hold, &guard, cx);
+                    continue;
+                }
+            }
+            if hold.has_first() {
+                // A flooded mailbox gives way to other tasks like any tokio resource.
+                let unit = ready!(pace.poll(cx));
+                if let Some(envelope) = hold.pop() {
+                    pace.count(unit);
+                    begun = gauge.and_then(crate::actor::dispatch::Gauge::begin);
+                    polled = envelope.open(&mut hold, cx);
+                    continue;
+                }
+            }
+            match hold.look() {
+                Found::Nothing => {}
+                Found::Drained => return Poll::Ready(Ended::Drained),
+                Found::Queued => {
+                    // A message was accepted and is not there yet: its sender is about to push it, and would find
+                    // the turn held. This task goes behind others instead of waiting for it.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
+            hold.seat().give_room_back();
+            match hold.rest() {
+                Ok(()) => return Poll::Pending,
+                Err(again) => hold = again,
+            }
+            polled = Polled::Done;
+        }
+    }
+}
+
+/// Goes on with the handler that waits, if one does. A kill goes before it.
+#[inline]
+fn resume<A: Actor>(
+    hold: &mut Hold<'_, Resident<A>>,
+    guard: &Guarded,
+    cx: &mut task::Context<'_>,
+) -> Polled {
+    if hold.seat().running().is_none() {
+        return Polled::Done;
+    }
+    if hold.mailbox().level() == Level::Kill {
+        return Polled::Waits;
+    }
+    hold.seat().poll(guard, cx)
+}
+
+/// After a panic: keeps the message that is to be handled again.
+#[cold]
+fn keep<A: Actor>(
+    hold: &mut Hold<'_, Resident<A>>,
+    shared: &Shared<A>,
+    problems: &mut Option<Box<Problems>>,
+    place: Option<&mut Option<Box<dyn Kept<A>>>>,
+    message: &'static str,
+) {
+    let Some(left) = hold.seat().state().and_then(|it| it.left.take()) else {
+        return;
+    };
+    let set_aside = match (left.kept, place) {
+        (Some(kept), Some(place)) => {
+            *place = Some(kept);
+            return;
+        }
+        (Some(kept), None) => {
+            // An actor that is a plain value does not come back.
+            if let Err(text) = guarded(shared.id(), || kept.give_up(&shared.mailbox)) {
+                note(problems, in_drop(text));
+            }
+            Some(message)
+        }
+        (None, _) => left.set_aside,
+    };
+    if let Some(message) = set_aside {
+        set_message_aside(shared, problems, message);
+    }
+}
