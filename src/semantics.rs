@@ -460,6 +460,7 @@
 //! | O12 | `o12_work_that_another_process_submits_is_run_without_polling` | `tests/sqlite/sharing.rs` |
 //! | O12 | `o12_a_transaction_that_waits_holds_up_no_other` | `tests/postgres/writers.rs` |
 //! | O12 | `o12_one_connection_is_left_to_read_with` | `tests/postgres/writers.rs` |
+//! | O12 | `o12_rows_of_earlier_commits_do_not_pile_up` | `tests/postgres/writers.rs` |
 //! | O12 | `o12_a_worker_is_told_of_work` | `tests/together/mod.rs` |
 //! | O12 | `what_waits_and_what_runs_is_counted` | `src/orchestration/store/conformance/reading.rs` |
 //! | O13 | `the_limit_is_kept` | `src/orchestration/store/conformance/claims.rs` |

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::cluster;
-use super::kit::{assert_sound, chain, claim, open_with, run_out, submit, succeed, success};
+use super::kit::{assert_sound, chain, claim, open_with, run_out, submit, succeed, success, task};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -68,4 +68,30 @@ async fn o12_one_connection_is_left_to_read_with() {
         assert_eq!(store.writers(), expected, "{connections} connections");
         store.close().await;
     }
+}
+
+/// Each commit has a row that answers for it. They are taken away again, whatever writes them: submissions, completions,
+/// and heartbeats between them, which write none.
+#[tokio::test]
+async fn o12_rows_of_earlier_commits_do_not_pile_up() {
+    /// As many as the writer leaves, and the one of the commit that takes those away.
+    const MOST: i64 = 257;
+    let url = cluster::database().await;
+    let store = open_with(&url, PostgresOptions::default().writers(1)).await;
+    let process = Uuid::new_v4();
+    for number in 0..2 * MOST {
+        store.heartbeat(process, SOON).await.unwrap();
+        submit(&store, task(&[&[]])).await;
+        if number % 10 == 0 {
+            let steps = claim(&store, process, 1).await;
+            succeed(&store, &steps[0], process).await;
+        }
+    }
+    let mut conn = PgConnection::connect(&url).await.unwrap();
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM postroom.commits")
+        .fetch_one(&mut conn)
+        .await
+        .unwrap();
+    assert!(rows <= MOST, "{rows} rows are left");
+    store.close().await;
 }
