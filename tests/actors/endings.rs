@@ -1,6 +1,6 @@
 //! Ends that go wrong: what is closed, given back and reported, and what never hangs.
 
-use crate::common::{Crash, Gate, Held, Log, Note, Probe, occupy, poll_once};
+use crate::common::{Block, Crash, Gate, Held, Log, Note, Probe, occupy, poll_once};
 use postroom::actor::{
     Actor, AskError, Batch, Builder, Context, Handler, Message, Receive, SendError, StopReason,
 };
@@ -187,22 +187,6 @@ async fn r12_a_report_that_cannot_be_logged_is_published_all_the_same() {
     let _reading = tracing::subscriber::set_default(Reader);
     let exit = Unstartable.spawn().closed().await;
     assert!(matches!(exit.reason, StopReason::StartFailed(_)));
-}
-
-/// Occupies its thread until it is released.
-struct Block(std::sync::mpsc::Receiver<()>);
-
-impl Message for Block {
-    type Response = ();
-    type Error = Infallible;
-}
-
-impl Handler<Block> for Probe {
-    async fn handle(&mut self, Block(until): Block, _: &Context<Self>) -> Result<(), Infallible> {
-        self.gate.open();
-        let _ = until.recv();
-        Ok(())
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -225,3 +225,20 @@ impl Subscriber for Lines {
         self.0.add(line.0);
     }
 }
+
+/// Opens the gate, then occupies its thread until it is released.
+#[derive(Debug)]
+pub struct Block(pub std::sync::mpsc::Receiver<()>);
+
+impl Message for Block {
+    type Response = ();
+    type Error = Infallible;
+}
+
+impl Handler<Block> for Probe {
+    async fn handle(&mut self, Block(until): Block, _: &Context<Self>) -> Result<(), Infallible> {
+        self.gate.open();
+        let _ = until.recv();
+        Ok(())
+    }
+}

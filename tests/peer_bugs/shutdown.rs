@@ -1,6 +1,6 @@
 //! Bugs 1-5, 10-12 and 42-44: messages lost at the end, and ends that never come.
 
-use crate::common::{Crash, Gate, Held, Log, Note, Probe, Refusal, occupy, poll_once};
+use crate::common::{Block, Crash, Gate, Held, Log, Note, Probe, Refusal, occupy, poll_once};
 use postroom::actor::{
     Actor, AskError, Builder, Closed, Context, Executed, Handle, Handler, Level, Message,
     SendError, StopReason,
@@ -285,21 +285,6 @@ async fn b12_who_sees_the_end_of_a_registry_sees_the_end_of_each_actor() {
         let cause = report.cause.as_ref().unwrap();
         assert!(Arc::ptr_eq(cause, &vital.closed().await));
         assert!(cause.is_balanced());
-    }
-}
-
-struct Block(std::sync::mpsc::Receiver<()>);
-
-impl Message for Block {
-    type Response = ();
-    type Error = Infallible;
-}
-
-impl Handler<Block> for Probe {
-    async fn handle(&mut self, Block(until): Block, _: &Context<Self>) -> Result<(), Infallible> {
-        self.gate.open();
-        let _ = until.recv();
-        Ok(())
     }
 }
 

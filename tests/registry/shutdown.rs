@@ -4,7 +4,6 @@ use crate::common::*;
 use crate::{Front, names, probe};
 use postroom::actor::*;
 use postroom::registry::*;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -201,21 +200,6 @@ async fn r16_when_the_total_is_spent_the_rest_are_stopped() {
         (1, 1),
         "stopped, and no longer drained"
     );
-}
-
-struct Block(std::sync::mpsc::Receiver<()>);
-
-impl Message for Block {
-    type Response = ();
-    type Error = Infallible;
-}
-
-impl Handler<Block> for Probe {
-    async fn handle(&mut self, Block(until): Block, _: &Context<Self>) -> Result<(), Infallible> {
-        self.gate.open();
-        let _ = until.recv();
-        Ok(())
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
