@@ -292,6 +292,7 @@
 //! | R22 | `r22_any_schedule_of_calls_drops_and_ends_keeps_the_account` | `tests/actors/direct.rs` |
 //! | R22 | `r22_a_runtime_that_goes_away_ends_the_actor` | `tests/actors/direct.rs` |
 //! | R23 | `r23_asks_in_place_survive_every_end` | `tests/actors/schedules.rs` |
+//! | R23 | `r23_a_task_that_rests_and_finds_work_takes_over_what_an_asker_left` | `tests/actors/schedules.rs` |
 //! | R23 | `r23_an_idle_actor_handles_an_ask_in_the_askers_task` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_an_actor_that_is_not_idle_handles_an_ask_in_its_own_task` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_at_most_eight_handlers_run_inside_each_other` | `tests/actors/in_place.rs` |

@@ -631,7 +631,8 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
     }
 
     /// For the task: lets go of the turn until there is something to do, of which the task will be woken. If
-    /// there is something to do already, the hold comes back.
+    /// there is something to do already, the hold comes back as from [`Mailbox::enter`]: an asker may have had the
+    /// turn meanwhile, so something may run.
     #[inline]
     pub(crate) fn rest(self) -> Result<(), Self> {
         let mailbox = self.mailbox;

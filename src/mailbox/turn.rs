@@ -142,7 +142,7 @@ impl Turn {
     }
 
     /// The task, which holds the turn, lets go of it. It then looks once more for something to do, and if there
-    /// is calls `take` again.
+    /// is calls `take` again. An asker may have had the turn meanwhile, and returned it with a handler that runs.
     #[inline]
     pub(super) fn free(&self) {
         self.state.store(FREE, Ordering::SeqCst);

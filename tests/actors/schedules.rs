@@ -481,6 +481,101 @@ fn r23_asks_in_place_survive_every_end() {
     }
 }
 
+/// An actor that a panic has broken.
+#[derive(Default)]
+struct Fragile {
+    is_broken: bool,
+}
+
+impl Actor for Fragile {
+    type Error = Infallible;
+}
+
+enum Touch {
+    Once,
+    Twice,
+    Break,
+}
+
+impl Message for Touch {
+    type Response = ();
+    type Error = Infallible;
+}
+
+impl Handler<Touch> for Fragile {
+    async fn handle(&mut self, touch: Touch, _: &Context<Self>) -> Result<(), Infallible> {
+        assert!(!self.is_broken, "handled after a panic");
+        match touch {
+            Touch::Once => {}
+            Touch::Twice => yield_now().await,
+            Touch::Break => {
+                self.is_broken = true;
+                std::panic::resume_unwind(Box::new("broken"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The actor's task lets go of the turn and finds that it has work after all, while askers run handlers that wait or
+/// panic: it goes on with what they have left.
+#[test]
+fn r23_a_task_that_rests_and_finds_work_takes_over_what_an_asker_left() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(3)
+        .enable_time()
+        .build()
+        .unwrap();
+    let worker = {
+        let _inside = runtime.enter();
+        let policy = RestartPolicy::permanent()
+            .intensity(u32::MAX, Duration::from_hours(1))
+            .backoff(postroom::supervision::Backoff::none());
+        Builder::supervised(Fragile::default, policy)
+            .dispatch(Dispatch::InPlace)
+            .spawn()
+            .unwrap()
+    };
+    let askers = [(); 2].map(|()| {
+        let worker = worker.clone();
+        runtime.spawn(async move {
+            let mut broken = 0;
+            for turn in 0..cases(60_000) {
+                let touch = match turn % 16 {
+                    0 => Touch::Break,
+                    n if n % 2 == 0 => Touch::Once,
+                    _ => Touch::Twice,
+                };
+                match worker.ask(touch).await {
+                    Ok(()) => {}
+                    Err(AskError::Panicked { text, .. }) => {
+                        assert_eq!(&*text, "broken");
+                        broken += 1;
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            broken
+        })
+    });
+    // Each tell comes when the one before has left the queue: when the actor is about to rest.
+    while !askers.iter().any(tokio::task::JoinHandle::is_finished) {
+        if worker.stats().depth == 0 {
+            worker.try_tell(Touch::Once).unwrap();
+        }
+    }
+    let (broken, exit) = runtime.block_on(async {
+        let [first, second] = askers;
+        let (first, second) = tokio::try_join!(first, second).unwrap();
+        let broken = first + second;
+        worker.drain();
+        (broken, worker.closed().await)
+    });
+    assert!(exit.is_balanced(), "{exit}");
+    assert_eq!((exit.account.queued, exit.account.running), (0, 0));
+    assert_eq!((exit.restarts, exit.account.panicked), (broken, broken));
+}
+
 fn end_of(worker: &Handle<Worker>) -> Arc<Exit> {
     tokio::runtime::Builder::new_current_thread()
         .build()

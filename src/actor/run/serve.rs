@@ -33,17 +33,8 @@ impl<A: Actor> Runner<A> {
         };
         let mailbox = hold.mailbox();
         let guard = Guarded(self.shared.id());
-        if let Some(left) = hold
-            .seat()
-            .state()
-            .and_then(|resident| resident.left.take())
-        {
-            for problem in left.problems {
-                note(&mut self.problems, problem);
-            }
-            if let Some((message, text)) = left.panicked {
-                return Poll::Ready(Ended::Panicked { message, text });
-            }
+        if let Some(ended) = take_left(&mut hold, &mut self.problems) {
+            return Poll::Ready(ended);
         }
         let gauge = matches!(self.shared.dispatch(), Dispatch::Auto).then_some(&self.shared.gauge);
         let limits = self.limits.as_deref();
@@ -133,8 +124,40 @@ impl<A: Actor> Runner<A> {
                 Ok(()) => return Poll::Pending,
                 Err(again) => hold = again,
             }
-            polled = Polled::Done;
+            // Meanwhile an asker may have had the turn.
+            match take_over(&mut hold, &guard, &mut self.problems, cx) {
+                Ok(found) => polled = found,
+                Err(ended) => return Poll::Ready(ended),
+            }
         }
+    }
+}
+
+/// What an asker has left that had the turn: a handler of its that panicked ends the incarnation.
+#[inline]
+fn take_left<A: Actor>(
+    hold: &mut Hold<'_, Resident<A>>,
+    problems: &mut Option<Box<Problems>>,
+) -> Option<Ended> {
+    let left = hold.seat().state()?.left.take()?;
+    for problem in left.problems {
+        note(problems, problem);
+    }
+    let (message, text) = left.panicked?;
+    Some(Ended::Panicked { message, text })
+}
+
+/// Goes on where an asker has left off.
+#[cold]
+fn take_over<A: Actor>(
+    hold: &mut Hold<'_, Resident<A>>,
+    guard: &Guarded,
+    problems: &mut Option<Box<Problems>>,
+    cx: &mut task::Context<'_>,
+) -> Result<Polled, Ended> {
+    match take_left(hold, problems) {
+        Some(ended) => Err(ended),
+        None => Ok(resume(hold, guard, cx)),
     }
 }
 
