@@ -303,6 +303,7 @@
 //! | R23 | `r23_a_handler_that_waits_goes_on_in_the_actors_task_whatever_its_asker_does` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_in_its_askers_task_an_actor_is_itself` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_by_default_handlers_that_wait_are_left_to_the_actor` | `tests/actors/in_place.rs` |
+//! | R23 | `r23_the_second_handler_is_measured_and_then_one_in_64` | `src/actor/dispatch.rs` |
 //!
 //! # The orchestration
 //!

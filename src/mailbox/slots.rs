@@ -209,6 +209,7 @@ impl Slots {
         // given away under the lock.
         let word = self.word.fetch_or(WAITING, Ordering::AcqRel);
         if word & CLOSED != 0 {
+            self.word.fetch_and(!WAITING, Ordering::AcqRel);
             return Poll::Ready(Err(Refused::Closed));
         }
         if line.is_empty() && self.has_slot() {
@@ -325,11 +326,10 @@ impl Slots {
             let mut line = lock_own(&self.line);
             while self.has_slot() && !self.look().is_closed() {
                 let Some(waker) = line.grant() else { break };
-                self.word.fetch_add(TAKEN_ONE, Ordering::AcqRel);
                 wakers.push(waker);
-            }
-            if line.is_empty() {
-                self.word.fetch_and(!WAITING, Ordering::AcqRel);
+                // `WAITING` is set as long as anyone is in line, and changes under the lock alone.
+                let last = if line.is_empty() { WAITING } else { 0 };
+                self.word.fetch_add(TAKEN_ONE - last, Ordering::AcqRel);
             }
         }
         wakers.wake();

@@ -89,6 +89,14 @@ impl Line {
 
     fn find(&mut self, ticket: Ticket) -> Option<(&mut Waiting, usize)> {
         let waiting = self.0.as_mut()?;
+        // Most often there is nobody else, or it was granted.
+        if waiting
+            .queue
+            .front()
+            .is_none_or(|(first, _)| ticket < *first)
+        {
+            return None;
+        }
         let at = waiting
             .queue
             .binary_search_by_key(&ticket, |(ticket, _)| *ticket)
@@ -118,13 +126,10 @@ impl Wakers {
     /// panic hook has told of it.
     #[inline]
     pub(super) fn wake(self) {
-        if self.first.is_some() {
-            self.wake_all();
+        if let Some(first) = self.first {
+            wake(first);
+            self.rest.into_iter().for_each(wake);
         }
-    }
-
-    fn wake_all(self) {
-        self.first.into_iter().chain(self.rest).for_each(wake);
     }
 }
 
