@@ -54,6 +54,7 @@
 //! | R3 | `r03_try_tell_is_full_while_someone_waits` | `tests/actors/backpressure.rs` |
 //! | R3 | `r03_any_schedule_keeps_capacity_order_and_conservation` | `tests/actors/backpressure_model.rs` |
 //! | R3 | `r03_a_waker_that_panics_harms_neither_the_actor_nor_who_waits_behind` | `tests/actors/endings.rs` |
+//! | R3 | `r03_a_waker_that_panics_at_the_answer_is_not_the_handlers_fault` | `tests/actors/endings.rs` |
 //! | R4 | `r04_try_tell_and_try_ask_give_the_message_back_when_full` | `tests/actors/backpressure.rs` |
 //! | R4 | `r04_tell_waits_for_room` | `tests/actors/backpressure.rs` |
 //! | R4 | `r04_a_timed_tell_gives_the_message_back` | `tests/actors/backpressure.rs` |
@@ -134,6 +135,8 @@
 //! | R12 | `r12_a_handlers_error_stops_nothing` | `tests/actors/messages.rs` |
 //! | R12 | `r12_a_panic_is_the_askers_answer_and_ends_no_other_actor` | `tests/actors/messages.rs` |
 //! | R12 | `r12_any_panic_payload_is_survived` | `tests/actors/messages.rs` |
+//! | R12 | `r12_a_panic_in_place_is_in_the_report_of_a_runtime_that_goes_away` | `tests/actors/in_place.rs` |
+//! | R12 | `r12_an_asker_that_ends_the_actor_reports_what_its_task_has_noted` | `tests/actors/in_place.rs` |
 //! | R13 | `r13_backoff_doubles_up_to_its_cap` | `src/supervision/backoff.rs` |
 //! | R13 | `r13_backoff_draws_spread_below_the_ceiling` | `src/supervision/backoff.rs` |
 //! | R13 | `r13_intensity_counts_inside_a_sliding_window` | `src/supervision/intensity.rs` |
@@ -171,6 +174,8 @@
 //! | R13 | `r13_one_that_is_starting_ends_when_it_is_up` | `src/supervision/group.rs` |
 //! | R13 | `r13_one_that_is_gone_is_not_waited_for` | `src/supervision/group.rs` |
 //! | R13 | `r13_a_failure_for_good_stops_those_that_share_its_fate` | `src/supervision/group.rs` |
+//! | R13 | `r13_without_a_clock_a_restart_that_has_to_wait_is_an_end` | `tests/actors/direct.rs` |
+//! | R13 | `r13_a_wish_to_end_is_over_with_its_incarnation` | `tests/actors/restarts.rs` |
 //! | R14 | `r14_what_is_queued_behind_a_panic_of_a_temporary_actor_is_given_back` | `tests/actors/messages.rs` |
 //! | R14 | `r14_a_drain_ends_the_backoff_of_an_actor_with_nothing_left` | `tests/actors/endings.rs` |
 //! | R14 | `r14_mailbox_messages_and_handles_survive_a_restart` | `tests/actors/restarts.rs` |
@@ -245,6 +250,7 @@
 //! | R16 | `r16_a_hundred_thousand_actors_start_answer_and_end_in_reverse` | `tests/registry/scale.rs` |
 //! | R16 | `r16_the_end_of_many_that_hang_is_bounded_by_the_deadlines_of_all` | `tests/registry/scale.rs` |
 //! | R16 | `r16_a_stop_gives_back_what_a_drain_handles` | `tests/actors/stepped.rs` |
+//! | R16 | `r16_an_actor_that_ends_while_its_messages_are_given_back_reports_them_all` | `tests/actors/endings.rs` |
 //! | R17 | `r17_an_actor_drains_when_its_last_handle_is_gone` | `tests/actors/life.rs` |
 //! | R17 | `r17_handles_know_who_they_reach` | `tests/actors/life.rs` |
 //! | R17 | `r17_closed_is_repeatable_and_may_be_dropped` | `tests/actors/life.rs` |
@@ -277,6 +283,7 @@
 //! | R21 | `r21_starts_are_slow_in_virtual_time` | `tests/actors/test_kit.rs` |
 //! | R21 | `r21_a_mailbox_is_full_when_told_to` | `tests/actors/test_kit.rs` |
 //! | R20 | `r20_messages_that_cause_messages_nest_no_spans` | `tests/telemetry/spans.rs` |
+//! | R20 | `r20_a_subscriber_that_panics_when_it_is_asked_takes_no_actor_along` | `tests/telemetry/spans.rs` |
 //! | R22 | `r22_the_same_handlers_answer_in_place_and_hooks_run` | `tests/actors/direct.rs` |
 //! | R22 | `r22_started_runs_with_the_first_call` | `tests/actors/direct.rs` |
 //! | R22 | `r22_callers_take_turns_in_the_order_in_which_they_came` | `tests/actors/direct.rs` |
@@ -291,6 +298,11 @@
 //! | R22 | `r22_tokens_may_answer_later` | `tests/actors/direct.rs` |
 //! | R22 | `r22_any_schedule_of_calls_drops_and_ends_keeps_the_account` | `tests/actors/direct.rs` |
 //! | R22 | `r22_a_runtime_that_goes_away_ends_the_actor` | `tests/actors/direct.rs` |
+//! | R22 | `r22_a_context_ends_its_actor_from_outside_while_it_is_idle` | `tests/actors/direct.rs` |
+//! | R22 | `r22_a_kill_while_stopped_waits_does_not_poll_it_again_and_again` | `tests/actors/direct.rs` |
+//! | R22 | `r22_a_context_ends_its_actor_whose_runtime_is_gone` | `tests/actors/direct.rs` |
+//! | R22 | `r22_an_end_that_is_asked_for_while_somebody_has_the_turn_is_seen` | `tests/actors/direct.rs` |
+//! | R22 | `r22_the_pause_of_a_restart_is_on_the_actors_own_runtime` | `tests/actors/direct.rs` |
 //! | R23 | `r23_asks_in_place_survive_every_end` | `tests/actors/schedules.rs` |
 //! | R23 | `r23_a_task_that_rests_and_finds_work_takes_over_what_an_asker_left` | `tests/actors/schedules.rs` |
 //! | R23 | `r23_an_idle_actor_handles_an_ask_in_the_askers_task` | `tests/actors/in_place.rs` |

@@ -1,5 +1,6 @@
 //! How an actor is made and started.
 
+use super::ending::give_up;
 use super::held::{Held, Holdable};
 use super::life::Life;
 use super::run::Runner;
@@ -132,8 +133,8 @@ pub(crate) trait Managed: Holdable + Send + Sync {
     fn raise(&self, level: Level);
     fn stats(&self) -> MailboxStats;
     fn life(&self) -> &Life;
-    /// The report of an actor whose handler never yielded, written without it.
-    fn give_up(&self) -> Exit;
+    /// The report of an actor whose handler does not yield, written without it; its own if it has ended meanwhile.
+    fn give_up(&self) -> Arc<Exit>;
 }
 
 impl<A: Actor> Managed for Shared<A> {
@@ -157,8 +158,8 @@ impl<A: Actor> Managed for Shared<A> {
         &self.life
     }
 
-    fn give_up(&self) -> Exit {
-        Runner::<A>::give_up(self)
+    fn give_up(&self) -> Arc<Exit> {
+        give_up(self)
     }
 }
 

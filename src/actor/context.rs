@@ -40,7 +40,7 @@ impl<A: Actor> Context<A> {
     /// Ends this incarnation after the handler that is running. An actor under a permanent policy
     /// starts anew, with its mailbox; any other stops for good, as by [`Handle::stop`].
     pub fn stop(&self) {
-        self.shared.mailbox.let_out();
+        self.shared.let_out();
     }
 
     /// See [`Handle::drain`]: final under every policy.

@@ -3,12 +3,25 @@
 use super::Actor;
 use super::exit::{Exit, Hook, HookProblem, StopReason, Trouble};
 use super::guard::{Guarded, guarded};
-use super::problems::{Problems, note};
-use super::resident::Resident;
+use super::problems::{Problems, absorb, count_panic, note};
+use super::resident::{Left, Resident};
 use super::shared::Shared;
 use crate::mailbox::{Ending, Guard, Hold, lock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What is noted for the report by others than the actor's task. Most actors have none.
+#[derive(Default)]
+pub(super) struct Aftermath {
+    /// What has been given back, by message type.
+    pub(super) undelivered: Vec<(&'static str, u64)>,
+    /// What the actor's task has noted while it resigns, and others who give its messages back.
+    problems: Option<Box<Problems>>,
+    /// How many threads take the queue away from the actor.
+    thieves: u32,
+    /// How the actor has ended while they did. The last of them publishes its report.
+    ended: Option<StopReason>,
+}
 
 /// Ends what runs, and tells whoever waits for it.
 #[cold]
@@ -34,6 +47,9 @@ pub(super) fn end<A: Actor>(
     if hold.seat().running().is_some() {
         end_running(&mut hold, &guard, &Ending::Killed, &mut problems);
     }
+    if let Some(left) = hold.seat().state().and_then(|it| it.left.take()) {
+        note_left(*left, shared, &mut problems);
+    }
     if let Some(resident) = hold.seat().stand()
         && let Err(text) = guard.call(|| drop(resident))
     {
@@ -44,6 +60,33 @@ pub(super) fn end<A: Actor>(
             note(&mut problems, in_drop(text));
         }
     }
+    if hold.mailbox().is_seized() {
+        let mut aftermath = lock(&shared.aftermath);
+        let aftermath = aftermath.get_or_insert_default();
+        absorb(&mut problems, aftermath.problems.take());
+        if aftermath.thieves > 0 {
+            aftermath.problems = problems;
+            aftermath.ended = Some(reason);
+            return;
+        }
+    }
+    publish(shared, reason, problems);
+}
+
+/// What nobody has taken up that an asker has left. Messages that are handled again are never handled by an asker, so
+/// none is kept or set aside here.
+#[cold]
+fn note_left<A: Actor>(left: Left<A>, shared: &Shared<A>, problems: &mut Option<Box<Problems>>) {
+    for problem in left.problems {
+        note(problems, problem);
+    }
+    if let Some((message, _)) = left.panicked {
+        count_panic(shared, problems, message);
+    }
+}
+
+#[inline]
+fn publish<A: Actor>(shared: &Shared<A>, reason: StopReason, problems: Option<Box<Problems>>) {
     let mut exit = Arc::new(report(shared, reason, false));
     if let Some(problems) = problems {
         add(&mut exit, *problems);
@@ -70,7 +113,64 @@ fn log(exit: &Exit) {
 /// For an asker that had the turn when the actor's task was dropped with its runtime.
 #[cold]
 pub(super) fn end_in_place_of_task<A: Actor>(hold: Hold<'_, Resident<A>>, shared: &Shared<A>) {
-    end(hold, shared, StopReason::RuntimeGone, None);
+    let problems = take_problems(shared);
+    end(hold, shared, StopReason::RuntimeGone, problems);
+}
+
+/// Lays down what the actor's task has noted, for whoever ends the actor.
+#[cold]
+pub(super) fn lay_down<A: Actor>(shared: &Shared<A>, problems: Option<Box<Problems>>) {
+    let mut aftermath = lock(&shared.aftermath);
+    absorb(&mut aftermath.get_or_insert_default().problems, problems);
+}
+
+/// What the actor's task has noted.
+#[cold]
+pub(super) fn take_problems<A: Actor>(shared: &Shared<A>) -> Option<Box<Problems>> {
+    lock(&shared.aftermath).as_mut()?.problems.take()
+}
+
+/// The report of an actor, which may be one whose task does not come to its end. What is queued is given back, for
+/// nobody else will.
+#[cold]
+pub(super) fn give_up<A: Actor>(shared: &Shared<A>) -> Arc<Exit> {
+    shared.mailbox.close();
+    if let Some(exit) = shared.life.exit() {
+        return Arc::clone(exit);
+    }
+    // Whoever ends the actor finds it before it finds the queue taken away.
+    lock(&shared.aftermath).get_or_insert_default().thieves += 1;
+    let panics = match shared.mailbox.seize() {
+        Some(mut seizure) => shared.give_back(|| seizure.pop()),
+        None => Vec::new(),
+    };
+    let (ended, problems) = {
+        let mut aftermath = lock(&shared.aftermath);
+        let aftermath = aftermath.get_or_insert_default();
+        for text in panics {
+            note(&mut aftermath.problems, in_drop(text));
+        }
+        aftermath.thieves -= 1;
+        match aftermath.ended.take_if(|_| aftermath.thieves == 0) {
+            Some(reason) => (Some(reason), aftermath.problems.take()),
+            None => (None, aftermath.problems.clone()),
+        }
+    };
+    let preliminary = match ended {
+        Some(reason) => {
+            publish(shared, reason, problems);
+            None
+        }
+        None => problems,
+    };
+    if let Some(exit) = shared.life.exit() {
+        return Arc::clone(exit);
+    }
+    let mut exit = Arc::new(report(shared, StopReason::Killed, true));
+    if let Some(problems) = preliminary {
+        add(&mut exit, *problems);
+    }
+    exit
 }
 
 /// What a panic in dropping something says.
@@ -93,7 +193,10 @@ pub(super) fn report<A: Actor>(
     let undelivered = if account.undelivered == 0 {
         Vec::new()
     } else {
-        lock(&shared.undelivered).clone()
+        let aftermath = lock(&shared.aftermath);
+        aftermath
+            .as_ref()
+            .map_or_else(Vec::new, |it| it.undelivered.clone())
     };
     Exit {
         actor: Arc::clone(&shared.name),

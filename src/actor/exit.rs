@@ -88,7 +88,7 @@ impl fmt::Display for StopReason {
     }
 }
 
-/// A piece of an actor's code that is not a handler.
+/// What an actor does besides handling messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Hook {
@@ -98,6 +98,8 @@ pub enum Hook {
     Stopped,
     /// The factory that makes each incarnation.
     Factory,
+    /// The pause before a restart, which needs a runtime with a clock.
+    Backoff,
     /// Dropping the actor, a message or a handler.
     Drop,
 }
@@ -108,6 +110,7 @@ impl fmt::Display for Hook {
             Self::Started => "`started`",
             Self::Stopped => "`stopped`",
             Self::Factory => "the factory",
+            Self::Backoff => "the pause before a restart",
             Self::Drop => "dropping its state",
         })
     }

@@ -75,13 +75,33 @@ thread_local! {
     };
 }
 
-/// Whether a task may run one more handler itself, rather than wait for the actor's task as it would otherwise do. If
-/// not, it will be woken after others.
+/// Whom an asker is to give way to.
+pub(super) enum GiveWay {
+    /// To whoever is queued, without a look at the timers and sockets each time.
+    Others,
+    /// To everything, as every tokio resource does.
+    Everything,
+}
+
+impl GiveWay {
+    /// Has the task woken after them. Not while the turn is lent: a waker that panics would keep it.
+    #[cold]
+    pub(super) fn give_way(self, cx: &mut Context<'_>) {
+        match self {
+            Self::Others => cx.waker().wake_by_ref(),
+            Self::Everything => {
+                let _: Poll<()> = give_way(cx);
+            }
+        }
+    }
+}
+
+/// Whether a task may run one more handler itself, rather than wait for the actor's task as it would otherwise do.
 ///
 /// A unit of tokio's budget for each would let each task run 128 of them in one turn: fair where a turn is one of a few,
 /// and a hundred times what an ask takes where one actor is asked by many.
 #[inline]
-pub(super) fn poll_to_run(outermost: bool, cx: &mut Context<'_>) -> Poll<()> {
+pub(super) fn may_run(outermost: bool, cx: &mut Context<'_>) -> Result<(), GiveWay> {
     ASKER.with(|asker| {
         let task = cx.waker().data();
         if asker.task.get() != task {
@@ -92,15 +112,22 @@ pub(super) fn poll_to_run(outermost: bool, cx: &mut Context<'_>) -> Poll<()> {
         // Inside a handler, giving way may mean that this has to be handed over to its actor's task, which costs more
         // than it spares.
         if left <= 0 && (outermost || left <= asker.most.get() - ALONE) {
-            return asker.give_way(cx);
+            return Err(asker.is_over());
         }
-        if left % AMONG_OTHERS == 0 && (outermost || has_budget_remaining()) {
+        if left % AMONG_OTHERS == 0 {
             // One task may be many futures, each with a waker of its own or all with one: together they come to an end
             // with its budget.
-            spend(ready!(poll_proceed(cx)));
+            if has_budget_remaining() {
+                // It is ready, and wakes nobody.
+                if let Poll::Ready(unit) = poll_proceed(cx) {
+                    spend(unit);
+                }
+            } else if outermost {
+                return Err(GiveWay::Everything);
+            }
         }
         asker.left.set(left - 1);
-        Poll::Ready(())
+        Ok(())
     })
 }
 
@@ -111,16 +138,15 @@ impl Asker {
     }
 
     #[cold]
-    fn give_way(&self, cx: &mut Context<'_>) -> Poll<()> {
+    fn is_over(&self) -> GiveWay {
         let was_alone = self.most.get() == ALONE;
         // Should nobody else ask before it comes back, it is alone.
         self.begin(ALONE);
         if was_alone {
-            return give_way(cx);
+            GiveWay::Everything
+        } else {
+            GiveWay::Others
         }
-        // To the end of the queue, without a look at the timers and sockets each time.
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }
 

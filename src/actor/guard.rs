@@ -22,6 +22,14 @@ pub(crate) fn guarded<T>(actor: ActorId, code: impl FnOnce() -> T) -> Result<T, 
     Guarded(actor).call(code)
 }
 
+/// Calls code of the user's that is no actor's. If it panics, the panic hook has said so.
+#[cold]
+pub(crate) fn caught<T>(code: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(code))
+        .map_err(panic_text)
+        .ok()
+}
+
 /// What a panic said. The payload is dropped here, and may panic once more.
 #[cold]
 pub(crate) fn panic_text(payload: Box<dyn Any + Send>) -> Arc<str> {

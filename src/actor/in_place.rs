@@ -1,13 +1,14 @@
 //! Asking an idle actor without a task switch: the asker runs the handler itself.
 
 use super::ending::{end_in_place_of_task, in_drop};
-use super::giving_way::poll_to_run;
+use super::giving_way::may_run;
 use super::guard::Guarded;
 use super::handling::{BeginBatch, BeginHere};
 use super::identity::depth;
 use super::reply::Answer;
 use super::resident::{Left, Resident};
 use super::shared::Shared;
+use super::spans;
 use super::target::Begun;
 use super::watch::Watch;
 use super::{Actor, Dispatch, Message, Receive};
@@ -16,7 +17,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::Instant;
-use tracing::Span;
 
 /// How many handlers may run inside each other on one stack.
 const MAX_DEPTH: u32 = 8;
@@ -51,8 +51,9 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
         return Err(message);
     }
     // An asker in a loop would otherwise never give way.
-    if poll_to_run(depth == 0, cx).is_pending() {
+    if let Err(to) = may_run(depth == 0, cx) {
         back(loan, shared);
+        to.give_way(cx);
         return Ok(Begun::GiveWay(message));
     }
     loan.begin();
@@ -62,7 +63,7 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
         return Ok(batch_in_place(loan, shared, message, deadline, begun, cx));
     }
     let one = BeginHere { message, deadline };
-    let started = match Watch::look(|| current_span(&guard)) {
+    let started = match Watch::look(spans::current) {
         Some(watch) => loan.seat().start_in_place(watch.over(one), &guard, cx),
         None => loan.seat().start_in_place(one, &guard, cx),
     };
@@ -111,7 +112,7 @@ fn batch_in_place<A: Receive<M>, M: Message>(
         unreachable!("nobody else has seen the letter");
     };
     let batch = BeginBatch::new(message, duty);
-    match Watch::look(|| current_span(&guard)) {
+    match Watch::look(spans::current) {
         Some(watch) => loan.seat().start(watch.over(batch)),
         None => loan.seat().start(batch),
     }
@@ -142,12 +143,6 @@ fn batch_in_place<A: Receive<M>, M: Message>(
         }
     }
     Begun::Accepted(receipt)
-}
-
-/// The asker's span. A subscriber is the user's code: should it panic, the turn would never be returned.
-#[cold]
-pub(super) fn current_span(guard: &Guarded) -> Span {
-    guard.call(Span::current).unwrap_or_else(|_| Span::none())
 }
 
 /// Ends a handler that panicked, and leaves word of it to the actor's task, which knows the policy.

@@ -8,7 +8,7 @@ use super::shared::Shared;
 /// How many hook problems a report lists.
 const MAX_PROBLEMS: usize = 16;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Problems {
     pub(super) listed: Vec<HookProblem>,
     pub(super) further: u64,
@@ -33,12 +33,36 @@ pub(super) fn set_message_aside<A: Actor>(
 
 /// Counts one more, and returns how many there are.
 fn count(counts: &mut Vec<(&'static str, u64)>, message: &'static str) -> u64 {
+    add(counts, message, 1)
+}
+
+fn add(counts: &mut Vec<(&'static str, u64)>, message: &'static str, more: u64) -> u64 {
     if let Some((_, times)) = counts.iter_mut().find(|(name, _)| *name == message) {
-        *times += 1;
+        *times += more;
         return *times;
     }
-    counts.push((message, 1));
-    1
+    counts.push((message, more));
+    more
+}
+
+/// Adds what another has noted.
+pub(super) fn absorb(problems: &mut Option<Box<Problems>>, other: Option<Box<Problems>>) {
+    let (Some(own), Some(other)) = (&mut *problems, &other) else {
+        *problems = problems.take().or(other);
+        return;
+    };
+    own.further += other.further;
+    for (counts, more) in [
+        (&mut own.panics, &other.panics),
+        (&mut own.set_aside, &other.set_aside),
+    ] {
+        for &(message, times) in more {
+            add(counts, message, times);
+        }
+    }
+    for problem in &other.listed {
+        note(problems, problem.clone());
+    }
 }
 
 pub(super) fn note(problems: &mut Option<Box<Problems>>, problem: HookProblem) {

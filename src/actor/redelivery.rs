@@ -11,7 +11,6 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
-use tracing::Span;
 
 /// How often a message is handled again after a panic of its handler; see [`Message::REDELIVERY`].
 #[derive(Clone, Copy)]
@@ -73,7 +72,7 @@ impl<A: Receive<M>, M: Message> Kept<A> for Waits<M> {
         {
             return self.give_up(hold.mailbox());
         }
-        match Watch::look(Span::none) {
+        match Watch::look(|| None) {
             Some(watch) => hold.seat().start(watch.over(self.begin)),
             None => hold.seat().start(self.begin),
         }

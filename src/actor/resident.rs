@@ -56,7 +56,7 @@ impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
     ) -> Polled {
         let guard = Guarded(ActorId::of_mailbox(hold.mailbox().id()));
         let deadline = letter.deadline();
-        let watch = Watch::look(|| spans::link(&letter));
+        let watch = Watch::look(|| spans::of_sender(&letter));
         #[cfg(feature = "metrics")]
         let sent = samples::sent(&letter);
         if A::ONE_AT_A_TIME {

@@ -2,6 +2,7 @@
 
 use super::direct::Desk;
 use super::dispatch::Gauge;
+use super::ending::Aftermath;
 use super::exit::Exit;
 use super::guard::guarded;
 use super::held::{Holdable, Holders};
@@ -10,11 +11,16 @@ use super::life::{Life, wait_for};
 use super::reply::Ledger;
 use super::resident::Resident;
 use super::{Actor, Dispatch, Level, Overflow};
-use crate::mailbox::{Envelope, Mailbox, MailboxStats, Outcome, Return, SetOnce, Tenancy, lock};
+use crate::mailbox::{
+    Envelope, Found, Mailbox, MailboxStats, Outcome, Return, SetOnce, Tenancy, lock,
+};
 use std::future::Future;
 use std::ops::Deref;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+use tokio::time::Sleep;
 
 /// One actor, across all its incarnations.
 pub(crate) struct Shared<A: Actor> {
@@ -32,8 +38,7 @@ pub(crate) struct Shared<A: Actor> {
     #[cfg(feature = "testing")]
     faults: SetOnce<super::Faults>,
     drops_newest: AtomicBool,
-    /// What has been given back, by message type.
-    pub(super) undelivered: Mutex<Vec<(&'static str, u64)>>,
+    pub(super) aftermath: Mutex<Option<Box<Aftermath>>>,
     /// For looking at it later.
     #[cfg(debug_assertions)]
     itself: Weak<Self>,
@@ -88,7 +93,7 @@ impl<A: Actor> Shared<A> {
             #[cfg(feature = "testing")]
             faults: SetOnce::default(),
             drops_newest: AtomicBool::new(false),
-            undelivered: Mutex::new(Vec::new()),
+            aftermath: Mutex::default(),
             #[cfg(debug_assertions)]
             itself,
         }
@@ -186,6 +191,28 @@ impl<A: Actor> Shared<A> {
         }
     }
 
+    /// Makes a timer for the actor's hooks and pauses: on its own runtime, for its caller's may have no clock, or rest.
+    pub(super) fn sleep(&self, duration: Duration) -> Pin<Box<Sleep>> {
+        let make = || Box::pin(tokio::time::sleep(duration));
+        match self.place.get() {
+            Some(Place::Desk(desk)) => match desk.upgrade() {
+                Some(desk) => desk.at_home(make),
+                None => make(),
+            },
+            _ => make(),
+        }
+    }
+
+    /// The incarnation is to end.
+    pub(super) fn let_out(&self) {
+        self.mailbox.let_out();
+        if let Some(Place::Desk(desk)) = self.place.get()
+            && let Some(desk) = desk.upgrade()
+        {
+            desk.attend_to_let_out();
+        }
+    }
+
     /// Tells whether a send still stands in line.
     #[cfg(debug_assertions)]
     pub(super) fn watch_line(&self, ticket: crate::mailbox::Ticket) -> super::circle::Holds {
@@ -196,9 +223,9 @@ impl<A: Actor> Shared<A> {
         })
     }
 
-    /// Whether the actor is to drain, and its queue is empty.
+    /// Whether the actor is to drain, and its queue is empty for good: who raises the level closes it after.
     pub(super) fn has_nothing_left(&self) -> bool {
-        self.mailbox.level() == Level::Drain && !self.mailbox.has_queued()
+        self.mailbox.level() == Level::Drain && self.mailbox.look() == Found::Drained
     }
 
     /// Gives back everything that `next` finds queued. Returns what panics in dropping messages said.
@@ -213,7 +240,8 @@ impl<A: Actor> Shared<A> {
                 envelope.give_back(Return::Stopped, &self.mailbox)
             });
             if !matches!(given_back, Ok(false)) {
-                let mut undelivered = lock(&self.undelivered);
+                let mut aftermath = lock(&self.aftermath);
+                let undelivered = &mut aftermath.get_or_insert_default().undelivered;
                 match undelivered.iter_mut().find(|(name, _)| *name == message) {
                     Some((_, count)) => *count += 1,
                     None => undelivered.push((message, 1)),

@@ -4,6 +4,7 @@
 //! `message`. It has no parent, so that messages which cause messages nest nothing; it follows from the span in which
 //! the message was sent. Nobody asking for it, all it costs is to look whether anybody does.
 
+use super::guard::caught;
 use super::resident::Resident;
 use super::{Actor, Message};
 use crate::mailbox::{Begin, Letter, Sequel, SequelInPlace, Start, StartInPlace};
@@ -12,6 +13,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 use tracing::{Level, Span};
 
 use super::reply::Answer;
@@ -19,29 +21,37 @@ use super::reply::Answer;
 /// Whether a subscriber asks for them.
 #[inline]
 pub(super) fn are_wanted() -> bool {
-    tracing::span_enabled!(target: "postroom::handler", Level::DEBUG)
+    Level::DEBUG <= STATIC_MAX_LEVEL
+        && Level::DEBUG <= LevelFilter::current()
+        && would_be_recorded()
+}
+
+/// A subscriber is the user's code: one that panics, which the panic hook says, asks for nothing.
+#[cold]
+fn would_be_recorded() -> bool {
+    caught(|| tracing::span_enabled!(target: "postroom::handler", Level::DEBUG)).unwrap_or(false)
 }
 
 /// The span that this thread is in, to be linked.
 pub(super) fn current() -> Option<Span> {
-    Some(Span::current()).filter(|span| !span.is_none())
+    caught(Span::current).filter(|span| !span.is_none())
 }
 
 /// The span of a message's sender.
-#[inline]
-pub(super) fn link<M: Message>(letter: &Letter<M, Answer<M>>) -> Span {
-    let span = letter.terms().more().and_then(|more| more.span.as_ref());
-    span.map_or_else(Span::none, Span::clone)
+pub(super) fn of_sender<M: Message>(letter: &Letter<M, Answer<M>>) -> Option<Span> {
+    let span = letter.terms().more()?.span.as_ref()?;
+    caught(|| span.clone())
 }
 
 /// Begins something that runs in a span.
 pub(super) struct InSpan<T> {
     begin: T,
-    link: Span,
+    /// What the span follows from. `None`: no span is wanted.
+    link: Option<Span>,
 }
 
 impl<T> InSpan<T> {
-    pub(super) const fn new(begin: T, link: Span) -> Self {
+    pub(super) const fn new(begin: T, link: Option<Span>) -> Self {
         Self { begin, link }
     }
 }
@@ -60,7 +70,7 @@ impl<A: Actor, T: Start<Resident<A>>> Start<Resident<A>> for InSpan<T> {
         let link = self.link;
         let (begin, sequel) = self.begin.start(state);
         let message = message_of(&sequel);
-        (move || spanned(begin, &actor, message, &link), sequel)
+        (move || spanned(begin, &actor, message, link), sequel)
     }
 }
 
@@ -79,7 +89,7 @@ impl<A: Actor, T: StartInPlace<Resident<A>>> StartInPlace<Resident<A>> for InSpa
         let link = self.link;
         let (begin, sequel) = self.begin.start(state);
         let message = message_of_later(&sequel);
-        (move || spanned(begin, &actor, message, &link), sequel)
+        (move || spanned(begin, &actor, message, link), sequel)
     }
 }
 
@@ -91,21 +101,26 @@ fn message_of_later<O, Q: SequelInPlace<O>>(_: &Q) -> &'static str {
     Q::Later::message()
 }
 
-/// Makes a future that runs in a span. A subscriber is the user's code, so this is called where panics are caught.
+/// Makes a future that runs in a span, if one is wanted and its subscriber does not panic.
 fn spanned<B: FnOnce() -> F, F>(
     begin: B,
     actor: &str,
     message: &'static str,
-    link: &Span,
+    link: Option<Span>,
 ) -> Spanned<B, F> {
-    let span = tracing::debug_span!(
-        target: "postroom::handler",
-        parent: None,
-        "handle",
-        actor,
-        message,
-    );
-    span.follows_from(link);
+    let follow = |link: Span| {
+        let span = tracing::debug_span!(
+            target: "postroom::handler",
+            parent: None,
+            "handle",
+            actor,
+            message,
+        );
+        span.follows_from(&link);
+        span
+    };
+    let span = link.and_then(|link| caught(|| follow(link)));
+    let span = span.unwrap_or_else(Span::none);
     Spanned {
         begin: Some(begin),
         future: None,

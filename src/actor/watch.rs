@@ -7,8 +7,8 @@ use tracing::Span;
 
 /// What somebody wants to know of a handler.
 pub(super) struct Watch {
-    /// The sender's span; none if spans are not wanted.
-    link: Span,
+    /// The sender's span, which may be none. `None`: no spans are wanted.
+    link: Option<Span>,
     #[cfg(feature = "metrics")]
     time: bool,
 }
@@ -21,10 +21,10 @@ pub(super) type Watched<T> = InSpan<T>;
 pub(super) type Watched<T> = Timed<InSpan<T>>;
 
 impl Watch {
-    /// `None`: nobody wants anything. The link is the sender's span.
+    /// `None`: nobody wants anything. The link is the sender's span. Never panics, for the turn may be lent meanwhile.
     #[inline(always)]
     #[expect(clippy::inline_always)] // a comparison or two in each handling
-    pub(super) fn look(link: impl FnOnce() -> Span) -> Option<Self> {
+    pub(super) fn look(link: impl FnOnce() -> Option<Span>) -> Option<Self> {
         let span = spans::are_wanted();
         #[cfg(feature = "metrics")]
         let time = samples::is_due();
@@ -34,7 +34,7 @@ impl Watch {
             return None;
         }
         Some(Self {
-            link: if span { link() } else { Span::none() },
+            link: span.then(|| link().unwrap_or_else(Span::none)),
             #[cfg(feature = "metrics")]
             time,
         })

@@ -26,6 +26,7 @@
 
 use super::queue::Header;
 use super::sync::{AtomicU32, Ordering, Track, UnsafeCell};
+use super::waiting::wake_by_ref;
 use super::{Terms, pool};
 use std::fmt;
 use std::ops::Deref;
@@ -206,7 +207,8 @@ impl<M, R> Cell<M, R> {
                 // SAFETY: `WAKER` was set when `DONE` was, so the asker does not change the waker any more, and
                 // the cell lives as long as the caller's reference.
                 if let Some(waker) = unsafe { &*waker } {
-                    waker.wake_by_ref();
+                    // One that panics, which only one made by hand can, is no fault of the handler's.
+                    wake_by_ref(waker);
                 }
             });
         }

@@ -339,6 +339,25 @@ impl<S: Send + 'static> Mailbox<S> {
         self.counters.account(|| self.slots.look()).0
     }
 
+    /// What there is. For one who has looked for a message and found none, `Queued` tells that one is on its way.
+    #[inline]
+    pub(crate) fn look(&self) -> Found {
+        let (left, look) = self.counters.left(|| self.slots.look());
+        if look.accepted(left) != left {
+            Found::Queued
+        } else if look.is_closed() {
+            Found::Drained
+        } else {
+            Found::Nothing
+        }
+    }
+
+    /// Whether the receiving end was taken away: see [`seize`](Self::seize).
+    #[inline]
+    pub(crate) fn is_seized(&self) -> bool {
+        self.slots.look().is_seized()
+    }
+
     /// Whether messages are queued, or about to be.
     pub(crate) fn has_queued(&self) -> bool {
         let (left, look) = self.counters.left(|| self.slots.look());
@@ -620,14 +639,7 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
     /// What there is, when no message was there.
     #[inline]
     pub(crate) fn look(&self) -> Found {
-        let (left, look) = self.mailbox.counters.left(|| self.mailbox.slots.look());
-        if look.accepted(left) != left {
-            Found::Queued
-        } else if look.is_closed() {
-            Found::Drained
-        } else {
-            Found::Nothing
-        }
+        self.mailbox.look()
     }
 
     /// For the task: lets go of the turn until there is something to do, of which the task will be woken. If

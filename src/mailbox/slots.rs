@@ -190,7 +190,8 @@ impl Slots {
                 Err(Refused::Full) => {}
             }
         }
-        // Declared before the lock is taken, so that it is dropped after.
+        // Cloned before the lock is taken, for a waker made by hand may panic; and dropped after it, like the other.
+        let waker = ticket.is_none().then(|| cx.waker().clone());
         let mut replaced = None;
         let mut line = lock_own(&self.line);
         if let Some(mine) = *ticket {
@@ -217,7 +218,7 @@ impl Slots {
             self.word.fetch_and(!WAITING, Ordering::AcqRel);
             return Poll::Ready(Ok(()));
         }
-        *ticket = Some(line.join(cx));
+        *ticket = waker.map(|waker| line.join(waker));
         Poll::Pending
     }
 

@@ -1,5 +1,6 @@
 //! What travels with a message besides itself.
 
+use super::waiting::unharmed;
 use tokio::time::Instant;
 use tracing::Span;
 
@@ -21,6 +22,15 @@ pub(crate) struct More {
     /// For one message in so many.
     #[cfg(feature = "metrics")]
     pub(crate) sent: Option<Instant>,
+}
+
+impl Drop for More {
+    fn drop(&mut self) {
+        // It may be the last of the span, whose subscriber is the user's code: whoever drops a message is not to blame.
+        if let Some(span) = self.span.take() {
+            unharmed(|| drop(span));
+        }
+    }
 }
 
 const _: () = assert!(size_of::<Terms>() == size_of::<Option<Instant>>());

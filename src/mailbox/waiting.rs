@@ -34,11 +34,11 @@ impl Line {
     }
 
     /// Joins the line at its end.
-    pub(super) fn join(&mut self, cx: &Context<'_>) -> Ticket {
+    pub(super) fn join(&mut self, waker: Waker) -> Ticket {
         let waiting = self.0.get_or_insert_default();
         let ticket = Ticket(waiting.next);
         waiting.next += 1;
-        waiting.queue.push_back((ticket, Some(cx.waker().clone())));
+        waiting.queue.push_back((ticket, Some(waker)));
         ticket
     }
 
@@ -89,7 +89,7 @@ impl Line {
 
     fn find(&mut self, ticket: Ticket) -> Option<(&mut Waiting, usize)> {
         let waiting = self.0.as_mut()?;
-        // Most often there is nobody else, or it was granted.
+        // Most often nobody waits any more, or only those that came later: it was granted.
         if waiting
             .queue
             .front()
@@ -136,7 +136,19 @@ impl Wakers {
 /// Calls one waker, if no lock is held. One that panics does no harm, as in [`Wakers::wake`].
 #[inline]
 pub(crate) fn wake(waker: Waker) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+    unharmed(|| waker.wake());
+}
+
+/// The same for a waker that is not used up.
+#[inline]
+pub(super) fn wake_by_ref(waker: &Waker) {
+    unharmed(|| waker.wake_by_ref());
+}
+
+/// Calls code that may panic, which the panic hook then says, and does no harm.
+#[inline]
+pub(super) fn unharmed(code: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(code)) {
         forget_panic(payload);
     }
 }

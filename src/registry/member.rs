@@ -3,7 +3,6 @@
 use super::ActorReport;
 use crate::actor::{Held, Level, Managed};
 use std::any::TypeId;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// One actor of a registry, which holds it.
@@ -26,9 +25,8 @@ impl Member {
     /// Its report when there is no runtime left to wait on.
     pub(super) fn end_without_runtime(&self) -> ActorReport {
         self.actor.raise(Level::Kill);
-        let ended = self.actor.life().exit().cloned();
         ActorReport {
-            exit: ended.unwrap_or_else(|| Arc::new(self.actor.give_up())),
+            exit: self.actor.give_up(),
             level: Level::Kill,
             took: Duration::ZERO,
         }

@@ -92,7 +92,7 @@ impl<'a> Ending<'a> {
             actor = &**actor.name(),
             "the actor's handler does not yield; going on without it"
         );
-        self.report(at, Arc::new(actor.give_up()), begun)
+        self.report(at, actor.give_up(), begun)
     }
 
     /// Raises the level of one actor or, if the time of all is up, of all that are left. Returns when

@@ -2,11 +2,12 @@
 
 use crate::common::{Crash, Fail, Gate, Held, Log, Note, Probe, Refusal, poll_once};
 use postroom::actor::{
-    Actor, AskError, Batch, Builder, Context, Direct, Handler, Message, Receive, Reply, SendError,
-    StopReason,
+    Actor, AskError, Batch, Builder, Context, Direct, Handler, Hook, Message, Receive, Reply,
+    SendError, StopReason,
 };
 use postroom::supervision::{Backoff, RestartPolicy};
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -378,4 +379,195 @@ fn r22_a_runtime_that_goes_away_ends_the_actor() {
         matches!(exit.reason, StopReason::RuntimeGone) && exit.is_balanced(),
         "{exit}"
     );
+}
+
+/// Gives its context away, and waits in `stopped`.
+struct Leaving {
+    ctx: Arc<OnceLock<Context<Leaving>>>,
+    polls: Arc<AtomicUsize>,
+    waits: bool,
+}
+
+impl Actor for Leaving {
+    type Error = Infallible;
+
+    async fn started(&mut self, ctx: &Context<Self>) -> Result<(), Infallible> {
+        let _ = self.ctx.set(ctx.clone());
+        Ok(())
+    }
+
+    async fn stopped(&mut self, _: &StopReason) -> Result<(), Infallible> {
+        std::future::poll_fn(|_| {
+            self.polls.fetch_add(1, Ordering::SeqCst);
+            if self.waits {
+                std::task::Poll::Pending
+            } else {
+                std::task::Poll::Ready(())
+            }
+        })
+        .await;
+        Ok(())
+    }
+}
+
+impl Handler<Note> for Leaving {
+    async fn handle(&mut self, Note(n): Note, _: &Context<Self>) -> Result<u32, Refusal> {
+        Ok(n)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r22_a_context_ends_its_actor_from_outside_while_it_is_idle() {
+    let ctx = Arc::new(OnceLock::new());
+    let leaving = Builder::new(Leaving {
+        ctx: Arc::clone(&ctx),
+        polls: Arc::default(),
+        waits: false,
+    })
+    .direct()
+    .unwrap();
+    assert_eq!(leaving.ask(Note(1)).await.unwrap(), 1);
+    ctx.get().unwrap().stop();
+    let exit = tokio::time::timeout(Duration::from_mins(1), leaving.closed()).await;
+    let exit = exit.expect("nobody has to call it");
+    assert!(matches!(exit.reason, StopReason::Stopped), "{exit}");
+}
+
+#[test]
+fn r22_a_context_ends_its_actor_whose_runtime_is_gone() {
+    let ctx = Arc::new(OnceLock::new());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let leaving = runtime.block_on(async {
+        let leaving = Builder::new(Leaving {
+            ctx: Arc::clone(&ctx),
+            polls: Arc::default(),
+            waits: false,
+        })
+        .direct()
+        .unwrap();
+        assert_eq!(leaving.ask(Note(1)).await.unwrap(), 1);
+        leaving
+    });
+    drop(runtime);
+    ctx.get().unwrap().stop();
+    assert!(leaving.is_closed());
+}
+
+#[test]
+fn r22_an_end_that_is_asked_for_while_somebody_has_the_turn_is_seen() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .unwrap();
+    for round in 0..2_000 {
+        let ctx = Arc::new(OnceLock::new());
+        let leaving = {
+            let _inside = runtime.enter();
+            let leaving = Leaving {
+                ctx: Arc::clone(&ctx),
+                polls: Arc::default(),
+                waits: false,
+            };
+            Builder::new(leaving).direct().unwrap()
+        };
+        let ends = async {
+            leaving.ready().await.unwrap();
+            let (caller, calls) = (leaving.clone(), Arc::new(AtomicUsize::new(0)));
+            let made = Arc::clone(&calls);
+            let caller = tokio::spawn(async move {
+                while caller.ask(Note(1)).await.is_ok() {
+                    made.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+            // On the other thread, in the middle of it.
+            while calls.load(Ordering::SeqCst) < 10 + round % 7 {
+                std::hint::spin_loop();
+            }
+            match round % 2 {
+                0 => ctx.get().unwrap().stop(),
+                _ => leaving.drain(),
+            }
+            caller.await.unwrap();
+            leaving.closed().await;
+        };
+        let ended = async { tokio::time::timeout(Duration::from_secs(30), ends).await };
+        runtime.block_on(ended).expect("it ends");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r22_a_kill_while_stopped_waits_does_not_poll_it_again_and_again() {
+    let (ctx, polls) = (Arc::new(OnceLock::new()), Arc::new(AtomicUsize::new(0)));
+    let leaving = Builder::new(Leaving {
+        ctx: Arc::clone(&ctx),
+        polls: Arc::clone(&polls),
+        waits: true,
+    })
+    .direct()
+    .unwrap();
+    assert_eq!(leaving.ask(Note(1)).await.unwrap(), 1);
+    ctx.get().unwrap().stop();
+    while polls.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    leaving.kill();
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    let polls = polls.load(Ordering::SeqCst);
+    assert!(polls <= 8, "it was polled {polls} times");
+    // Its limit ends it.
+    let exit = leaving.closed().await;
+    assert_eq!(exit.problems.len(), 1, "{exit}");
+}
+
+#[test]
+fn r13_without_a_clock_a_restart_that_has_to_wait_is_an_end() {
+    let (log, gate) = (Log::default(), Gate::default());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let probe =
+            Builder::supervised(move || Probe::new(&log, &gate), RestartPolicy::permanent())
+                .direct()
+                .unwrap();
+        let crashed = probe.ask(Crash("broken")).await;
+        assert!(matches!(crashed, Err(AskError::Panicked { .. })));
+        let exit = probe.closed().await;
+        assert!(matches!(exit.reason, StopReason::Panicked { .. }), "{exit}");
+        assert_eq!(exit.problems.len(), 1, "{exit}");
+        assert_eq!(exit.problems[0].hook, Hook::Backoff);
+        assert!(exit.is_balanced(), "{exit}");
+    });
+}
+
+#[test]
+fn r22_the_pause_of_a_restart_is_on_the_actors_own_runtime() {
+    let (log, gate) = (Log::default(), Gate::default());
+    let home = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()
+        .unwrap();
+    let probe = {
+        let _inside = home.enter();
+        let make = move || Probe::new(&log, &gate);
+        Builder::supervised(make, RestartPolicy::permanent())
+            .direct()
+            .unwrap()
+    };
+    let without_a_clock = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    without_a_clock.block_on(async {
+        // In its caller's task to the end.
+        let crashed = probe.tell(Crash("broken")).await;
+        assert!(crashed.is_ok(), "a tell does not say how it went");
+        assert_eq!(probe.ask(Note(1)).await.unwrap(), 1);
+        assert_eq!(probe.stats().restarts, 1);
+    });
 }

@@ -2,7 +2,8 @@
 
 use crate::common::{Block, Crash, Gate, Held, Log, Note, Probe, occupy, poll_once};
 use postroom::actor::{
-    Actor, AskError, Batch, Builder, Context, Handler, Message, Receive, SendError, StopReason,
+    Actor, AskError, Batch, Builder, Context, Dispatch, Handler, Message, Receive, SendError,
+    StopReason,
 };
 use postroom::registry::ActorRegistry;
 use postroom::supervision::{Backoff, RestartPolicy};
@@ -239,6 +240,103 @@ async fn r16_the_report_says_who_had_to_be_stopped() {
     assert_eq!(level("early"), postroom::actor::Level::Drain);
 }
 
+/// A message that is not dropped before it is allowed to be.
+struct Clinging(std::sync::mpsc::Sender<()>, std::sync::mpsc::Receiver<()>);
+
+impl Drop for Clinging {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+        let _ = self.1.recv();
+    }
+}
+
+impl Message for Clinging {
+    type Response = ();
+    type Error = Infallible;
+}
+
+/// An actor that says when its state is dropped.
+struct Announcing(std::sync::mpsc::Sender<()>);
+
+impl Drop for Announcing {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+impl Actor for Announcing {
+    type Error = Infallible;
+}
+
+impl Handler<Clinging> for Announcing {
+    async fn handle(&mut self, _: Clinging, _: &Context<Self>) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+/// Occupies its thread.
+struct Occupy(std::sync::mpsc::Sender<()>, std::sync::mpsc::Receiver<()>);
+
+impl Message for Occupy {
+    type Response = ();
+    type Error = Infallible;
+}
+
+impl Handler<Occupy> for Announcing {
+    async fn handle(&mut self, occupy: Occupy, _: &Context<Self>) -> Result<(), Infallible> {
+        let _ = occupy.0.send(());
+        let _ = occupy.1.recv();
+        Ok(())
+    }
+}
+
+#[test]
+fn r16_an_actor_that_ends_while_its_messages_are_given_back_reports_them_all() {
+    use std::sync::mpsc::channel;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .unwrap();
+    let (dropped, is_dropped) = channel();
+    let (handle, registry) = runtime.block_on(async {
+        let mut builder = ActorRegistry::builder();
+        builder.drain_deadline(Duration::from_millis(10));
+        let handle = builder
+            .add(Announcing(dropped))
+            .stop_deadline(Duration::from_millis(10))
+            .register()
+            .unwrap();
+        (handle, builder.start().await.unwrap())
+    });
+    let ((busy, is_busy), (release, until)) = (channel(), channel());
+    handle.try_tell(Occupy(busy, until)).unwrap();
+    is_busy.recv().unwrap();
+    let ((first, is_given_back), (let_go, may_go)) = (channel(), channel());
+    handle.try_tell(Clinging(first, may_go)).unwrap();
+    let (second, free) = (channel().0, channel().1);
+    handle.try_tell(Clinging(second, free)).unwrap();
+    let shutdown = runtime.spawn(async move { registry.shutdown().await });
+    // The registry gives up, and is in the middle of giving the messages back when the handler yields after all.
+    is_given_back.recv().unwrap();
+    release.send(()).unwrap();
+    is_dropped.recv().unwrap();
+    // Whatever the actor does at its end it may do now.
+    for _ in 0..10_000 {
+        std::thread::yield_now();
+    }
+    let_go.send(()).unwrap();
+    let (report, exit) = runtime.block_on(async {
+        let report = shutdown.await.unwrap();
+        (report, handle.closed().await)
+    });
+    assert!(exit.is_balanced(), "{exit}");
+    assert_eq!((exit.account.queued, exit.account.undelivered), (0, 2));
+    let undelivered: u64 = exit.undelivered.iter().map(|(_, times)| times).sum();
+    assert_eq!(undelivered, 2, "{exit}");
+    assert!(report.is_balanced(), "{report}");
+}
+
 #[test]
 fn r07_a_wait_that_panics_leaves_no_place_in_the_line() {
     let (log, gate) = (Log::default(), Gate::default());
@@ -456,6 +554,28 @@ impl std::task::Wake for Broken {
     fn wake(self: Arc<Self>) {
         panic!("a broken waker");
     }
+}
+
+#[tokio::test]
+async fn r03_a_waker_that_panics_at_the_answer_is_not_the_handlers_fault() {
+    let (log, gate) = (Log::default(), Gate::default());
+    let probe = Builder::new(Probe::new(&log, &gate))
+        .dispatch(Dispatch::Queue)
+        .spawn()
+        .unwrap();
+    let waker = std::task::Waker::from(Arc::new(Broken));
+    let mut cx = std::task::Context::from_waker(&waker);
+    let mut broken = Box::pin(probe.ask(Note(1)));
+    assert!(broken.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(probe.ask(Note(2)).await.unwrap(), 2);
+    assert!(matches!(
+        broken.as_mut().poll(&mut cx),
+        std::task::Poll::Ready(Ok(1))
+    ));
+    probe.drain();
+    let exit = probe.closed().await;
+    assert!(matches!(exit.reason, StopReason::Drained), "{exit}");
+    assert_eq!((exit.account.ok, exit.account.panicked), (2, 0), "{exit}");
 }
 
 #[tokio::test]

@@ -2,14 +2,19 @@
 //!
 //! Where a handler ran is told by the task that it saw: these tests' own has no number.
 
-use crate::common::{Gate, poll_once};
-use postroom::actor::{Actor, AskError, Builder, Context, Dispatch, Handle, Handler, Message};
+use crate::common::{Crash, Gate, Log, Note, Probe, poll_once};
+use postroom::actor::{
+    Actor, AskError, Builder, Context, Dispatch, Handle, Handler, Message, StopReason,
+};
+use postroom::supervision::{Backoff, RestartPolicy};
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
+use std::thread::ThreadId;
 use tokio::task::{Id, try_id, yield_now};
 
 type Place = Option<Id>;
@@ -339,4 +344,102 @@ async fn r23_by_default_handlers_that_wait_are_left_to_the_actor() {
     assert_eq!(ask.await.unwrap()[0], None);
     waits.open();
     assert!(slow.ask(Wait).await.unwrap()[0].is_some(), "one has waited");
+}
+
+#[test]
+fn r12_a_panic_in_place_is_in_the_report_of_a_runtime_that_goes_away() {
+    let (log, gate) = (Log::default(), Gate::default());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let probe = runtime.block_on(async {
+        let probe = Builder::new(Probe::new(&log, &gate))
+            .dispatch(Dispatch::InPlace)
+            .spawn()
+            .unwrap();
+        probe.ready().await.unwrap();
+        tokio::task::yield_now().await;
+        probe
+    });
+    // The actor's task is not polled any more.
+    let crashed = runtime.block_on(probe.ask(Crash("broken")));
+    assert!(matches!(crashed, Err(AskError::Panicked { .. })));
+    drop(runtime);
+    let other = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let exit = other.block_on(probe.closed());
+    assert!(matches!(exit.reason, StopReason::RuntimeGone), "{exit}");
+    assert_eq!(exit.account.panicked, 1);
+    assert_eq!(exit.panics.len(), 1, "{exit}");
+}
+
+/// Occupies its thread until it is released, if it is this one. Answers whether it was.
+struct Occupy(ThreadId, Arc<Mutex<Receiver<()>>>);
+
+impl Message for Occupy {
+    type Response = bool;
+    type Error = Infallible;
+}
+
+impl Handler<Occupy> for Probe {
+    async fn handle(
+        &mut self,
+        Occupy(thread, until): Occupy,
+        _: &Context<Self>,
+    ) -> Result<bool, Infallible> {
+        if std::thread::current().id() != thread {
+            return Ok(false);
+        }
+        self.gate.open();
+        let _ = until.lock().unwrap().recv();
+        Ok(true)
+    }
+}
+
+#[test]
+fn r12_an_asker_that_ends_the_actor_reports_what_its_task_has_noted() {
+    let (log, gate) = (Log::default(), Gate::default());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()
+        .unwrap();
+    let made = (log.clone(), gate.clone());
+    let policy = RestartPolicy::permanent().backoff(Backoff::none());
+    let probe = runtime.block_on(async {
+        let probe = Builder::supervised(move || Probe::new(&made.0, &made.1), policy)
+            .dispatch(Dispatch::InPlace)
+            .spawn()
+            .unwrap();
+        let crashed = probe.ask(Crash("broken")).await;
+        assert!(matches!(crashed, Err(AskError::Panicked { .. })));
+        probe.ask(Note(1)).await.unwrap();
+        probe
+    });
+    let other = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let (release, until) = std::sync::mpsc::channel();
+    let until = Arc::new(Mutex::new(until));
+    let exit = std::thread::scope(|scope| {
+        let (on, asker) = (runtime.handle().clone(), probe.clone());
+        // It runs the handler itself while the actor's task is dropped.
+        let asker = scope.spawn(move || {
+            let own = std::thread::current().id();
+            // Not at once: the actor may not be idle yet.
+            while !on
+                .block_on(asker.ask(Occupy(own, Arc::clone(&until))))
+                .unwrap()
+            {}
+        });
+        other.block_on(gate.pass());
+        drop(runtime);
+        release.send(()).unwrap();
+        asker.join().unwrap();
+        other.block_on(probe.closed())
+    });
+    assert!(exit.is_balanced(), "{exit}");
+    assert!(matches!(exit.reason, StopReason::RuntimeGone), "{exit}");
+    assert_eq!((exit.restarts, exit.panics.len()), (1, 1), "{exit}");
 }

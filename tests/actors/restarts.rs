@@ -1,6 +1,6 @@
 //! Supervision: what comes back after a failure, when, and with which messages.
 
-use crate::common::{Crash, Gate, Held, Log, Note, Probe, occupy, poll_once};
+use crate::common::{Crash, Gate, Held, Log, Note, Probe, Refusal, occupy, poll_once};
 use postroom::actor::{Actor, AskError, Builder, Context, Handle, Handler, Message, StopReason};
 use postroom::supervision::{Backoff, RestartPolicy};
 use std::convert::Infallible;
@@ -350,4 +350,46 @@ async fn r13_a_kill_mid_way_is_final_and_cancels() {
     probe.kill();
     assert!(matches!(ask.await, Err(AskError::Cancelled { .. })));
     assert_eq!(probe.closed().await.restarts, 0);
+}
+
+/// Wants its end once more when it ends.
+struct Eager(Option<Context<Eager>>);
+
+impl Actor for Eager {
+    type Error = Infallible;
+
+    async fn started(&mut self, ctx: &Context<Self>) -> Result<(), Infallible> {
+        self.0 = Some(ctx.clone());
+        Ok(())
+    }
+
+    async fn stopped(&mut self, _: &StopReason) -> Result<(), Infallible> {
+        if let Some(ctx) = &self.0 {
+            ctx.stop();
+        }
+        Ok(())
+    }
+}
+
+impl Handler<Crash> for Eager {
+    async fn handle(&mut self, Crash(text): Crash, _: &Context<Self>) -> Result<(), Infallible> {
+        std::panic::panic_any(text)
+    }
+}
+
+impl Handler<Note> for Eager {
+    async fn handle(&mut self, Note(n): Note, _: &Context<Self>) -> Result<u32, Refusal> {
+        Ok(n)
+    }
+}
+
+#[tokio::test]
+async fn r13_a_wish_to_end_is_over_with_its_incarnation() {
+    let eager = Builder::supervised(|| Eager(None), at_once(RestartPolicy::transient()))
+        .spawn()
+        .unwrap();
+    let crashed = eager.ask(Crash("oh")).await;
+    assert!(matches!(crashed, Err(AskError::Panicked { .. })));
+    assert_eq!(eager.ask(Note(1)).await.unwrap(), 1);
+    assert_eq!(eager.stats().restarts, 1);
 }

@@ -555,6 +555,8 @@ fn r23_a_task_that_rests_and_finds_work_takes_over_what_an_asker_left() {
                     Err(error) => panic!("{error}"),
                 }
             }
+            // The last end of an incarnation is followed by another one, whatever the count.
+            worker.ask(Touch::Once).await.unwrap();
             broken
         })
     });

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id};
+use tracing::subscriber::Interest;
 use tracing::{Instrument, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context as LayerContext, SubscriberExt};
@@ -245,6 +246,70 @@ async fn r20_a_subscriber_that_panics_takes_no_actor_along() {
     assert!(probe.closed().await.is_balanced());
     direct.drain();
     assert!(direct.closed().await.is_balanced());
+}
+
+/// A subscriber that panics when it is asked whether it wants the spans of handlers, or when it gets one.
+#[derive(Clone, Copy)]
+struct Undecided {
+    wants_them: bool,
+}
+
+impl Subscriber for Undecided {
+    fn register_callsite(&self, _: &'static tracing::Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
+
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        let is_handler = metadata.target() == "postroom::handler";
+        assert!(self.wants_them || !is_handler, "undecided");
+        is_handler
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        panic!("undecided");
+    }
+
+    fn record(&self, _: &Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[tokio::test]
+async fn r20_a_subscriber_that_panics_when_it_is_asked_takes_no_actor_along() {
+    let gate = Gate::default();
+    gate.open_for_good();
+    let cases = [
+        (Dispatch::InPlace, false),
+        (Dispatch::Queue, false),
+        (Dispatch::InPlace, true),
+        (Dispatch::Queue, true),
+    ];
+    for (dispatch, wants_them) in cases {
+        let probe = Builder::new(Probe::new(&Log::default(), &gate))
+            .dispatch(dispatch)
+            .spawn()
+            .unwrap();
+        probe.ready().await.unwrap();
+        let _guard = tracing::subscriber::set_default(Undecided { wants_them });
+        assert_eq!(probe.ask(Note(1)).await.unwrap(), 1);
+        probe.tell(Note(2)).await.unwrap();
+        probe.drain();
+        let exit = probe.closed().await;
+        assert!(exit.is_balanced(), "{exit}");
+        assert_eq!((exit.account.accepted, exit.account.ok), (2, 2), "{exit}");
+        let direct = Builder::new(Probe::new(&Log::default(), &gate))
+            .direct()
+            .unwrap();
+        assert_eq!(direct.ask(Note(1)).await.unwrap(), 1);
+        direct.drain();
+        assert!(direct.closed().await.is_balanced());
+    }
 }
 
 fn poll<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {

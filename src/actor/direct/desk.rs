@@ -4,8 +4,8 @@ use crate::actor::giving_way::spend;
 use crate::actor::run::Runner;
 use crate::actor::shared::Shared;
 use crate::actor::{Actor, Level};
-use crate::mailbox::{Ticket, lock};
-use std::future::Future;
+use crate::mailbox::{Ticket, lock, wake};
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -24,6 +24,16 @@ struct Place<A: Actor> {
     runner: Option<Box<Runner<A>>>,
     /// Of whoever has the turn and waits for its handler.
     waker: Option<Waker>,
+    /// Whether something was asked of whoever has the turn, who may not have seen it.
+    asked: bool,
+}
+
+impl<A: Actor> Place<A> {
+    /// Has whoever has the turn look again, if anybody has it. The waker is to be called without the lock.
+    fn ask(&mut self) -> Option<Waker> {
+        self.asked = self.runner.is_none();
+        self.waker.take()
+    }
 }
 
 impl<A: Actor> Desk<A> {
@@ -35,6 +45,7 @@ impl<A: Actor> Desk<A> {
         let place = Mutex::new(Place {
             runner: Some(Box::new(runner)),
             waker: None,
+            asked: false,
         });
         Arc::new_cyclic(|desk| {
             shared.settle_at(desk.clone());
@@ -46,19 +57,46 @@ impl<A: Actor> Desk<A> {
         })
     }
 
+    /// Makes something of the runtime that the actor is on, whatever its caller is on.
+    pub(in super::super) fn at_home<T>(&self, make: impl FnOnce() -> T) -> T {
+        let _inside = self.runtime.enter();
+        make()
+    }
+
     /// The level was raised: whoever has the turn looks, and if nobody has it a task does.
     #[cold]
     pub(in super::super) fn attend(&self) {
         let (runner, waker) = {
             let mut place = lock(&self.place);
-            (place.runner.take(), place.waker.take())
+            let waker = place.ask();
+            (place.runner.take(), waker)
         };
         if let Some(waker) = waker {
-            waker.wake();
+            wake(waker);
         }
         if let Some(runner) = runner {
             // Nobody will wait for the slot any more: the mailbox is closed.
             drop(self.runtime.spawn(*runner));
+        }
+    }
+
+    /// The incarnation is to end: whoever has the turn looks, and if nobody has it a task takes one.
+    #[cold]
+    pub(in super::super) fn attend_to_let_out(self: &Arc<Self>) {
+        let (is_free, waker) = {
+            let mut place = lock(&self.place);
+            let waker = place.ask();
+            (place.runner.is_some(), waker)
+        };
+        if let Some(waker) = waker {
+            wake(waker);
+        }
+        if is_free {
+            let mut ender = Ender {
+                desk: Arc::clone(self),
+                is_done: false,
+            };
+            drop(self.runtime.spawn(async move { ender.end().await }));
         }
     }
 
@@ -67,10 +105,14 @@ impl<A: Actor> Desk<A> {
         let polled = runner.poll_idle(cx);
         if polled.is_pending() {
             let waker = Some(cx.waker().clone());
-            let replaced = std::mem::replace(&mut lock(&self.place).waker, waker);
+            let (replaced, was_asked) = {
+                let mut place = lock(&self.place);
+                let replaced = std::mem::replace(&mut place.waker, waker);
+                (replaced, std::mem::take(&mut place.asked))
+            };
             drop(replaced);
-            if self.shared.mailbox.level() == Level::Kill {
-                // Asked for before the waker was there.
+            if was_asked {
+                // Before the waker was there, and perhaps after the run loop has looked.
                 cx.waker().wake_by_ref();
             }
         }
@@ -79,7 +121,7 @@ impl<A: Actor> Desk<A> {
 
     /// A turn is over. `Err` if something is left to do.
     #[inline]
-    fn put_back(&self, mut runner: Box<Runner<A>>) -> Result<(), Box<Runner<A>>> {
+    fn put_back(self: &Arc<Self>, mut runner: Box<Runner<A>>) -> Result<(), Box<Runner<A>>> {
         if runner.has_ended() {
             self.shared.mailbox.release();
             return Ok(());
@@ -90,15 +132,44 @@ impl<A: Actor> Desk<A> {
         let waker = {
             let mut place = lock(&self.place);
             place.runner = Some(runner);
+            place.asked = false;
             place.waker.take()
         };
         drop(waker);
         self.shared.mailbox.release();
-        // Whoever has raised the level before the run loop lay on the desk did not find it there.
+        // Whoever has asked for an end before the run loop lay on the desk did not find it there.
         if self.shared.mailbox.level() > Level::Open {
             self.attend();
+        } else if self.shared.mailbox.is_let_out() {
+            self.attend_to_let_out();
         }
         Ok(())
+    }
+}
+
+/// Takes a turn to end an incarnation.
+struct Ender<A: Actor> {
+    desk: Arc<Desk<A>>,
+    is_done: bool,
+}
+
+impl<A: Actor> Ender<A> {
+    async fn end(&mut self) {
+        let mut place = Line::new(&self.desk);
+        // What is left to do is found when the turn is over.
+        drop(poll_fn(|cx| place.poll(cx)).await);
+        drop(place);
+        self.is_done = true;
+    }
+}
+
+impl<A: Actor> Drop for Ender<A> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            // The runtime is gone, and with it the actor.
+            let runner = lock(&self.desk.place).runner.take();
+            drop(runner);
+        }
     }
 }
 

@@ -5,11 +5,12 @@ use crate::actor::delivery::Limit;
 use crate::actor::ending::in_drop;
 use crate::actor::guard::Guarded;
 use crate::actor::handling::{BeginBatch, BeginHere, BeginOne};
-use crate::actor::in_place::{break_off, current_span, leave};
+use crate::actor::in_place::{break_off, leave};
 use crate::actor::redelivery::BeginAgain;
 use crate::actor::reply::Answer;
 use crate::actor::resident::Resident;
 use crate::actor::run::Runner;
+use crate::actor::spans;
 use crate::actor::target::ReceiptOf;
 use crate::actor::watch::Watch;
 use crate::actor::{Actor, Message, Receive, SendError};
@@ -172,13 +173,13 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
                 deadline,
                 before: 0,
             };
-            start(&mut hold, &guard, begin);
+            start(&mut hold, begin);
             self.stage = Stage::Runs(turn, receipt);
             return None;
         }
         let receipt = if self.asks && A::ONE_AT_A_TIME {
             let one = BeginHere { message, deadline };
-            let started = match Watch::look(|| current_span(&guard)) {
+            let started = match Watch::look(spans::current) {
                 Some(watch) => hold.seat().start_in_place(watch.over(one), &guard, cx),
                 None => hold.seat().start_in_place(one, &guard, cx),
             };
@@ -205,17 +206,17 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
                 duty: None,
                 deadline,
             };
-            start(&mut hold, &guard, begin);
+            start(&mut hold, begin);
             None
         } else if self.asks {
             let (duty, receipt) = Duty::begun(deadline);
-            start(&mut hold, &guard, BeginBatch::new(message, duty));
+            start(&mut hold, BeginBatch::new(message, duty));
             Some(receipt)
         } else {
             let Ok((message, duty)) = Letter::tell(message).claim() else {
                 unreachable!("a told message is never taken back");
             };
-            start(&mut hold, &guard, BeginBatch::new(message, duty));
+            start(&mut hold, BeginBatch::new(message, duty));
             None
         };
         self.stage = Stage::Runs(turn, receipt);
@@ -240,12 +241,8 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
     }
 }
 
-fn start<A: Actor>(
-    hold: &mut Hold<'_, Resident<A>>,
-    guard: &Guarded,
-    begin: impl Start<Resident<A>>,
-) {
-    match Watch::look(|| current_span(guard)) {
+fn start<A: Actor>(hold: &mut Hold<'_, Resident<A>>, begin: impl Start<Resident<A>>) {
+    match Watch::look(spans::current) {
         Some(watch) => hold.seat().start(watch.over(begin)),
         None => hold.seat().start(begin),
     }

@@ -2,7 +2,7 @@
 
 use super::{Decision, Ended, Phase, Runner};
 use crate::actor::ending::in_drop;
-use crate::actor::exit::StopReason;
+use crate::actor::exit::{Hook, HookProblem, StopReason, Trouble};
 use crate::actor::guard::guarded;
 use crate::actor::problems::set_message_aside;
 use crate::actor::{Actor, Level};
@@ -127,8 +127,20 @@ impl<A: Actor> Runner<A> {
             }
             return self.come_back();
         }
-        self.phase = Phase::Pausing(Box::pin(tokio::time::sleep(after)));
-        None
+        // A runtime without a clock says so by a panic.
+        match guarded(shared.id(), || shared.sleep(after)) {
+            Ok(timer) => {
+                self.phase = Phase::Pausing(timer);
+                None
+            }
+            Err(text) => {
+                self.note(HookProblem {
+                    hook: Hook::Backoff,
+                    trouble: Trouble::Panicked(text),
+                });
+                Some(reason.clone())
+            }
+        }
     }
 
     /// After the pause before a restart.

@@ -32,6 +32,8 @@ impl<A: Actor> Runner<A> {
             return Poll::Pending;
         };
         if hold.seat().state().is_none() {
+            // Whoever wanted the incarnation before to end has seen it end.
+            hold.mailbox().take_let_out();
             let id = self.shared.id();
             let made = match &mut self.again {
                 Some(again) => guarded(id, || (again.factory)()).map(|actor| Resident {
@@ -146,7 +148,7 @@ impl<A: Actor> Runner<A> {
                 // is needed.
                 let passed = catch_unwind(AssertUnwindSafe(|| {
                     timer
-                        .get_or_insert_with(|| Box::pin(tokio::time::sleep(deadline)))
+                        .get_or_insert_with(|| self.shared.sleep(deadline))
                         .as_mut()
                         .poll(cx)
                 }));

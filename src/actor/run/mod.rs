@@ -13,8 +13,8 @@ mod hooks;
 mod serve;
 
 use super::builder::{Limits, Mould};
-use super::ending::{end, in_drop, report};
-use super::exit::{Exit, HookProblem, StopReason};
+use super::ending::{end, in_drop, lay_down, take_problems};
+use super::exit::{HookProblem, StopReason};
 use super::giving_way::give_way;
 use super::grouped::Grouped;
 use super::guard::{Guarded, guarded};
@@ -348,20 +348,19 @@ impl<A: Actor> Runner<A> {
         }
         let shared = &*self.shared;
         shared.mailbox.close();
-        // If an asker has the turn it ends the actor.
+        // If an asker has the turn it ends the actor, and finds there what was noted here.
+        let has_problems = self.problems.is_some();
+        if has_problems {
+            lay_down(shared, self.problems.take());
+        }
         if let Some(hold) = shared.mailbox.resign(tenancy) {
-            end(hold, shared, reason, self.problems.take());
+            let problems = if has_problems {
+                take_problems(shared)
+            } else {
+                None
+            };
+            end(hold, shared, reason, problems);
         }
-    }
-
-    /// The report of an actor whose task does not come to its end. What is queued is given back, for
-    /// nobody else will.
-    pub(super) fn give_up(shared: &Shared<A>) -> Exit {
-        shared.mailbox.close();
-        if let Some(mut seizure) = shared.mailbox.seize() {
-            shared.give_back(|| seizure.pop());
-        }
-        report(shared, StopReason::Killed, true)
     }
 
     /// Drops the state.

@@ -6,6 +6,7 @@
 //! become ready by a writer of this store, the next claim reads all again, while the others still begin there.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ pub(super) struct Head {
     long: Duration,
     /// What it tells holds no longer than this.
     most: Duration,
+    /// Whether the last claim has found nothing that waited. A hint: the next one looks first whether that still holds.
+    quiet: AtomicBool,
     inside: Mutex<Inside>,
 }
 
@@ -94,8 +97,19 @@ impl Head {
         Self {
             long,
             most: Duration::from_secs(1),
+            quiet: AtomicBool::new(false),
             inside: Mutex::default(),
         }
+    }
+
+    /// Whether the last claim has found nothing that waited.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet.load(Ordering::Relaxed)
+    }
+
+    /// Says what a claim has found.
+    pub(super) fn set_quiet(&self, quiet: bool) {
+        self.quiet.store(quiet, Ordering::Relaxed);
     }
 
     /// A claim begins.

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use sqlx::PgConnection;
 use sqlx::postgres::{PgArguments, Postgres};
-use sqlx::query::{Query, QueryAs};
+use sqlx::query::{Query, QueryAs, QueryScalar};
 use uuid::Uuid;
 
 use super::columns::{ChildColumns, HistoryColumns, ReadiedColumns, StepColumns, TaskColumns};
@@ -151,6 +151,13 @@ impl<'c> Unit<'c> {
         O: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>,
     {
         sqlx::query_as(sql).persistent(self.named)
+    }
+
+    pub(super) fn query_scalar<'q>(
+        &self,
+        sql: &'static str,
+    ) -> QueryScalar<'q, Postgres, bool, PgArguments> {
+        sqlx::query_scalar(sql).persistent(self.named)
     }
 
     /// Steps of this task, and maybe of later ones, become ready.
