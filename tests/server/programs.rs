@@ -86,7 +86,7 @@ fn install(package: &str) {
 
 fn missing(what: &str) -> ! {
     panic!(
-        "{what} is needed for these tests and cannot be installed from here: install it, or name a server \
-         in POSTROOM_TEST_DATABASE_URL"
+        "{what} is needed for these tests and cannot be installed from here: install it; for most of them a server \
+         that POSTROOM_TEST_DATABASE_URL names will do"
     )
 }

@@ -1,6 +1,7 @@
 //! What a workflow costs the database: commits and written rows, as exact counts.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use sqlx::SqliteConnection;
 use super::kit::{open, place, raw};
 
 const WORKFLOWS: i64 = 10;
+
+/// Pages of log of a workflow on its own.
+const LOG_PAGES: u64 = 38;
 
 const TABLES: [&str; 5] = ["tasks", "definitions", "steps", "edges", "history"];
 
@@ -80,6 +84,7 @@ async fn o12_a_workflow_costs_a_commit_for_each_step_and_one() {
     first.wait().await.unwrap();
     let commits = store.commits();
     let rows_before = written(&mut conn).await;
+    let log_before = log_pages(&path);
     for number in 0..WORKFLOWS {
         let task = core.submit(&template, number).await.unwrap();
         assert_eq!(task.wait().await.unwrap().state, TaskState::Complete);
@@ -90,5 +95,15 @@ async fn o12_a_workflow_costs_a_commit_for_each_step_and_one() {
     // step when it ends, each child when it starts, the task with each commit but the first, which inserts the first
     // step as it runs.
     assert_eq!((commits, rows), (5 * 10, 26 * WORKFLOWS));
+    // The log is not begun anew, for it is short. One in eight of these pages is the counter of this test.
+    let pages = log_pages(&path) - log_before;
+    assert!(pages <= LOG_PAGES * 10, "{pages} pages of log");
     core.shutdown().await;
+}
+
+/// How many pages the log file holds, each with a header of 24 bytes.
+fn log_pages(path: &Path) -> u64 {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    std::fs::metadata(name).unwrap().len() / (4096 + 24)
 }

@@ -301,11 +301,10 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
     let begin_at = begun.and_then(|begun| begun.at);
     // A claim that finds nothing costs mostly the start of its large statement: where the last one has found nothing, a
     // small one asks first.
-    if begin_at.is_none()
-        && children.len() == 0
+    let asks_first = children.len() == 0
         && request.scope == ClaimScope::Any
-        && unit.head.is_some_and(Head::is_quiet)
-    {
+        && unit.head.is_some_and(Head::is_quiet);
+    if asks_first {
         let waits = unit.query_scalar(WAITS).bind(&callables);
         if !waits.fetch_one(&mut *unit.conn).await? {
             return Ok(claims);
@@ -331,7 +330,9 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
             )));
         }
         if let Some(head) = unit.head {
-            head.set_quiet(first.first.is_none());
+            // Where something waits that nobody may take, or for its time, asking first is in vain.
+            let is_quiet = first.first.is_none() && first.next_due.is_none();
+            head.set_quiet(is_quiet && !asks_first);
         }
         // The first look: those after it are for what others hold.
         seen = seen.or_else(|| begun.map(|begun| begun.seen(request, first.first)));

@@ -102,9 +102,10 @@ impl Head {
         }
     }
 
-    /// Whether the last claim has found nothing that waited.
+    /// Whether the last claim has found nothing that waited. Not while a place is known: the next claim may be the one
+    /// that has to read all again.
     pub(super) fn is_quiet(&self) -> bool {
-        self.quiet.load(Ordering::Relaxed)
+        self.quiet.load(Ordering::Relaxed) && self.lock().known.is_none()
     }
 
     /// Says what a claim has found.
@@ -228,6 +229,16 @@ mod tests {
 
     fn first(priority: i16, task_id: i64) -> First {
         First { priority, task_id }
+    }
+
+    #[test]
+    fn a_store_is_quiet_after_a_claim_that_found_nothing_and_while_no_place_is_known() {
+        let head = Head::new(Duration::from_millis(20));
+        assert!(!head.is_quiet());
+        head.set_quiet(true);
+        assert!(head.is_quiet());
+        claims(&head, "a", 1, Some(first(0, 5)));
+        assert!(!head.is_quiet(), "somebody has to read all again");
     }
 
     fn known(head: &Head, callable: &str) -> Option<i64> {
