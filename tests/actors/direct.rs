@@ -388,6 +388,21 @@ struct Leaving {
     waits: bool,
 }
 
+impl Leaving {
+    fn direct(
+        ctx: &Arc<OnceLock<Context<Self>>>,
+        polls: &Arc<AtomicUsize>,
+        waits: bool,
+    ) -> Direct<Self> {
+        let leaving = Self {
+            ctx: Arc::clone(ctx),
+            polls: Arc::clone(polls),
+            waits,
+        };
+        Builder::new(leaving).direct().unwrap()
+    }
+}
+
 impl Actor for Leaving {
     type Error = Infallible;
 
@@ -419,13 +434,7 @@ impl Handler<Note> for Leaving {
 #[tokio::test(start_paused = true)]
 async fn r22_a_context_ends_its_actor_from_outside_while_it_is_idle() {
     let ctx = Arc::new(OnceLock::new());
-    let leaving = Builder::new(Leaving {
-        ctx: Arc::clone(&ctx),
-        polls: Arc::default(),
-        waits: false,
-    })
-    .direct()
-    .unwrap();
+    let leaving = Leaving::direct(&ctx, &Arc::default(), false);
     assert_eq!(leaving.ask(Note(1)).await.unwrap(), 1);
     ctx.get().unwrap().stop();
     let exit = tokio::time::timeout(Duration::from_mins(1), leaving.closed()).await;
@@ -440,13 +449,7 @@ fn r22_a_context_ends_its_actor_whose_runtime_is_gone() {
         .build()
         .unwrap();
     let leaving = runtime.block_on(async {
-        let leaving = Builder::new(Leaving {
-            ctx: Arc::clone(&ctx),
-            polls: Arc::default(),
-            waits: false,
-        })
-        .direct()
-        .unwrap();
+        let leaving = Leaving::direct(&ctx, &Arc::default(), false);
         assert_eq!(leaving.ask(Note(1)).await.unwrap(), 1);
         leaving
     });
@@ -466,12 +469,7 @@ fn r22_an_end_that_is_asked_for_while_somebody_has_the_turn_is_seen() {
         let ctx = Arc::new(OnceLock::new());
         let leaving = {
             let _inside = runtime.enter();
-            let leaving = Leaving {
-                ctx: Arc::clone(&ctx),
-                polls: Arc::default(),
-                waits: false,
-            };
-            Builder::new(leaving).direct().unwrap()
+            Leaving::direct(&ctx, &Arc::default(), false)
         };
         let ends = async {
             leaving.ready().await.unwrap();
@@ -501,13 +499,7 @@ fn r22_an_end_that_is_asked_for_while_somebody_has_the_turn_is_seen() {
 #[tokio::test(start_paused = true)]
 async fn r22_a_kill_while_stopped_waits_does_not_poll_it_again_and_again() {
     let (ctx, polls) = (Arc::new(OnceLock::new()), Arc::new(AtomicUsize::new(0)));
-    let leaving = Builder::new(Leaving {
-        ctx: Arc::clone(&ctx),
-        polls: Arc::clone(&polls),
-        waits: true,
-    })
-    .direct()
-    .unwrap();
+    let leaving = Leaving::direct(&ctx, &polls, true);
     assert_eq!(leaving.ask(Note(1)).await.unwrap(), 1);
     ctx.get().unwrap().stop();
     while polls.load(Ordering::SeqCst) == 0 {

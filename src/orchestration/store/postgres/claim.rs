@@ -329,7 +329,9 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
                 "of {readied} children that are ready {left_ready} were written and {started} started"
             )));
         }
-        if let Some(head) = unit.head {
+        if let Some(head) = unit.head
+            && request.scope == ClaimScope::Any
+        {
             // Where something waits that nobody may take, or for its time, asking first is in vain.
             let is_quiet = first.first.is_none() && first.next_due.is_none();
             head.set_quiet(is_quiet && !asks_first);
