@@ -68,6 +68,16 @@ async fn counted(conn: &mut PgConnection) -> Counted {
     }
 }
 
+/// Statements that look for what waits beside what a transaction readies.
+async fn claims(conn: &mut PgConnection) -> i64 {
+    sqlx::query_scalar(
+        "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements WHERE query LIKE 'WITH child AS%'",
+    )
+    .fetch_one(conn)
+    .await
+    .unwrap()
+}
+
 async fn rows(conn: &mut PgConnection) -> i64 {
     sqlx::query_scalar(
         "SELECT coalesce(sum(n), 0)::bigint FROM rows_written /* pg_stat_statements */",
@@ -150,14 +160,18 @@ async fn o12_a_workflow_costs_few_commits_rows_and_statements() {
     // The look that belongs to the worker's start is over when a first workflow is.
     run(&core, &template, "first").await;
     let (commits, before) = (store.commits(), counted(&mut conn).await);
+    let before_claims = claims(&mut conn).await;
     for number in 0..WORKFLOWS {
         run(&core, &template, number).await;
     }
     let commits = store.commits() - commits;
     let counted = counted(&mut conn).await - before;
     assert_eq!(commits, 5 * WORKFLOWS as u64);
-    // 41 statements for each, of which BEGIN and COMMIT are 10; a little more where the first of a batch came alone.
-    assert!(counted.statements <= 45 * WORKFLOWS, "{counted:?}");
+    // Nothing waits beside: each step starts with what its parent's outcome writes.
+    assert!(before_claims > 0, "the look at the worker's start is one");
+    assert_eq!(claims(&mut conn).await, before_claims);
+    // 39 statements for each, of which BEGIN and COMMIT are 10; a little more where the first of a batch came alone.
+    assert!(counted.statements <= 42 * WORKFLOWS, "{counted:?}");
     assert!(counted.log_records <= 100 * WORKFLOWS, "{counted:?}");
     assert!(counted.log_bytes <= 11_000 * WORKFLOWS, "{counted:?}");
     // Apart from it: triggers are work too.

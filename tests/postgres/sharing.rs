@@ -9,12 +9,19 @@ use postroom::orchestration::store::postgres::{PostgresOptions, PostgresStore};
 use postroom::orchestration::store::{
     ClaimedStep, Operation, OperationKind, StepId, Store, Submission, SweepRequest,
 };
+use sqlx::{Connection, Executor, PgConnection, Row};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::cluster;
-use super::kit::{assert_sound, chain, claim, open, open_with, run_out, submit, succeed, task};
+use super::kit::{
+    assert_sound, chain, claim, open, open_with, request, run_out, submit, succeed, success, task,
+};
+
+async fn count(conn: &mut PgConnection, statement: &'static str) -> i64 {
+    conn.fetch_one(statement).await.unwrap().get(0)
+}
 
 async fn two(url: &str) -> [Arc<PostgresStore>; 2] {
     [Arc::new(open(url).await), Arc::new(open(url).await)]
@@ -151,16 +158,9 @@ async fn o02_transactions_lock_in_one_order_and_never_wait_for_each_other() {
     }
     working.join_all().await;
     assert_sound(&stores[0]).await;
-    let deadlocks: i64 = {
-        use sqlx::{Connection, Executor, PgConnection, Row};
-        let mut by_hand = PgConnection::connect(&url).await.unwrap();
-        let row = by_hand
-            .fetch_one("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
-            .await
-            .unwrap();
-        row.get(0)
-    };
-    assert_eq!(deadlocks, 0);
+    let mut by_hand = PgConnection::connect(&url).await.unwrap();
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(count(&mut by_hand, deadlocks).await, 0);
     for store in &stores {
         store.close().await;
     }
@@ -194,6 +194,94 @@ async fn o12_work_that_another_process_submits_is_run_without_polling() {
     let url = cluster::database().await;
     let [submits, works] = two(&url).await;
     crate::together::o12_a_worker_is_told_of_work(submits, works).await;
+}
+
+/// Completes and claims over one store while somebody holds the task of the first step; and the other step over the other
+/// store meanwhile. Returns what was claimed.
+async fn overtaken(
+    url: &str,
+    [early, late]: &[Arc<PostgresStore>; 2],
+    process: Uuid,
+    waiting: Vec<&ClaimedStep>,
+    overtaking: &ClaimedStep,
+) -> ClaimedStep {
+    let mut elsewhere = PgConnection::connect(url).await.unwrap();
+    elsewhere.execute("BEGIN").await.unwrap();
+    sqlx::query("SELECT 1 FROM postroom.tasks WHERE uuid = $1 FOR UPDATE")
+        .bind(waiting[0].id.task_uuid)
+        .execute(&mut elsewhere)
+        .await
+        .unwrap();
+    let completions = waiting.into_iter().map(|step| success(step, process));
+    let (completions, store) = (completions.collect(), Arc::clone(early));
+    let claiming = tokio::spawn(async move {
+        let both = store.complete_and_claim(completions, request(process, 1));
+        both.await.unwrap().1
+    });
+    let waits = "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let mut watcher = PgConnection::connect(url).await.unwrap();
+    let waits = async {
+        while count(&mut watcher, waits).await == 0 {}
+        // And the clock, in milliseconds, has gone on.
+        watcher.execute("SELECT pg_sleep(0.002)").await.unwrap();
+    };
+    timeout(Duration::from_mins(1), waits).await.unwrap();
+    succeed(late, overtaking, process).await;
+    elsewhere.execute("ROLLBACK").await.unwrap();
+    claiming.await.unwrap().remove(0)
+}
+
+/// A transaction that began before a parent ended, and claims the child afterwards, does not date it back: neither a child
+/// that another transaction has readied, nor one that it readies itself; whether it asks first what waits or not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_child_starts_when_its_parents_have_ended() {
+    for (joins, quiet) in [(false, false), (false, true), (true, false), (true, true)] {
+        for connections in [1, 5] {
+            a_parent_is_overtaken(joins, quiet, connections).await;
+        }
+    }
+}
+
+async fn a_parent_is_overtaken(joins: bool, quiet: bool, connections: u32) {
+    let url = cluster::database().await;
+    let options = PostgresOptions::default().connections(connections);
+    let stores = [
+        Arc::new(open_with(&url, options).await),
+        Arc::new(open(&url).await),
+    ];
+    let process = Uuid::new_v4();
+    let store = &stores[0];
+    submit(store, task(&[&[]])).await;
+    let parents: &[&[u32]] = if joins {
+        &[&[], &[], &[0, 1]]
+    } else {
+        &[&[], &[0]]
+    };
+    let family = submit(store, task(parents)).await;
+    let steps = claim(store, process, 3).await;
+    if quiet {
+        assert!(claim(store, process, 1).await.is_empty());
+    }
+    let (waiting, overtaking) = match &steps[..] {
+        [single, one] => (vec![single], one),
+        [single, one, other] => (vec![single, other], one),
+        steps => panic!("{steps:?}"),
+    };
+    let child = overtaken(&url, &stores, process, waiting, overtaking).await;
+    assert_eq!(child.id.task_uuid, family);
+    let steps = store.steps(family).await.unwrap();
+    let index = child.id.index as usize;
+    for &parent in parents[index] {
+        let ended = steps[parent as usize].ended_at;
+        assert!(
+            steps[index].started_at >= ended,
+            "{joins} {quiet} {connections}: {steps:?}"
+        );
+    }
+    for store in stores {
+        store.close().await;
+    }
 }
 
 /// Others are told of work, and are not told when there is none.

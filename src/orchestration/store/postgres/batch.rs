@@ -78,6 +78,21 @@ pub(super) fn completed(writes: &[&Write]) -> Vec<StepId> {
     steps
 }
 
+/// The handlers that the intents' claims ask for, if they ask for any task's.
+pub(super) fn claimed<'w>(writes: &[&'w Write]) -> Vec<&'w str> {
+    let claims = writes.iter().filter_map(|write| claim_of(write));
+    let any: Option<Vec<_>> = claims
+        .map(|claim| (claim.scope == ClaimScope::Any).then_some(&claim.callables))
+        .collect();
+    let callables: BTreeSet<&str> = any
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    callables.into_iter().collect()
+}
+
 /// Locks every task that the intents will change, claims apart.
 async fn lock(unit: &mut Unit<'_>, writes: &[&Write]) -> Result<(), Fault> {
     if unit.has_locked() {

@@ -22,6 +22,8 @@ use uuid::Uuid;
 use super::columns::ReadiedColumns;
 use super::fault::Fault;
 use super::head::{Begun, First, Head};
+use super::opening::waits;
+use super::start;
 use super::unit::{Learned, Unit};
 use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::sql::{from_row, number};
@@ -80,13 +82,29 @@ macro_rules! retry {
     };
 }
 
+/// The steps that were `taken`, as `k`, in the order in which they are handed out, with what their parents have written.
+macro_rules! with_parents {
+    () => {
+        "LEFT JOIN taken k ON true
+         LEFT JOIN LATERAL (
+            SELECT array_agg(p.idx ORDER BY p.idx) AS places, array_agg(p.name ORDER BY p.idx) AS names,
+                   array_agg(coalesce(p.result, 'null') ORDER BY p.idx) AS results
+            FROM unnest(k.parents) AS u (idx) CROSS JOIN LATERAL (
+                SELECT p.idx, p.name, p.result FROM postroom.steps p
+                WHERE p.task_id = k.task_id AND p.idx = u.idx OFFSET 0) p) p ON true
+         ORDER BY k.priority DESC, k.task_id, k.idx"
+    };
+}
+pub(super) use with_parents;
+
 /// `$1` handlers, `$2` how many to look at of each, `$3` now, `$4` limit, `$5` process, `$6` end of the
 /// leases, `$7` the task, if there is to be only one; `$8` to `$10` the templates
 /// that the process serves, if not all; `$11` to `$14` the children that are ready by this transaction, still to
 /// be written, and whether their tasks let them start: what is not claimed of them is written as ready. With `+ 0` the
 /// step's task follows from the step and not the reverse: a server that believes tasks to be small would read all steps
 /// of the task to find the one. Of what is ready no more is locked than has its turn before children, and all of that is
-/// taken: others pass by what is locked.
+/// taken: others pass by what is locked. A step whose parent another transaction has completed since this one began starts
+/// when that ended, which is after now.
 macro_rules! claim {
     ($ready:expr, $retry:expr, $due:expr) => {
         concat!(
@@ -137,7 +155,11 @@ macro_rules! claim {
                 UPDATE postroom.steps s SET
                     state = 'running', unmet = s.unmet - coalesce(f.done, 0), epoch = s.epoch + 1,
                     attempts = s.attempts + 1, owner = $5, lease_until = $6, due_at = NULL,
-                    started_at = $3, ended_at = NULL
+                    ended_at = NULL,
+                    started_at = greatest($3, (
+                        SELECT max(p.ended_at) FROM unnest(s.parents) AS u (idx) CROSS JOIN LATERAL (
+                            SELECT p.ended_at FROM postroom.steps p
+                            WHERE p.task_id = s.task_id AND p.idx = u.idx OFFSET 0) p))
                 FROM found f
                 WHERE s.task_id = f.task_id AND s.idx = f.idx
                     AND (NOT f.moves OR f.task_id = ANY(ARRAY(SELECT id FROM held)))
@@ -169,14 +191,8 @@ macro_rules! claim {
                   FROM unnest($1::text[]) AS c (callable)) due
             LEFT JOIN (SELECT priority AS first_priority, task_id AS first_task FROM runnable
                        WHERE done IS NULL ORDER BY priority DESC, task_id LIMIT 1) h ON true
-            LEFT JOIN taken k ON true
-            LEFT JOIN LATERAL (
-                SELECT array_agg(p.idx ORDER BY p.idx) AS places, array_agg(p.name ORDER BY p.idx) AS names,
-                       array_agg(coalesce(p.result, 'null') ORDER BY p.idx) AS results
-                FROM unnest(k.parents) AS u (idx) CROSS JOIN LATERAL (
-                    SELECT p.idx, p.name, p.result FROM postroom.steps p
-                    WHERE p.task_id = k.task_id AND p.idx = u.idx OFFSET 0) p) p ON true
-            ORDER BY k.priority DESC, k.task_id, k.idx"
+            ",
+            with_parents!()
         )
     };
 }
@@ -224,16 +240,8 @@ const CLAIM_OF_TASK: &str = claim!(
     " AND t.uuid = $7::uuid "
 );
 
-/// Whether a step waits for one of the handlers, whoever may take it.
-const WAITS: &str = "
-    SELECT EXISTS (
-        SELECT 1 FROM unnest($1::text[]) AS c (callable) CROSS JOIN LATERAL (
-            SELECT 1 FROM postroom.steps s WHERE s.state = 'ready' AND s.callable = c.callable
-            ORDER BY s.priority DESC, s.task_id, s.idx LIMIT 1) r)
-    OR EXISTS (
-        SELECT 1 FROM unnest($1::text[]) AS c (callable) CROSS JOIN LATERAL (
-            SELECT 1 FROM postroom.steps s WHERE s.state = 'retry_wait' AND s.callable = c.callable
-            ORDER BY s.due_at LIMIT 1) r)";
+/// Whether something waits, whoever may take it.
+const WAITS: &str = waits!();
 
 /// One claimed step. What `taken` has is NULL if there is none.
 struct Row {
@@ -267,7 +275,8 @@ impl sqlx::FromRow<'_, PgRow> for Row {
 }
 
 from_row! {
-    struct Taken(PgRow) {
+    /// A step that was taken, if one was.
+    pub(super) struct Taken(PgRow) {
         task_id: Option<i64>,
         idx: Option<i32>,
         name: Option<String>,
@@ -292,28 +301,42 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
     let mut wanted = i64::from(request.limit);
     let mut look_at = (wanted + SPARE).min(MOST);
     let mut claims = Claims::default();
+    let bears = unit.changes_what_can_start();
+    // A claim that finds nothing but children costs mostly the start of its large statement: where the last one has found
+    // nothing else, a small one asks first, as a rule as the transaction begins.
+    if !bears && unit.nothing_waits == Some(true) {
+        let ready = unit.ready();
+        if ready == 0 {
+            return Ok(claims);
+        }
+        let enough = usize::try_from(wanted).is_ok_and(|wanted| ready <= wanted);
+        if enough && request.serves.is_empty() {
+            claims.steps = start::start(unit, request, &callables).await?;
+            return Ok(claims);
+        }
+    }
     let mut children = unit.take_ready(request.scope);
     // What else was done is to be seen, if it matters.
-    if unit.changes_what_can_start() {
+    if bears {
         unit.flush().await?;
     }
-    let begun = begin(unit, request);
-    let begin_at = begun.and_then(|begun| begun.at);
-    // A claim that finds nothing costs mostly the start of its large statement: where the last one has found nothing, a
-    // small one asks first.
-    let asks_first = children.len() == 0
+    let asks_now = unit.nothing_waits.is_none()
+        && children.len() == 0
         && request.scope == ClaimScope::Any
         && unit.head.is_some_and(Head::is_quiet);
-    if asks_first {
+    if asks_now {
         let waits = unit.query_scalar(WAITS).bind(&callables);
         if !waits.fetch_one(&mut *unit.conn).await? {
             return Ok(claims);
         }
     }
+    let asked_in_vain = asks_now || unit.nothing_waits == Some(false);
+    let begun = begin(unit, request);
+    let begin_at = begun.and_then(|begun| begun.at);
     let mut seen = None;
     loop {
         let readied = children.len();
-        let mut left: BTreeSet<(i64, i64)> = children.places().collect();
+        let left: BTreeSet<(i64, i64)> = children.places().collect();
         let children = std::mem::take(&mut children);
         let rows = take(
             unit, request, &callables, look_at, wanted, children, begin_at,
@@ -334,25 +357,18 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
         {
             // Where something waits that nobody may take, or for its time, asking first is in vain.
             let is_quiet = first.first.is_none() && first.next_due.is_none();
-            head.set_quiet(is_quiet && !asks_first);
+            head.set_quiet(is_quiet && !asked_in_vain);
         }
         // The first look: those after it are for what others hold.
         seen = seen.or_else(|| begun.map(|begun| begun.seen(request, first.first)));
-        unit.made_work |= left_ready > 0;
         let left_until =
             |due: i64| Duration::from_millis(u64::try_from(due - unit.ledger.now).unwrap_or(0));
         claims.next_due = first.next_due.map(left_until);
-        for row in &rows {
-            if let (Some(task_id), Some(index)) = (row.taken.task_id, row.taken.idx) {
-                left.remove(&(task_id, i64::from(index)));
-            }
-        }
-        if let Some(&(task_id, _)) = left.first() {
-            unit.readies(task_id);
-        }
-        let taken = i64::try_from(claims.steps.len()).unwrap_or(i64::MAX);
-        start(unit, request, rows, &mut claims).await?;
-        let brought = i64::try_from(claims.steps.len()).unwrap_or(i64::MAX) - taken;
+        leave_ready(unit, left, rows.iter().map(|row| &row.taken));
+        let taken = rows.into_iter().map(|row| row.taken);
+        let steps = claimed(unit, request, taken).await?;
+        let brought = i64::try_from(steps.len()).unwrap_or(i64::MAX);
+        claims.steps.extend(steps);
         wanted -= brought;
         // A task that another process starts at this moment: its other steps can be had right after.
         if brought < found {
@@ -365,6 +381,22 @@ pub(super) async fn claim(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result
             return Ok(claims);
         }
         look_at = (look_at * 8).min(MOST);
+    }
+}
+
+/// Those of the children that were not taken wait for whoever claims next.
+pub(super) fn leave_ready<'t>(
+    unit: &mut Unit<'_>,
+    mut children: BTreeSet<(i64, i64)>,
+    taken: impl Iterator<Item = &'t Taken>,
+) {
+    for taken in taken {
+        if let (Some(task_id), Some(index)) = (taken.task_id, taken.idx) {
+            children.remove(&(task_id, i64::from(index)));
+        }
+    }
+    if let Some(&(task_id, _)) = children.first() {
+        unit.leaves_ready(task_id);
     }
 }
 
@@ -418,26 +450,40 @@ async fn take(
     Ok(query.fetch_all(&mut *unit.conn).await?)
 }
 
-/// Starts the tasks of the steps that were taken, and adds these to the claims.
-async fn start(
+/// The steps that were taken, whose tasks start too.
+async fn claimed(
     unit: &mut Unit<'_>,
     request: &ClaimRequest,
-    rows: Vec<Row>,
-    claims: &mut Claims,
-) -> Result<(), Fault> {
-    let mut retried: BTreeMap<i64, u32> = BTreeMap::new();
-    let mut moving = BTreeSet::new();
-    let Some(first) = rows.iter().filter_map(|row| row.taken.task_id).min() else {
-        return Ok(());
-    };
-    unit.learned.push(Learned::Claimed(request.process, first));
-    unit.wrote();
+    taken: impl Iterator<Item = Taken>,
+) -> Result<Vec<ClaimedStep>, Fault> {
     let kept = unit.kept_results();
-    for row in rows {
-        let mut taken = row.taken;
+    let (steps, started) = read_taken(unit, &kept, taken)?;
+    start_tasks(unit, request, started).await?;
+    Ok(steps)
+}
+
+/// What steps mean for their tasks by being taken.
+#[derive(Default)]
+pub(super) struct Started {
+    /// The first of the tasks.
+    first: Option<i64>,
+    /// Those that move, each with how many of its steps were to be tried again.
+    moving: BTreeMap<i64, u32>,
+}
+
+/// `kept`: the results that are still to be written, by task and index.
+pub(super) fn read_taken(
+    unit: &Unit<'_>,
+    kept: &HashMap<(i64, i64), &str>,
+    all: impl Iterator<Item = Taken>,
+) -> Result<(Vec<ClaimedStep>, Started), Fault> {
+    let mut steps = Vec::new();
+    let mut started = Started::default();
+    for mut taken in all {
         let Some(task_id) = taken.task_id else {
             continue;
         };
+        started.first = Some(started.first.map_or(task_id, |first| first.min(task_id)));
         if taken.done.is_some() {
             // A child: this transaction has locked its task, and knows better than the database where that stands.
             let task = unit.tasks.get(&task_id);
@@ -448,19 +494,32 @@ async fn start(
             taken.moves = Some(task.state != TaskState::Running || task.started_at.is_none());
         }
         if taken.moves == Some(true) {
-            moving.insert(task_id);
-            if taken.state.as_deref() == Some(StepState::RetryWait.as_str()) {
-                *retried.entry(task_id).or_default() += 1;
-            }
+            let retried = taken.state.as_deref() == Some(StepState::RetryWait.as_str());
+            *started.moving.entry(task_id).or_default() += u32::from(retried);
         }
-        claims.steps.extend(claimed_step(taken, &kept)?);
+        steps.extend(claimed_step(taken, kept)?);
     }
-    if moving.is_empty() {
+    Ok((steps, started))
+}
+
+/// Starts the tasks of the steps that were taken.
+pub(super) async fn start_tasks(
+    unit: &mut Unit<'_>,
+    request: &ClaimRequest,
+    started: Started,
+) -> Result<(), Fault> {
+    let Some(first) = started.first else {
+        return Ok(());
+    };
+    unit.learned.push(Learned::Claimed(request.process, first));
+    unit.wrote();
+    if started.moving.is_empty() {
         return Ok(());
     }
+    let moving: BTreeSet<i64> = started.moving.keys().copied().collect();
     let mut tasks = unit.load_tasks(&moving).await?;
     for task in tasks.values_mut() {
-        for _ in 0..retried.get(&task.id).copied().unwrap_or(0) {
+        for _ in 0..started.moving.get(&task.id).copied().unwrap_or(0) {
             settle::recount(&mut task.counts, StepState::RetryWait, StepState::Running);
         }
         task.started_at.get_or_insert(unit.ledger.now);
@@ -473,7 +532,7 @@ async fn start(
     Ok(())
 }
 
-/// The step of a row, if it has one. `kept`: the results that are still to be written, by task and index.
+/// The step of a row, if it has one.
 fn claimed_step(
     taken: Taken,
     kept: &HashMap<(i64, i64), &str>,

@@ -70,15 +70,15 @@ impl StepColumns {
         self.errors.push(owned(one.error.as_deref()));
     }
 
-    pub(super) fn bind<O>(self, query: Writing<'_, O>) -> Writing<'_, O> {
+    pub(super) fn bind<'q, O>(&'q self, query: Writing<'q, O>) -> Writing<'q, O> {
         query
-            .bind(self.task_ids)
-            .bind(self.indexes)
-            .bind(self.epochs)
-            .bind(self.states)
-            .bind(self.due)
-            .bind(self.results)
-            .bind(self.errors)
+            .bind(&self.task_ids)
+            .bind(&self.indexes)
+            .bind(&self.epochs)
+            .bind(&self.states)
+            .bind(&self.due)
+            .bind(&self.results)
+            .bind(&self.errors)
     }
 }
 
@@ -89,6 +89,8 @@ pub(super) struct ChildColumns {
     indexes: Vec<i64>,
     done: Vec<i64>,
     states: Vec<&'static str>,
+    /// Whether it is to start.
+    starts: Vec<bool>,
 }
 
 impl ChildColumns {
@@ -96,23 +98,37 @@ impl ChildColumns {
         self.task_ids.len()
     }
 
-    pub(super) fn bind<O>(self, query: Writing<'_, O>) -> Writing<'_, O> {
+    /// Tasks and indexes of those that become ready.
+    pub(super) fn ready(&self) -> impl Iterator<Item = (i64, i64)> {
+        let task_ids = self.task_ids.iter().copied();
+        let places = task_ids.zip(self.indexes.iter().copied());
+        let ready = StepState::Ready.as_str();
+        let all = places.zip(&self.states);
+        all.filter_map(move |(place, state)| (*state == ready).then_some(place))
+    }
+
+    pub(super) fn bind<'q, O>(&'q self, query: Writing<'q, O>) -> Writing<'q, O> {
         query
-            .bind(self.task_ids)
-            .bind(self.indexes)
-            .bind(self.done)
-            .bind(self.states)
+            .bind(&self.task_ids)
+            .bind(&self.indexes)
+            .bind(&self.done)
+            .bind(&self.states)
+    }
+
+    pub(super) fn bind_starts<'q, O>(&'q self, query: Writing<'q, O>) -> Writing<'q, O> {
+        query.bind(&self.starts)
     }
 }
 
-impl FromIterator<(Child, StepState)> for ChildColumns {
-    fn from_iter<I: IntoIterator<Item = (Child, StepState)>>(children: I) -> Self {
+impl FromIterator<(Child, StepState, bool)> for ChildColumns {
+    fn from_iter<I: IntoIterator<Item = (Child, StepState, bool)>>(children: I) -> Self {
         let mut columns = Self::default();
-        for (child, state) in children {
+        for (child, state, starts) in children {
             columns.task_ids.push(child.task_id);
             columns.indexes.push(child.index);
             columns.done.push(child.done);
             columns.states.push(state.as_str());
+            columns.starts.push(starts);
         }
         columns
     }
@@ -137,12 +153,12 @@ impl ReadiedColumns {
         task_ids.zip(self.indexes.iter().copied())
     }
 
-    pub(super) fn bind<O>(self, query: Writing<'_, O>) -> Writing<'_, O> {
+    pub(super) fn bind<'q, O>(&'q self, query: Writing<'q, O>) -> Writing<'q, O> {
         query
-            .bind(self.task_ids)
-            .bind(self.indexes)
-            .bind(self.done)
-            .bind(self.starts)
+            .bind(&self.task_ids)
+            .bind(&self.indexes)
+            .bind(&self.done)
+            .bind(&self.starts)
     }
 }
 
@@ -177,16 +193,16 @@ impl TaskColumns {
         self.ids.len()
     }
 
-    pub(super) fn bind<O>(self, query: Writing<'_, O>) -> Writing<'_, O> {
+    pub(super) fn bind<'q, O>(&'q self, query: Writing<'q, O>) -> Writing<'q, O> {
         let query = query
-            .bind(self.ids)
-            .bind(self.states)
-            .bind(self.reasons)
-            .bind(self.runs)
-            .bind(self.owners)
-            .bind(self.started)
-            .bind(self.ended);
-        self.counts.into_iter().fold(query, QueryAs::bind)
+            .bind(&self.ids)
+            .bind(&self.states)
+            .bind(&self.reasons)
+            .bind(&self.runs)
+            .bind(&self.owners)
+            .bind(&self.started)
+            .bind(&self.ended);
+        self.counts.iter().fold(query, QueryAs::bind)
     }
 }
 
@@ -234,18 +250,18 @@ pub(super) struct HistoryColumns {
 }
 
 impl HistoryColumns {
-    pub(super) fn bind<O>(self, query: Writing<'_, O>) -> Writing<'_, O> {
+    pub(super) fn bind<'q, O>(&'q self, query: Writing<'q, O>) -> Writing<'q, O> {
         query
-            .bind(self.task_ids)
-            .bind(self.runs)
-            .bind(self.kinds)
-            .bind(self.steps)
-            .bind(self.attempts)
-            .bind(self.epochs)
-            .bind(self.from)
-            .bind(self.to)
-            .bind(self.processes)
-            .bind(self.details)
+            .bind(&self.task_ids)
+            .bind(&self.runs)
+            .bind(&self.kinds)
+            .bind(&self.steps)
+            .bind(&self.attempts)
+            .bind(&self.epochs)
+            .bind(&self.from)
+            .bind(&self.to)
+            .bind(&self.processes)
+            .bind(&self.details)
     }
 }
 

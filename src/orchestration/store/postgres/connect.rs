@@ -36,6 +36,9 @@ pub(super) use clock;
 
 pub(super) const CLOCK: &str = clock!();
 
+/// Begins a transaction of the writer's.
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
 impl Place {
     pub(super) fn new(url: &str, mut options: PostgresOptions) -> Result<Self, StoreError> {
         let connect = location::parse(url, &mut options)?;
@@ -64,8 +67,7 @@ impl Place {
             .test_before_acquire(false)
             .connect_lazy_with(connect.clone());
         // The settings first, the time last: it is taken when the settings hold.
-        let begin =
-            format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT {set}{CLOCK} AS now");
+        let begin = format!("{BEGIN}; SELECT {set}{CLOCK} AS now");
         Ok(Self {
             head: Head::new(options.long_claim),
             options,

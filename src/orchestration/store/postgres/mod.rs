@@ -36,6 +36,7 @@ mod operate;
 mod options;
 mod process;
 mod read;
+mod start;
 mod step_row;
 mod submit;
 mod sweep;
@@ -93,6 +94,12 @@ impl PostgresStore {
     /// Connects, and brings the schema up to date. `url` is `postgres://USER:PASSWORD@HOST:PORT/DATABASE`;
     /// what it leaves out is taken from the environment (`PGHOST`, `PGUSER`, ...), as `psql` does it.
     /// `?poll_only=true` is for use behind a transaction pooler (see [`PostgresOptions::poll_only`]).
+    ///
+    /// With the feature `tls`, connections are encrypted where the server can (`sslmode=prefer`, the default), always
+    /// (`require`), or only with a server whose certificate is signed by somebody whom the system or the file of
+    /// `sslrootcert` trusts (`verify-ca`), and for that host (`verify-full`); `sslcert` and `sslkey` are what is shown to
+    /// the server. `require` beside `sslrootcert` is `verify-ca`. Without the feature `prefer` sends everything in the clear
+    /// and what demands more fails. What goes through a socket file is never encrypted.
     ///
     /// # Errors
     ///

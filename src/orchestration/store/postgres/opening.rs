@@ -1,14 +1,30 @@
 //! What a transaction begins with. Every statement is a journey to the server and back, and where few steps are
-//! completed the journeys are what takes the time: so the rows that completions are about come with BEGIN.
+//! completed the journeys are what takes the time: so the rows that completions are about come with BEGIN, and whether
+//! there is anything to claim.
 
 use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, Row};
 
-use super::connect::Place;
+use super::connect::{BEGIN, CLOCK};
 use super::fault::Fault;
 use super::step_row::{self, Found};
 use super::task_row;
 use crate::orchestration::store::StepId;
 use crate::orchestration::store::sql::task_row::TaskRow;
+
+/// Whether a step waits for one of the handlers, whoever may take it.
+macro_rules! waits {
+    () => {
+        "SELECT EXISTS (
+            SELECT 1 FROM unnest($1::text[]) AS c (callable) CROSS JOIN LATERAL (
+                SELECT 1 FROM postroom.steps s WHERE s.state = 'ready' AND s.callable = c.callable
+                ORDER BY s.priority DESC, s.task_id, s.idx LIMIT 1) r)
+         OR EXISTS (
+            SELECT 1 FROM unnest($1::text[]) AS c (callable) CROSS JOIN LATERAL (
+                SELECT 1 FROM postroom.steps s WHERE s.state = 'retry_wait' AND s.callable = c.callable
+                ORDER BY s.due_at LIMIT 1) r) AS waits"
+    };
+}
+pub(super) use waits;
 
 /// Statements without parameters of the protocol's can go together, and those that are prepared need not be planned
 /// again.
@@ -21,6 +37,8 @@ const PREPARE: &str = concat!(
          JOIN postroom.tasks t ON t.uuid = n.uuid CROSS JOIN LATERAL (
              SELECT s.* FROM postroom.steps s WHERE s.task_id = t.id AND s.idx = n.idx OFFSET 0) s"
     ),
+    "; PREPARE postroom_waits (text[]) AS ",
+    waits!(),
 );
 
 /// For more steps than these the journeys do not matter, and the protocol's own parameters cost less than text.
@@ -41,6 +59,19 @@ pub(super) struct Opening {
     pub(super) now: i64,
     /// What it was opened for, if it was.
     pub(super) completed: Option<Completed>,
+    /// Whether nothing waits for a claim, if that was asked.
+    pub(super) nothing_waits: Option<bool>,
+}
+
+impl Opening {
+    /// BEGIN alone, at this moment.
+    pub(super) fn at(now: i64) -> Self {
+        Self {
+            now,
+            completed: None,
+            nothing_waits: None,
+        }
+    }
 }
 
 /// The tasks of the steps that are completed, locked; and these steps in the order in which they were asked for.
@@ -50,30 +81,33 @@ pub(super) struct Completed {
     pub(super) steps: Vec<Option<Found>>,
 }
 
-/// Begins a transaction that completes these steps and locks no other tasks; `prepared`: on a connection that is.
+/// Begins a transaction that completes these steps and locks no other tasks, on a connection that is prepared: with their
+/// rows, and whether something waits for one of these handlers, if there are any; with neither for many steps.
 pub(super) async fn open(
-    place: &Place,
     conn: &mut PgConnection,
     completed: Vec<StepId>,
-    prepared: bool,
+    claimed: &[&str],
 ) -> Result<Opening, Fault> {
-    if completed.is_empty() || completed.len() > MOST || !prepared {
-        let now = place.begin(conn).await?;
-        return Ok(Opening {
-            now,
-            completed: None,
-        });
+    let mut statements = vec![BEGIN.to_owned()];
+    let opens = completed.len() <= MOST;
+    if opens && !completed.is_empty() {
+        let uuids = array(completed.iter().map(|id| id.task_uuid));
+        let indexes = array(completed.iter().map(|id| id.index));
+        statements.push(format!("EXECUTE postroom_lock ('{uuids}')"));
+        statements.push(format!("EXECUTE postroom_steps ('{uuids}', '{indexes}')"));
     }
-    let uuids = array(completed.iter().map(|id| id.task_uuid));
-    let indexes = array(completed.iter().map(|id| id.index));
-    let statements = format!(
-        "{}; EXECUTE postroom_lock ('{uuids}'); EXECUTE postroom_steps ('{uuids}', '{indexes}')",
-        place.begin
-    );
+    let asks = !claimed.is_empty() && claimed.iter().all(|callable| is_plain(callable));
+    if opens && asks {
+        let callables = array(claimed.iter().map(|callable| format!("\"{callable}\"")));
+        statements.push(format!("EXECUTE postroom_waits ('{callables}')"));
+    }
+    // After the locks: others may have been waited for, and what they have done was done before now.
+    statements.push(format!("SELECT {CLOCK} AS now"));
     let rows = conn
-        .fetch_all(sqlx::raw_sql(AssertSqlSafe(statements)))
+        .fetch_all(sqlx::raw_sql(AssertSqlSafe(statements.join("; "))))
         .await?;
     let mut now = None;
+    let mut nothing_waits = None;
     let mut tasks: Vec<TaskRow> = Vec::new();
     let mut steps = step_row::none_of(completed.len());
     for row in &rows {
@@ -86,20 +120,28 @@ pub(super) async fn open(
             if tasks.iter().any(|task| task.id == step.task_id) {
                 step_row::put(&mut steps, step)?;
             }
+        } else if row.try_get_raw("waits").is_ok() {
+            nothing_waits = Some(!row.try_get::<bool, _>("waits")?);
         } else {
             now = Some(row.try_get("now")?);
         }
     }
     let now = now.ok_or_else(|| Fault::Corrupt("the time was not told".to_owned()))?;
-    let completed = Completed {
+    let completed = (opens && !completed.is_empty()).then_some(Completed {
         tasks,
         ids: completed,
         steps,
-    };
+    });
     Ok(Opening {
         now,
-        completed: Some(completed),
+        completed,
+        nothing_waits,
     })
+}
+
+/// Whether a word means itself between quotes, in an array and in a string.
+fn is_plain(word: &str) -> bool {
+    !word.contains(['"', '\'', '\\', '\0'])
 }
 
 /// Of what has no character that means something in a string.

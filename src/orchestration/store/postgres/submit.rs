@@ -224,6 +224,9 @@ async fn insert_rest(
                     last: 0,
                 });
             }
+            if state != StepState::Pending {
+                unit.nothing_waits = None;
+            }
             task_ids.push(id);
             indexes.push(i64::from(index));
             names.push(step.name.clone());

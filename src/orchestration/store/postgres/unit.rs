@@ -47,6 +47,9 @@ pub(super) struct Unit<'c> {
     pub(super) lowest: Option<&'c Lowest>,
     /// Where the steps that wait begin; neither.
     pub(super) head: Option<&'c Head>,
+    /// Whether nothing waits for its claims: asked as it began, and not known any more once it has itself written what may
+    /// wait.
+    pub(super) nothing_waits: Option<bool>,
     /// The first task of which a step became ready.
     pub(super) readied: Option<i64>,
     /// What holds once it is committed.
@@ -105,6 +108,7 @@ impl<'c> Unit<'c> {
             commit,
             lowest: None,
             head: None,
+            nothing_waits: None,
             readied: None,
             learned: Vec::new(),
             completed: None,
@@ -132,7 +136,7 @@ impl<'c> Unit<'c> {
         completed.map(|(_, steps)| steps)
     }
 
-    /// When it began. Everything in it happens at this moment.
+    /// When it began, or had the locks that came with its beginning. Everything in it happens at this moment.
     pub(super) fn now(&self) -> i64 {
         self.ledger.now
     }
@@ -163,6 +167,13 @@ impl<'c> Unit<'c> {
     /// Steps of this task, and maybe of later ones, become ready.
     pub(super) fn readies(&mut self, task_id: i64) {
         self.readied = Some(self.readied.map_or(task_id, |first| first.min(task_id)));
+    }
+
+    /// A step of this task is left ready, for whoever claims next.
+    pub(super) fn leaves_ready(&mut self, task_id: i64) {
+        self.made_work = true;
+        self.nothing_waits = None;
+        self.readies(task_id);
     }
 
     /// A statement has written something.
@@ -200,19 +211,22 @@ impl<'c> Unit<'c> {
         self.children.extend(children.iter().copied().zip(states));
     }
 
+    /// How many of the children become ready.
+    pub(super) fn ready(&self) -> usize {
+        self.children
+            .iter()
+            .filter(|child| becomes_ready(child))
+            .count()
+    }
+
     /// Takes those of the children out that become ready, for the claim that comes next: it writes them, so that
     /// one that starts at once is written once.
     pub(super) fn take_ready(&mut self, scope: ClaimScope) -> ReadiedColumns {
         let tasks = &self.tasks;
-        let starts = |child: &Child| {
-            let task = tasks.get(&child.task_id);
-            task.is_some_and(|task| scope.includes(task.uuid) && task.state.is_claimable())
-        };
-        let becomes_ready = |(child, state): &mut (Child, StepState)| {
-            child.state == StepState::Pending && *state == StepState::Ready
-        };
-        let ready = self.children.extract_if(.., becomes_ready);
-        ready.map(|(child, _)| (child, starts(&child))).collect()
+        let ready = self.children.extract_if(.., |child| becomes_ready(child));
+        ready
+            .map(|(child, _)| (child, lets_start(tasks, scope, child.task_id)))
+            .collect()
     }
 
     /// What is kept is not of submissions and completions alone.
@@ -238,6 +252,7 @@ impl<'c> Unit<'c> {
     /// Writes what was kept, so that what is read next finds it.
     pub(super) async fn flush(&mut self) -> Result<(), Fault> {
         if self.keeps() {
+            self.nothing_waits = None;
             self.write().await?;
         }
         Ok(())
@@ -280,38 +295,85 @@ impl<'c> Unit<'c> {
             || !self.children.is_empty()
     }
 
-    /// Writes what was kept; the first time with the commit's own row, so that a transaction that has nothing more
-    /// to write need not do this again for it.
+    /// Writes what was kept; the first time with the commit's own row, so that a transaction that has nothing more to
+    /// write need not write for it again.
     async fn write(&mut self) -> Result<(), Fault> {
-        let commit = self.commit.take();
-        let steps = std::mem::take(&mut self.steps);
-        let children = std::mem::take(&mut self.children);
-        for (child, _) in children
-            .iter()
-            .filter(|(_, state)| *state == StepState::Ready)
-        {
-            self.made_work = true;
-            self.readies(child.task_id);
+        let kept = self.take_kept(None);
+        let ready = kept.children.ready().map(|(task_id, _)| task_id);
+        if let Some(first) = ready.min() {
+            self.leaves_ready(first);
         }
-        let children: ChildColumns = children.into_iter().collect();
-        let tasks: TaskColumns = std::mem::take(&mut self.changed)
-            .into_iter()
-            .filter_map(|id| self.tasks.get(&id))
-            .collect();
-        let history: HistoryColumns = std::mem::take(&mut self.ledger.rows).into_iter().collect();
-        let expected = (steps.len(), children.len(), tasks.len());
-        let now = self.now();
-        let query = self.query_as::<(i64, i64, i64)>(WRITE).bind(now);
-        let query = history.bind(tasks.bind(children.bind(steps.bind(query))));
-        let (stepped, readied, moved) = query
+        let query = kept.bind(self.query_as(WRITE));
+        let written = query.fetch_one(&mut *self.conn).await?;
+        self.wrote = true;
+        kept.check(written)
+    }
+
+    /// Takes what was kept. `starting`: children that become ready are to start, if they are in it and their tasks let
+    /// them.
+    pub(super) fn take_kept(&mut self, starting: Option<ClaimScope>) -> Kept {
+        let children = std::mem::take(&mut self.children).into_iter();
+        let tasks = &self.tasks;
+        let children = children.map(|(child, state)| {
+            let starts = becomes_ready(&(child, state))
+                && starting.is_some_and(|scope| lets_start(tasks, scope, child.task_id));
+            (child, state, starts)
+        });
+        let changed = std::mem::take(&mut self.changed);
+        Kept {
+            now: self.ledger.now,
+            children: children.collect(),
+            tasks: changed
+                .into_iter()
+                .filter_map(|id| tasks.get(&id))
+                .collect(),
+            steps: std::mem::take(&mut self.steps),
+            history: std::mem::take(&mut self.ledger.rows).into_iter().collect(),
+            commit: self.commit.take(),
+        }
+    }
+}
+
+fn becomes_ready((child, state): &(Child, StepState)) -> bool {
+    child.state == StepState::Pending && *state == StepState::Ready
+}
+
+/// Whether a task lets its steps start, and is among those that are asked for.
+fn lets_start(tasks: &Tasks, scope: ClaimScope, task_id: i64) -> bool {
+    let task = tasks.get(&task_id);
+    task.is_some_and(|task| scope.includes(task.uuid) && task.state.is_claimable())
+}
+
+/// What a transaction has kept, on its way to the server.
+pub(super) struct Kept {
+    now: i64,
+    pub(super) steps: StepColumns,
+    pub(super) children: ChildColumns,
+    tasks: TaskColumns,
+    history: HistoryColumns,
+    commit: Option<Commit>,
+}
+
+impl Kept {
+    /// The parameters of [`writing`].
+    pub(super) fn bind<'q, O>(
+        &'q self,
+        query: QueryAs<'q, Postgres, O, PgArguments>,
+    ) -> QueryAs<'q, Postgres, O, PgArguments> {
+        let query = self.children.bind(self.steps.bind(query.bind(self.now)));
+        let query = self.history.bind(self.tasks.bind(query));
+        let commit = self.commit;
+        query
             .bind(commit.map(|commit| commit.writer))
             .bind(commit.map(|commit| commit.number))
             .bind(commit.and_then(|commit| commit.forget_from))
-            .fetch_one(&mut *self.conn)
-            .await?;
-        self.wrote = true;
-        let written = [stepped, readied, moved].map(|count| usize::try_from(count).unwrap_or(0));
-        if written != [expected.0, expected.1, expected.2] {
+    }
+
+    /// Whether so many steps, children and tasks are all of them.
+    pub(super) fn check(&self, written: (i64, i64, i64)) -> Result<(), Fault> {
+        let expected = (self.steps.len(), self.children.len(), self.tasks.len());
+        let count = |number| usize::try_from(number).unwrap_or(0);
+        if (count(written.0), count(written.1), count(written.2)) != expected {
             return Err(Fault::Corrupt(format!(
                 "{written:?} completed steps, children and tasks were written, and not {expected:?}"
             )));
@@ -320,10 +382,12 @@ impl<'c> Unit<'c> {
     }
 }
 
-/// Everything that a transaction has kept, in one statement. Empty sets do nothing. The state of a completed step
-/// is compared in a way that lets no partial index be chosen: one begins with the owner, and would be read as a
-/// whole for each step.
-const WRITE: &str = "
+/// Everything that a transaction has kept, in one statement: with how children are written, and what else it says. Empty
+/// sets do nothing. The state of a completed step is compared in a way that lets no partial index be chosen: one begins
+/// with the owner, and would be read as a whole for each step.
+macro_rules! writing {
+    ($readied:expr, $says:expr) => {
+        concat!("
     WITH stepped AS (
         UPDATE postroom.steps s SET
             state = n.state, due_at = n.due_at, result = n.result, error = n.error, owner = NULL,
@@ -333,12 +397,9 @@ const WRITE: &str = "
         WHERE s.task_id = n.task_id AND s.idx = n.idx AND s.state || '' = 'running'
             AND s.epoch = n.epoch
         RETURNING 1),
-    readied AS (
-        UPDATE postroom.steps s SET unmet = s.unmet - n.done, state = n.state
-        FROM unnest($9::bigint[], $10::bigint[], $11::bigint[], $12::text[])
-            AS n (task_id, idx, done, state)
-        WHERE s.task_id = n.task_id AND s.idx = n.idx
-        RETURNING 1),
+    readied AS (",
+            $readied,
+            "),
     moved AS (
         UPDATE postroom.tasks t SET
             state = n.state, reason = n.reason, run = n.run, owner = coalesce(n.owner, t.owner),
@@ -367,8 +428,22 @@ const WRITE: &str = "
         SELECT $36, $37, $1 WHERE $36::uuid IS NOT NULL AND $37::bigint IS NOT NULL),
     forgotten AS (
         DELETE FROM postroom.commits WHERE writer = $36 AND number >= $38::bigint AND number < $37)
-    SELECT (SELECT count(*) FROM stepped), (SELECT count(*) FROM readied),
-           (SELECT count(*) FROM moved)";
+    SELECT (SELECT count(*) FROM stepped) AS stepped, (SELECT count(*) FROM readied) AS readied,
+           (SELECT count(*) FROM moved) AS moved",
+            $says,
+        )
+    };
+}
+pub(super) use writing;
+
+const WRITE: &str = writing!(
+    "UPDATE postroom.steps s SET unmet = s.unmet - n.done, state = n.state
+     FROM unnest($9::bigint[], $10::bigint[], $11::bigint[], $12::text[])
+         AS n (task_id, idx, done, state)
+     WHERE s.task_id = n.task_id AND s.idx = n.idx
+     RETURNING 1",
+    ""
+);
 
 /// The commit's own row alone: to begin the statement above costs more than this one.
 const MARK: &str = "

@@ -19,7 +19,7 @@ use super::connect::{self, Place};
 use super::fault::{Fault, Remedy};
 use super::lease;
 use super::notify::Notifier;
-use super::opening;
+use super::opening::{self, Opening};
 use super::unit::{Commit, Learned, Unit};
 use crate::actor::{Actor, Batch, Context, Receive, Reply, StopReason};
 use crate::orchestration::store::StoreError;
@@ -249,12 +249,23 @@ impl PostgresWriter {
         if self.place.named() && writes.iter().all(|write| is_heartbeat(write)) {
             return self.renew(connection, writes).await;
         }
-        let completed = batch::completed(writes);
-        let opening = opening::open(&self.place, connection, completed, self.prepares()).await?;
+        let opening = if self.prepares() {
+            let completed = batch::completed(writes);
+            // Where the last claim has found nothing, it is asked first whether another one would.
+            let claimed = if self.place.head.is_quiet() {
+                batch::claimed(writes)
+            } else {
+                Vec::new()
+            };
+            opening::open(connection, completed, &claimed).await?
+        } else {
+            Opening::at(self.place.begin(connection).await?)
+        };
         let mut unit = Unit::new(connection, opening.now, self.place.named(), Some(commit));
         if let Some(completed) = opening.completed {
             unit.begins_with(completed);
         }
+        unit.nothing_waits = opening.nothing_waits;
         unit.lowest = Some(&self.place.lowest);
         unit.head = Some(&self.place.head);
         let answers = batch::carry_out(&mut unit, writes).await?;
