@@ -29,7 +29,7 @@ log_min_messages = warning
 ";
 
 /// What a test's server need not do: survive the machine.
-const FORGETFUL: &str = "
+pub(crate) const FORGETFUL: &str = "
 shared_buffers = 64MB
 fsync = off
 full_page_writes = off
@@ -76,16 +76,32 @@ impl Cluster {
             "{SETTINGS}{settings}unix_socket_directories = '{}'\n",
             cluster.folder.display()
         );
-        let file = cluster.data().join("postgresql.conf");
-        let mut text = std::fs::read_to_string(&file).unwrap();
-        text.push_str(&settings);
-        std::fs::write(&file, text).unwrap();
+        cluster.configure(&settings);
         cluster.up();
         cluster
     }
 
+    /// Adds lines to `postgresql.conf`, for the next start.
+    pub(crate) fn configure(&self, settings: &str) {
+        let file = self.data().join("postgresql.conf");
+        let mut text = std::fs::read_to_string(&file).unwrap();
+        text.push_str(settings);
+        std::fs::write(&file, text).unwrap();
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.join("data")
+    }
+
+    /// Puts a file for the server into its folder, which only the server may read.
+    pub(crate) fn put(&self, name: &str, content: &str) -> PathBuf {
+        let file = self.folder.join(name);
+        std::fs::write(&file, content).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        if let Some((uid, gid)) = self.user {
+            chown(&file, Some(uid), Some(gid)).unwrap();
+        }
+        file
     }
 
     /// The folder with the server's socket.

@@ -1,6 +1,6 @@
 //! Where a database is: what people write, and what is refused.
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::options::PostgresOptions;
 use crate::orchestration::store::{StoreError, without_password};
@@ -50,6 +50,9 @@ pub(super) fn parse(
                 _ => return Err(refuse("poll_only is true or false".to_owned())),
             };
         } else if PARAMETERS.contains(&key) {
+            if is_missing(key, value) {
+                return Err(refuse(format!("{key}: there is no file {value:?}")));
+            }
             kept.push(parameter);
         } else {
             return Err(refuse(format!(
@@ -59,11 +62,41 @@ pub(super) fn parse(
         }
     }
     let parsed = format!("{place}?{}", kept.join("&"));
-    parsed.parse().map_err(|error: sqlx::Error| {
+    let parsed: PgConnectOptions = parsed.parse().map_err(|error: sqlx::Error| {
         // The source says it without the words around it.
         let said = std::error::Error::source(&error).map(ToString::to_string);
         refuse(said.unwrap_or_else(|| error.to_string()))
+    })?;
+    let is_socket = parsed.get_socket().is_some() || parsed.get_host().starts_with('/');
+    if is_socket {
+        // Never encrypted, whatever the environment says of servers elsewhere.
+        return Ok(parsed.ssl_mode(PgSslMode::Disable));
+    }
+    let says = |key: &str| kept.iter().any(|part| part.split('=').next() == Some(key));
+    if let Ok(mode) = std::env::var("PGSSLMODE")
+        && !says("sslmode")
+        && mode.parse::<PgSslMode>().is_err()
+    {
+        // Not to be taken for the default.
+        return Err(refuse(format!(
+            "PGSSLMODE is {mode:?}, which is no sslmode"
+        )));
+    }
+    let names_root = says("sslrootcert")
+        || std::env::var_os("PGSSLROOTCERT").is_some_and(|file| !file.is_empty());
+    Ok(match parsed.get_ssl_mode() {
+        // A certificate that is named is looked at.
+        PgSslMode::Require if names_root => parsed.ssl_mode(PgSslMode::VerifyCa),
+        _ => parsed,
     })
+}
+
+/// Whether a file is named that is not there; the error of a connection would not say which. What is escaped is left
+/// to that.
+fn is_missing(key: &str, value: &str) -> bool {
+    matches!(key, "sslrootcert" | "sslcert" | "sslkey")
+        && !value.contains(['%', '+'])
+        && !std::path::Path::new(value).exists()
 }
 
 /// As it is shown to people: without the password.
@@ -101,6 +134,10 @@ mod tests {
             ),
             ("postgres://me:secret@host:port/db", "port"),
             ("postgres://me:secret@host/db?sslmode=perhaps", "perhaps"),
+            (
+                "postgres://me:secret@host/db?sslrootcert=/nowhere/root.crt",
+                "/nowhere/root.crt",
+            ),
         ] {
             let error = parse(url, &mut PostgresOptions::default()).unwrap_err();
             assert!(matches!(error, StoreError::BadUrl { .. }), "{error:?}");
