@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use postroom::orchestration::state::TaskState;
 use postroom::orchestration::store::sqlite::{SqliteOptions, SqliteStore};
-use postroom::orchestration::store::{Store, StoreError};
+use postroom::orchestration::store::{Store, StoreError, TaskFilter};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -82,12 +84,65 @@ async fn o12_a_newer_schema_is_refused_and_left_alone() {
         error,
         StoreError::SchemaVersion {
             found: 99,
-            known: 2,
+            known: 3,
             ..
         }
     );
     assert!(known, "{error}");
     assert!(error.to_string().contains("newer"), "{error}");
+}
+
+/// The second version, with a task in it; beside it another of the same content, whose identity says so.
+#[tokio::test]
+async fn o12_the_tasks_of_an_older_schema_are_kept() {
+    const FIRST: &str =
+        include_str!("../../src/orchestration/store/sqlite/migrations/0001_first.sql");
+    const SECOND: &str =
+        include_str!("../../src/orchestration/store/sqlite/migrations/0002_operators.sql");
+    const RECORD: &str = "
+        CREATE TABLE postroom_migrations (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT;
+        INSERT INTO postroom_migrations VALUES (1, 0), (2, 0);
+        INSERT INTO postroom_tasks (uuid, identity, content, namespace, name, version, state, run, priority,
+            correlation_id, submitted_by, steps_total, steps_pending, steps_ready, steps_running, steps_retry_wait,
+            steps_satisfied, steps_failed, steps_cancelled, created_at)
+        VALUES (zeroblob(16), zeroblob(32), unhex(replace(hex(zeroblob(32)), '0', '1')), 'default', 'old', '1.0.0',
+            'blocked', 1, 0, zeroblob(16), zeroblob(16), 1, 0, 1, 0, 0, 0, 0, 0, 0)";
+    let (_folder, path) = place();
+    let mut by_hand = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true)
+        .connect()
+        .await
+        .unwrap();
+    for statements in [FIRST, SECOND, RECORD] {
+        sqlx::raw_sql(statements)
+            .execute(&mut by_hand)
+            .await
+            .unwrap();
+    }
+    by_hand.close().await.unwrap();
+
+    let store = open(&path).await;
+    let content = [0x11; 32];
+    let mut alike = chain(1);
+    alike.content = content;
+    alike.identity[..16].copy_from_slice(&content[..16]);
+    alike.identity[16..].copy_from_slice(alike.task_uuid.as_bytes());
+    let alike = submit(&store, alike).await;
+    let mut other = chain(1);
+    other.content = content;
+    other.content[31] = 0;
+    other.identity[..16].copy_from_slice(&content[..16]);
+    submit(&store, other).await;
+    let filter = TaskFilter {
+        content: Some(content),
+        ..TaskFilter::default()
+    };
+    let found = store.tasks(filter).await.unwrap();
+    let found: Vec<Uuid> = found.iter().map(|task| task.task_uuid).collect();
+    assert_eq!(found, [alike, Uuid::nil()], "the latest first");
+    assert_eq!(store.census().await.unwrap().blocked_tasks, 1);
+    store.close().await;
 }
 
 #[tokio::test]

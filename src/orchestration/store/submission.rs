@@ -9,7 +9,9 @@ use crate::orchestration::state::{FailurePolicy, TaskState};
 pub struct NewTask {
     /// Chosen by the submitter (time-ordered, version 7).
     pub task_uuid: Uuid,
-    /// What makes this task the same as another: unique in the store (O10).
+    /// What makes this task the same as another: unique in the store (O10). One that begins with the first half of
+    /// `content` ([`Identity::strict`](crate::orchestration::template::Identity::strict)) may be what the task is found by
+    /// when its content is asked for; others are found all the same.
     pub identity: [u8; 32],
     /// SHA-256 of template and input alone: finds earlier runs of the same thing.
     pub content: [u8; 32],

@@ -12,6 +12,7 @@ use crate::orchestration::store::StoreError;
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_operators.sql"),
+    include_str!("migrations/0003_content.sql"),
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS postroom_migrations (

@@ -8,7 +8,7 @@ use super::connect::Place;
 use super::migrate::migrate;
 use super::opening::at_the_time;
 use super::options::SqliteOptions;
-use super::read::list;
+use super::read::{asked, list, of_content};
 use super::set::values;
 
 const SOURCES: &[&str] = &[
@@ -80,7 +80,7 @@ fn statements() -> Vec<&'static str> {
 /// there are.
 fn composed() -> [String; 7] {
     [
-        list!("content = ?4").to_owned(),
+        list!(of_content!()).to_owned(),
         list!("namespace = ?2 AND name = ?3").to_owned(),
         claim::RUNNABLE.to_owned(),
         claim::RUNNABLE_OF_TASK.to_owned(),

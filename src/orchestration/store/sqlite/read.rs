@@ -160,16 +160,24 @@ pub(super) async fn history(pool: &SqlitePool, task: Uuid) -> Result<Vec<History
         .collect()
 }
 
+/// What a list of tasks is asked for. `+`: not to be looked up by.
+macro_rules! asked {
+    () => {
+        "(?1 = '[]' OR state IN (SELECT value FROM json_each(?1)))
+         AND (?2 IS NULL OR +namespace = ?2) AND (?3 IS NULL OR +name = ?3)
+         AND (?4 IS NULL OR +content = ?4)"
+    };
+}
+
 /// A list of tasks; the first condition decides which index is used.
 macro_rules! list {
-    ($first:literal) => {
+    ($first:expr) => {
         concat!(
             "SELECT * FROM postroom_tasks WHERE ",
             $first,
-            " AND (?1 = '[]' OR state IN (SELECT value FROM json_each(?1)))
-              AND (?2 IS NULL OR +namespace = ?2) AND (?3 IS NULL OR +name = ?3)
-              AND (?4 IS NULL OR +content = ?4)
-              ORDER BY id DESC LIMIT ?5"
+            " AND ",
+            asked!(),
+            " ORDER BY id DESC LIMIT ?5"
         )
     };
 }
@@ -177,13 +185,36 @@ macro_rules! list {
 #[cfg(test)]
 pub(super) use list;
 
+/// Tasks of a content: the few of the identities that begin with it, `?6` to `?7`, and the latest of the others.
+macro_rules! of_content {
+    () => {
+        concat!(
+            "id IN (
+                SELECT id FROM postroom_tasks WHERE identity BETWEEN ?6 AND ?7
+                UNION ALL
+                SELECT id FROM (
+                    SELECT id FROM postroom_tasks
+                    WHERE content = ?4 AND substr(identity, 1, 16) <> substr(content, 1, 16) AND ",
+            asked!(),
+            "       ORDER BY id DESC LIMIT ?5))"
+        )
+    };
+}
+#[cfg(test)]
+pub(super) use {asked, of_content};
+
+/// The first or last of the identities that begin with a content.
+fn beginning_with(content: [u8; 32], rest: u8) -> Vec<u8> {
+    [&content[..16], &[rest; 16]].concat()
+}
+
 pub(super) async fn tasks(
     pool: &SqlitePool,
     filter: &TaskFilter,
 ) -> Result<Vec<TaskRecord>, Fault> {
     let (namespace, name) = filter.template.clone().unzip();
     let list = match (&filter.content, &filter.template) {
-        (Some(_), _) => list!("content = ?4"),
+        (Some(_), _) => list!(of_content!()),
         (None, Some(_)) => list!("namespace = ?2 AND name = ?3"),
         (None, None) => list!("true"),
     };
@@ -193,6 +224,12 @@ pub(super) async fn tasks(
         .bind(name)
         .bind(filter.content.map(|content| content.to_vec()))
         .bind(filter.limit)
+        .bind(filter.content.map(|content| beginning_with(content, 0)))
+        .bind(
+            filter
+                .content
+                .map(|content| beginning_with(content, u8::MAX)),
+        )
         .fetch_all(pool)
         .await?;
     rows.iter().map(task_record).collect()
