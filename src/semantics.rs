@@ -466,9 +466,11 @@
 //! | O12 | `o12_a_newer_schema_is_refused_and_left_alone` | `tests/sqlite/opening.rs` |
 //! | O12 | `o12_a_lock_held_too_long_is_a_typed_error_and_readers_go_on` | `tests/sqlite/sharing.rs` |
 //! | O12 | `o12_a_lock_held_briefly_is_waited_for` | `tests/sqlite/sharing.rs` |
-//! | O12 | `o12_fifty_may_make_the_same_schema_at_once` | `tests/postgres/opening.rs` |
+//! | O12 | `o12_fifty_processes_may_make_the_same_file_at_once` | `tests/processes/opening.rs` |
+//! | O12 | `o12_fifty_processes_may_make_the_same_schema_at_once` | `tests/processes/opening.rs` |
 //! | O12 | `o12_an_older_schema_is_brought_up_to_date` | `tests/postgres/opening.rs` |
 //! | O12 | `o12_the_tasks_of_an_older_schema_are_kept` | `tests/postgres/opening.rs` |
+//! | O12 | `o12_the_tasks_of_an_older_schema_are_kept` | `tests/sqlite/opening.rs` |
 //! | O12 | `o12_another_process_is_told_of_new_work` | `tests/postgres/sharing.rs` |
 //! | O12 | `o12_work_that_another_process_submits_is_run_without_polling` | `tests/postgres/sharing.rs` |
 //! | O12 | `o12_work_that_another_process_submits_is_run_without_polling` | `tests/sqlite/sharing.rs` |

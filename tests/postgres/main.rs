@@ -12,12 +12,18 @@ mod opening;
 #[path = "../outage/mod.rs"]
 mod outage;
 mod pooler;
+mod quiet;
 #[path = "../server/mod.rs"]
 mod server;
+#[path = "../shapes/mod.rs"]
+mod shapes;
 mod sharing;
+#[cfg(feature = "tls")]
+mod tls;
 #[path = "../together/mod.rs"]
 mod together;
 mod transactions;
+mod workflows;
 mod writers;
 
 use server::{cluster, programs};

@@ -1,44 +1,14 @@
 //! Making, finding and refusing schemas.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use postroom::orchestration::store::postgres::{PostgresOptions, PostgresStore};
 use postroom::orchestration::store::{Store, StoreError, TaskFilter};
 use sqlx::{Connection, Executor, PgConnection, Row};
-use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::cluster;
 use super::kit::{assert_sound, claim, open, submit, succeed, task};
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn o12_fifty_may_make_the_same_schema_at_once() {
-    let url = Arc::new(cluster::database().await);
-    let mut opening = JoinSet::new();
-    for _ in 0..50 {
-        let url = Arc::clone(&url);
-        opening.spawn(async move {
-            let options = PostgresOptions::default().connections(1);
-            PostgresStore::open(&url, options).await.unwrap()
-        });
-    }
-    let stores = opening.join_all().await;
-    let uuid = submit(&stores[7], task(&[&[]])).await;
-    assert!(stores[42].task(uuid).await.unwrap().is_some());
-    let mut by_hand = PgConnection::connect(&url).await.unwrap();
-    let locks = by_hand
-        .fetch_one(
-            "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-             WHERE l.locktype = 'advisory' AND d.datname = current_database()",
-        )
-        .await
-        .unwrap();
-    assert_eq!(locks.get::<i64, _>(0), 0, "no session holds a lock");
-    for store in &stores {
-        store.close().await;
-    }
-}
 
 #[tokio::test]
 async fn o12_a_newer_schema_is_refused_and_left_alone() {

@@ -48,7 +48,7 @@ fn task(steps: Vec<(&str, Vec<u32>)>) -> NewTask {
     }
 }
 
-fn diamond() -> NewTask {
+pub(crate) fn diamond() -> NewTask {
     let (top, side) = (vec![], vec![0]);
     task(vec![
         ("top", top),

@@ -9,6 +9,7 @@
 
 mod crash;
 mod joins;
+mod opening;
 mod place;
 mod rolling;
 #[expect(dead_code, reason = "other tests use the rest of it")]

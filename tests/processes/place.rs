@@ -9,7 +9,7 @@ use std::time::Duration;
 use postroom::orchestration::store::Store;
 use postroom::orchestration::store::postgres::{PostgresOptions, PostgresStore};
 use postroom::orchestration::store::sqlite::{SqliteOptions, SqliteStore};
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{Connection, Executor, PgConnection, Row};
 use tempfile::TempDir;
 
 use super::cluster::{self, Cluster, Database};
@@ -87,6 +87,23 @@ impl Place {
             .await
             .unwrap();
         by_hand.close().await.unwrap();
+    }
+
+    /// How many locks are held by sessions, beyond their transactions.
+    pub(crate) async fn session_locks(&self) -> i64 {
+        let Self::Server { database, .. } = self else {
+            return 0;
+        };
+        let mut by_hand = PgConnection::connect(database).await.unwrap();
+        let locks = by_hand
+            .fetch_one(
+                "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                 WHERE l.locktype = 'advisory' AND d.datname = current_database()",
+            )
+            .await
+            .unwrap();
+        by_hand.close().await.unwrap();
+        locks.get(0)
     }
 
     /// A process that runs a test of this program as its main function, on this database.

@@ -12,8 +12,10 @@ mod kit;
 mod opening;
 #[path = "../outage/mod.rs"]
 mod outage;
+#[path = "../shapes/mod.rs"]
 mod shapes;
 mod sharing;
 #[path = "../together/mod.rs"]
 mod together;
 mod transactions;
+mod workflows;

@@ -8,8 +8,8 @@ mod worker;
 
 use std::fmt;
 use std::path::Path;
-use std::process::Child;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::process::{Child, Command};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -184,8 +184,27 @@ impl Storm<'_> {
     }
 }
 
+/// What a program says of this run, for the report; a machine may do without it.
+fn what_says(program: &str, arguments: &[&str]) -> String {
+    let said = Command::new(program)
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output();
+    match said {
+        Ok(said) if said.status.success() => {
+            String::from_utf8_lossy(&said.stdout).trim().to_owned()
+        }
+        _ => "unknown".to_owned(),
+    }
+}
+
+/// Asked once, before the first report changes the tree.
+static COMMIT: OnceLock<String> = OnceLock::new();
+
 async fn storm(place: Place, processes: usize) {
     let (kills, is_long) = kills();
+    let commit = COMMIT
+        .get_or_init(|| what_says("git", &["describe", "--always", "--dirty", "--abbrev=12"]));
     let rows = place.open().await;
     let core = OrchestrationCore::builder(Arc::clone(&rows))
         .config(config())
@@ -253,7 +272,11 @@ async fn storm(place: Place, processes: usize) {
                      and the doctor found nothing.\n";
         std::fs::create_dir_all(&reports).unwrap();
         let file = reports.join(format!("crash-{}.txt", place.name()));
-        std::fs::write(file, format!("{said}\n{found}")).unwrap();
+        let run = format!(
+            "date                         {}\ncommit                       {commit}\n",
+            what_says("date", &["--utc", "+%F %R UTC"]),
+        );
+        std::fs::write(file, format!("{said}{run}\n{found}")).unwrap();
     }
 }
 

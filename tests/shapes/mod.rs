@@ -1,25 +1,20 @@
-//! Workflows of many shapes on an SQLite file: each step runs once, parents before children.
+//! Workflows of many shapes: each step runs once, parents before children, the same on every database.
 //!
 //! The shapes are generated; with `POSTROOM_WORKFLOWS` naming a folder, every template in it is run too.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use postroom::orchestration::state::{StepState, TaskState};
-use postroom::orchestration::store::sqlite::{SqliteOptions, SqliteStore};
 use postroom::orchestration::store::{HistoryKind, Store};
 use postroom::orchestration::template::{StepRef, TaskTemplate, TemplateBuilder};
 use postroom::orchestration::worker::{StepHandlers, builtin};
 use postroom::orchestration::{OrchestrationConfig, OrchestrationCore};
 use uuid::Uuid;
 
-async fn start(database: &Path, concurrency: usize) -> (OrchestrationCore, Arc<dyn Store>) {
-    let store = SqliteStore::open(database.to_str().unwrap(), SqliteOptions::default())
-        .await
-        .unwrap();
-    let store: Arc<dyn Store> = Arc::new(store);
+async fn start(store: &Arc<dyn Store>, concurrency: usize) -> OrchestrationCore {
     let (handlers, _) = builtin::register(StepHandlers::new(), Uuid::now_v7());
-    let core = OrchestrationCore::builder(Arc::clone(&store))
+    OrchestrationCore::builder(Arc::clone(store))
         .handlers(handlers.build().unwrap())
         .config(OrchestrationConfig {
             concurrency,
@@ -27,8 +22,7 @@ async fn start(database: &Path, concurrency: usize) -> (OrchestrationCore, Arc<d
         })
         .start()
         .await
-        .unwrap();
-    (core, store)
+        .unwrap()
 }
 
 /// Runs a template to its end and checks that every step ran once and after its parents.
@@ -147,10 +141,9 @@ fn tree(depth: u32) -> TaskTemplate {
     })
 }
 
-#[tokio::test]
-async fn generated_shapes_run_each_step_once_and_in_order() {
-    let folder = tempfile::tempdir().unwrap();
-    let (core, store) = start(&folder.path().join("shapes.db"), 16).await;
+/// The generated shapes on an empty database.
+pub(crate) async fn generated(store: Arc<dyn Store>) {
+    let core = start(&store, 16).await;
     for shape in [chain(30), fork_join(300), lattice(5, 12), tree(6)] {
         run(shape, &core, &store).await;
     }
@@ -158,8 +151,8 @@ async fn generated_shapes_run_each_step_once_and_in_order() {
     assert!(report.is_balanced(), "{report}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_templates_of_a_folder_run_each_step_once_and_in_order() {
+/// The templates of the folder, if one is named, on an empty database.
+pub(crate) async fn of_the_folder(store: Arc<dyn Store>) {
     let Some(workflows) = std::env::var_os("POSTROOM_WORKFLOWS") else {
         println!("POSTROOM_WORKFLOWS names no folder: nothing to run");
         return;
@@ -174,8 +167,7 @@ async fn the_templates_of_a_folder_run_each_step_once_and_in_order() {
         .collect();
     files.sort();
     assert!(!files.is_empty(), "the folder holds no template");
-    let folder = tempfile::tempdir().unwrap();
-    let (core, store) = start(&folder.path().join("workflows.db"), 512).await;
+    let core = start(&store, 512).await;
     for file in files {
         run(TaskTemplate::load(&file).unwrap(), &core, &store).await;
     }
