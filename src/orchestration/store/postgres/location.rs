@@ -124,6 +124,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_encrypted_and_checked() {
+        let root = concat!("sslrootcert=", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let mode = |url: &str| {
+            let parsed = parse(url, &mut PostgresOptions::default()).unwrap();
+            parsed.get_ssl_mode()
+        };
+        let require = "postgres://me@host/db?sslmode=require";
+        assert!(matches!(
+            mode(&format!("{require}&{root}")),
+            PgSslMode::VerifyCa
+        ));
+        let full = format!("postgres://me@host/db?sslmode=verify-full&{root}");
+        assert!(matches!(mode(&full), PgSslMode::VerifyFull));
+        let socket = "postgres://me@localhost/db?host=/run&sslmode=require";
+        assert!(matches!(mode(socket), PgSslMode::Disable));
+    }
+
+    #[test]
     fn o15_what_is_refused_is_told_without_passwords() {
         for (url, word) in [
             ("sqlite:a.db", "expected"),

@@ -89,15 +89,16 @@ pub(super) async fn open(
     claimed: &[&str],
 ) -> Result<Opening, Fault> {
     let mut statements = vec![BEGIN.to_owned()];
-    let opens = completed.len() <= MOST;
-    if opens && !completed.is_empty() {
+    let few = completed.len() <= MOST;
+    let locks = few && !completed.is_empty();
+    if locks {
         let uuids = array(completed.iter().map(|id| id.task_uuid));
         let indexes = array(completed.iter().map(|id| id.index));
         statements.push(format!("EXECUTE postroom_lock ('{uuids}')"));
         statements.push(format!("EXECUTE postroom_steps ('{uuids}', '{indexes}')"));
     }
     let asks = !claimed.is_empty() && claimed.iter().all(|callable| is_plain(callable));
-    if opens && asks {
+    if few && asks {
         let callables = array(claimed.iter().map(|callable| format!("\"{callable}\"")));
         statements.push(format!("EXECUTE postroom_waits ('{callables}')"));
     }
@@ -127,7 +128,7 @@ pub(super) async fn open(
         }
     }
     let now = now.ok_or_else(|| Fault::Corrupt("the time was not told".to_owned()))?;
-    let completed = (opens && !completed.is_empty()).then_some(Completed {
+    let completed = locks.then_some(Completed {
         tasks,
         ids: completed,
         steps,
