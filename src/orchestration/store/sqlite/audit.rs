@@ -36,7 +36,7 @@ async fn check_page(
                       WHERE h.task_id = t.id AND h.kind = 'task_state' AND h.run = t.run
                         AND h.to_state IN ('complete', 'failed', 'cancelled', 'resolved_manually')
                         AND h.from_state NOT IN ('complete', 'failed', 'cancelled', 'resolved_manually')) AS ends
-         FROM postroom_tasks t WHERE t.id > ?1 ORDER BY t.id LIMIT ?2",
+         FROM postroom_tasks t WHERE t.id > ?1 ORDER BY t.id LIMIT ?2 + 0",
     )
     .bind(last)
     .bind(PAGE)

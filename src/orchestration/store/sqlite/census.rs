@@ -12,15 +12,15 @@ const CENSUS: &str = concat!(
     WITH ready AS MATERIALIZED (
         SELECT t.created_at FROM postroom_steps s INDEXED BY postroom_steps_ready
         CROSS JOIN postroom_tasks t ON t.id = s.task_id
-        WHERE s.state = 'ready' AND t.state <> 'paused' LIMIT ?1)
+        WHERE s.state = 'ready' AND t.state <> 'paused' LIMIT ?1 + 0)
     SELECT (SELECT count(*) FROM ready),
            (SELECT count(*) FROM (SELECT 1 FROM postroom_steps INDEXED BY postroom_steps_running
-                                  WHERE state = 'running' LIMIT ?1)),
+                                  WHERE state = 'running' LIMIT ?1 + 0)),
            (SELECT count(*) FROM (SELECT 1 FROM postroom_steps INDEXED BY postroom_steps_retry_wait
-                                  WHERE state = 'retry_wait' LIMIT ?1)),
+                                  WHERE state = 'retry_wait' LIMIT ?1 + 0)),
            (SELECT count(*) FROM (SELECT 1 FROM postroom_tasks INDEXED BY postroom_tasks_blocked
-                                  WHERE state = 'blocked' LIMIT ?1)),
-           (SELECT count(*) FROM (SELECT 1 FROM postroom_processes LIMIT ?1)),
+                                  WHERE state = 'blocked' LIMIT ?1 + 0)),
+           (SELECT count(*) FROM (SELECT 1 FROM postroom_processes LIMIT ?1 + 0)),
            (SELECT min(created_at) FROM ready),
            ",
     clock!()

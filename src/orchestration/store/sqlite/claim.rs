@@ -6,10 +6,10 @@ use std::time::Duration;
 use sqlx::sqlite::SqliteRow;
 
 use super::fault::Fault;
-use super::fresh::Started;
-use super::runnable::{AsWritten, Runnable};
-use super::set::{Binds, Bound, Script, fetch_both, fetch_numbered};
-use super::unit::{Unit, json};
+use super::runnable::{AsWritten, Claimable, Runnable, Stored};
+use super::set::{Binds, Bound, Script, fetch_after, fetch_numbered};
+use super::started::{Owner, Started};
+use super::unit::{Unit, count, json};
 use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::sql::step_row::StepRow;
 use crate::orchestration::store::sql::task_row::Tasks;
@@ -33,11 +33,25 @@ macro_rules! serves {
     };
 }
 
+/// What a claim asks of the steps that were found, by number: they are read when it is known which they are.
+macro_rules! of_found {
+    ($($found:tt)+) => {
+        concat!(
+            "
+    SELECT s.priority, s.task_id, s.idx, s.state, s.name, s.callable, s.epoch, s.attempts, s.max_attempts,
+           s.parents
+    FROM (",
+            $($found)+,
+            ") f CROSS JOIN postroom_steps s ON s.task_id = f.task_id AND s.idx = f.idx"
+        )
+    };
+}
+
 /// The first runnable steps of any task. For each handler the index brings its first few, so that the cost
 /// does not depend on how much is waiting.
-pub(super) const RUNNABLE: &str = concat!(
+pub(super) const RUNNABLE: &str = of_found!(
     "
-    SELECT r.value ->> 0 AS priority, r.value ->> 1 AS task_id, r.value ->> 2 AS idx, 'ready' AS state
+    SELECT r.value ->> 0 AS priority, r.value ->> 1 AS task_id, r.value ->> 2 AS idx
     FROM json_each(?1) c, json_each((
         SELECT json_group_array(json_array(priority, task_id, idx)) FROM (
             SELECT s.priority, s.task_id, s.idx
@@ -45,34 +59,34 @@ pub(super) const RUNNABLE: &str = concat!(
             WHERE s.state = 'ready' AND s.callable = c.value
                 AND t.state IN ('pending', 'running', 'waiting', 'blocked')",
     serves!("?5"),
-    "ORDER BY s.priority DESC, s.task_id, s.idx LIMIT ?2))) r
+    "ORDER BY s.priority DESC, s.task_id, s.idx LIMIT ?2 + 0))) r
     UNION ALL
-    SELECT s.priority, s.task_id, s.idx, 'retry_wait'
+    SELECT s.priority, s.task_id, s.idx
     FROM json_each(?1) c CROSS JOIN postroom_steps s
         ON s.state = 'retry_wait' AND s.callable = c.value AND s.due_at <= ?3
     CROSS JOIN postroom_tasks t
         ON t.id = s.task_id AND t.state IN ('pending', 'running', 'waiting', 'blocked')",
     serves!("?5"),
-    "ORDER BY 1 DESC, 2, 3 LIMIT ?2"
+    "ORDER BY 1 DESC, 2, 3 LIMIT ?2 + 0"
 );
 
 /// The first runnable steps of one task.
-pub(super) const RUNNABLE_OF_TASK: &str = concat!(
+pub(super) const RUNNABLE_OF_TASK: &str = of_found!(
     "
-    SELECT s.priority, s.task_id, s.idx, s.state
+    SELECT s.priority, s.task_id, s.idx
     FROM postroom_tasks t CROSS JOIN json_each(?1) c CROSS JOIN postroom_steps s
         ON s.state = 'ready' AND s.callable = c.value AND s.priority = t.priority
         AND s.task_id = t.id
     WHERE t.uuid = ?4 AND t.state IN ('pending', 'running', 'waiting', 'blocked')",
     serves!("?5"),
     "UNION ALL
-    SELECT s.priority, s.task_id, s.idx, s.state
+    SELECT s.priority, s.task_id, s.idx
     FROM postroom_tasks t CROSS JOIN json_each(?1) c CROSS JOIN postroom_steps s
         ON s.state = 'retry_wait' AND s.callable = c.value AND s.due_at <= ?3
         AND s.task_id = t.id
     WHERE t.uuid = ?4 AND t.state IN ('pending', 'running', 'waiting', 'blocked')",
     serves!("?5"),
-    "ORDER BY 1 DESC, 2, 3 LIMIT ?2"
+    "ORDER BY 1 DESC, 2, 3 LIMIT ?2 + 0"
 );
 
 /// When the next retry falls due.
@@ -99,12 +113,19 @@ pub(super) async fn claim(
     if unit.kept_steps() > MOST_KEPT || unit.keeps_retries() || unsaid {
         unit.flush_steps().await?;
     }
-    let found = find(unit, request).await?;
-    let runnable = unit.first_runnable(request, found);
+    // Those of the claim before.
+    unit.flush_started().await?;
+    let mut runnable = unit.take_runnable(request);
+    runnable.extend(find(unit, request, &runnable).await?);
+    runnable.sort_by_key(Runnable::order);
+    let most = usize::try_from(request.limit).unwrap_or(usize::MAX);
+    if runnable.len() > most {
+        unit.put_back(runnable.split_off(most));
+    }
     if runnable.is_empty() {
         return Ok(Vec::new());
     }
-    take(unit, request, &runnable).await
+    take(unit, request, runnable).await
 }
 
 /// Time until the next retry that the claim could bring falls due.
@@ -134,8 +155,43 @@ fn callables(request: &ClaimRequest) -> Result<String, Fault> {
     json(&callables)
 }
 
-/// Priority, task, index, state.
-pub(super) type RunnableRow = (i64, i64, i64, String);
+from_row! {
+    pub(super) struct RunnableRow(SqliteRow) {
+        priority: i64,
+        task_id: i64,
+        idx: i64,
+        state: String,
+        name: String,
+        callable: String,
+        epoch: i64,
+        attempts: i64,
+        max_attempts: i64,
+        parents: i64,
+    }
+}
+
+impl TryFrom<RunnableRow> for Runnable<'_> {
+    type Error = Fault;
+
+    fn try_from(row: RunnableRow) -> Result<Self, Fault> {
+        Ok(Self {
+            priority: row.priority,
+            task_id: row.task_id,
+            index: row.idx,
+            as_written: AsWritten::Stored(Stored {
+                state: row.state.parse()?,
+                has_parents: row.parents > 0,
+                step: Claimable {
+                    name: row.name,
+                    callable: row.callable,
+                    epoch: row.epoch,
+                    attempts: row.attempts,
+                    max_attempts: row.max_attempts,
+                },
+            }),
+        })
+    }
+}
 
 /// The statement that finds what a claim may bring.
 pub(super) fn runnable(request: &ClaimRequest) -> &'static str {
@@ -145,10 +201,11 @@ pub(super) fn runnable(request: &ClaimRequest) -> &'static str {
     }
 }
 
-/// Its parameters; `now` may be left out where the statement has the time itself.
+/// Its parameters, for so many steps; `now` may be left out where the statement has the time itself.
 pub(super) fn bind_request<'b, 'a>(
     binds: &'b mut Binds<'a>,
     request: &ClaimRequest,
+    most: i64,
     now: Option<i64>,
 ) -> Bound<'b, 'a> {
     let task = match request.scope {
@@ -157,158 +214,145 @@ pub(super) fn bind_request<'b, 'a>(
     };
     binds
         .bind(callables(request)?)?
-        .bind(i64::from(request.limit))?
+        .bind(most)?
         .bind(now)?
         .bind(task)?
         .bind(json(&request.serves)?)
 }
 
-async fn find(unit: &mut Unit<'_>, request: &ClaimRequest) -> Result<Vec<Runnable>, Fault> {
-    let found = if let Some(found) = unit.ahead.take_runnable(request) {
-        found
-    } else {
-        let now = Some(unit.now());
-        fetch_numbered(unit.conn, runnable(request), |binds| {
-            bind_request(binds, request, now)
-        })
-        .await?
-    };
-    found
-        .into_iter()
-        .map(|(priority, task_id, index, state): RunnableRow| {
-            Ok(Runnable {
-                priority,
+/// The stored steps that may be among the first, beside those that are kept.
+async fn find<'w>(
+    unit: &mut Unit<'w>,
+    request: &ClaimRequest,
+    kept: &[Runnable<'w>],
+) -> Result<Vec<Runnable<'w>>, Fault> {
+    if let Some(found) = unit.ahead.take_runnable(request) {
+        return found.into_iter().map(Runnable::try_from).collect();
+    }
+    // Those that are kept mostly come first, because their tasks are older. Then no more are needed than they leave
+    // room for, and one that shows that it is so.
+    let kept = &kept[..kept.len().min(number(i64::from(request.limit))?)];
+    let room = i64::from(request.limit) - count(kept.len());
+    let some = i64::from(request.limit).min(room + 1);
+    let found = find_first(unit, request, some).await?;
+    let in_front =
+        |found: &Runnable<'_>| kept.last().is_some_and(|kept| found.order() < kept.order());
+    if count(found.len()) == some && found.last().is_some_and(in_front) {
+        return find_first(unit, request, i64::from(request.limit)).await;
+    }
+    Ok(found)
+}
+
+/// The first stored steps that may be claimed, at most so many.
+async fn find_first<'w>(
+    unit: &mut Unit<'w>,
+    request: &ClaimRequest,
+    most: i64,
+) -> Result<Vec<Runnable<'w>>, Fault> {
+    let now = Some(unit.now());
+    let found: Vec<RunnableRow> = fetch_numbered(unit.conn, runnable(request), |binds| {
+        bind_request(binds, request, most, now)
+    })
+    .await?;
+    found.into_iter().map(Runnable::try_from).collect()
+}
+
+/// A step that runs by now.
+struct Taken {
+    task_id: i64,
+    index: i64,
+    step: Claimable,
+    /// The state that its task has counted it in.
+    from: StepState,
+    parents: Vec<ParentResult>,
+}
+
+impl<'w> Unit<'w> {
+    /// Keeps that a step runs. Its parents' results are left out if they are to be read.
+    fn start(&mut self, runnable: Runnable<'w>, owner: Owner) -> Result<Taken, Fault> {
+        let Runnable { task_id, index, .. } = runnable;
+        let mut start = |from, done| {
+            self.started.push(Started {
                 task_id,
                 index,
-                as_written: AsWritten::Stored(state.parse()?),
-            })
+                from,
+                done,
+                owner,
+            });
+        };
+        let mut parents = Vec::new();
+        let mut from = StepState::Ready;
+        let step = match runnable.as_written {
+            AsWritten::Stored(stored) => {
+                start(stored.state, 0);
+                from = stored.state;
+                stored.step
+            }
+            AsWritten::Readied(readied) => {
+                start(StepState::Pending, readied.done);
+                let results = readied.results.into_iter().flatten();
+                parents = results.map(ParentResult::from).collect();
+                readied.step
+            }
+            AsWritten::Fresh(place) => self.start_fresh(place, index, owner)?,
+        };
+        Ok(Taken {
+            task_id,
+            index,
+            step,
+            from,
+            parents,
         })
-        .collect()
-}
-
-from_row! {
-    struct Taken(SqliteRow) {
-        task_id: i64,
-        idx: i64,
-        name: String,
-        callable: String,
-        epoch: i64,
-        attempts: i64,
-        max_attempts: i64,
     }
-}
 
-impl Unit<'_> {
     /// Keeps that a step of a new task runs.
-    fn start_fresh(&mut self, place: usize, index: i64, started: Started) -> Result<Taken, Fault> {
+    fn start_fresh(&mut self, place: usize, index: i64, owner: Owner) -> Result<Claimable, Fault> {
         let missing = || Fault::Corrupt(format!("new step {index} is missing"));
         let fresh = self.fresh.get_mut(place).ok_or_else(missing)?;
         let at = number(index)?;
         let step = fresh.task.steps.get(at).ok_or_else(missing)?;
-        fresh.started.insert(at, started);
-        Ok(Taken {
-            task_id: fresh.id,
-            idx: index,
+        fresh.started.insert(at, owner);
+        Ok(Claimable {
             name: step.name.clone(),
             callable: step.callable.clone(),
-            epoch: 1,
-            attempts: 1,
+            epoch: 0,
+            attempts: 0,
             max_attempts: i64::from(step.max_attempts),
         })
     }
 }
 
-const TAKE: &str = "
-    UPDATE postroom_steps SET
-        state = 'running', epoch = epoch + 1, attempts = attempts + 1, owner = j.column4,
-        lease_until = j.column5, due_at = NULL, started_at = j.column6, ended_at = NULL,
-        unmet = unmet - j.column7
-    FROM {rows} j
-    WHERE postroom_steps.task_id = j.column1 AND postroom_steps.idx = j.column2
-        AND postroom_steps.state = j.column3
-    RETURNING task_id, idx, name, callable, epoch, attempts, max_attempts";
-
-/// Steps as they are to be written: the state they are found in, and how many dependencies are done.
-type ToStart<'r> = (&'r Runnable, StepState, i64);
-
-/// Writes that steps run, and brings them with the results of their parents.
-async fn start(
-    unit: &mut Unit<'_>,
+/// Keeps that steps run, and brings them.
+async fn take<'w>(
+    unit: &mut Unit<'w>,
     request: &ClaimRequest,
-    lease_until: i64,
-    steps: &[ToStart<'_>],
-) -> Result<(Vec<Taken>, Vec<ParentRow>), Fault> {
-    let now = unit.now();
-    // Before the results of parents are read.
-    let mut before = Script::default();
-    unit.completed_into(&mut before).await?;
-    fetch_both(
-        unit.conn,
-        before,
-        [TAKE, RESULTS_OF_PARENTS],
-        7,
-        steps,
-        |binds, (step, state, done)| {
-            binds
-                .bind(step.task_id)?
-                .bind(step.index)?
-                .bind(state.as_str())?
-                .bind(request.process.as_bytes().as_slice())?
-                .bind(lease_until)?
-                .bind(now)?
-                .bind(*done)
-        },
-        |binds, (step, ..)| binds.bind(step.task_id)?.bind(step.index),
-    )
-    .await
-}
-
-async fn take(
-    unit: &mut Unit<'_>,
-    request: &ClaimRequest,
-    runnable: &[Runnable],
+    runnable: Vec<Runnable<'w>>,
 ) -> Result<Vec<ClaimedStep>, Fault> {
-    let lease_until = unit.now() + settle::millis(request.lease);
-    let mut stored = Vec::with_capacity(runnable.len());
+    let owner = Owner {
+        process: request.process,
+        lease_until: unit.now() + settle::millis(request.lease),
+    };
+    let of: Vec<(i64, i64)> = runnable
+        .iter()
+        .filter(|step| step.has_results_to_read())
+        .map(|step| (step.task_id, step.index))
+        .collect();
+    let mut results = results_of_parents(unit, &of).await?;
     let mut taken = Vec::with_capacity(runnable.len());
     for step in runnable {
-        match step.as_written {
-            AsWritten::Stored(state) => stored.push((step, state, 0)),
-            AsWritten::Readied(done) => stored.push((step, StepState::Pending, done)),
-            AsWritten::Fresh(place) => {
-                let started = Started {
-                    owner: request.process,
-                    lease_until,
-                };
-                taken.push(unit.start_fresh(place, step.index, started)?);
-            }
+        let mut step = unit.start(step, owner)?;
+        if let Some(results) = results.remove(&(step.task_id, step.index)) {
+            step.parents = results;
         }
+        taken.push(step);
     }
-    let (found, results) = start(unit, request, lease_until, &stored).await?;
-    if found.len() != stored.len() {
-        return Err(Fault::Corrupt(format!(
-            "{} of {} runnable steps were started",
-            found.len(),
-            stored.len()
-        )));
-    }
-    taken.extend(found);
-    let place: HashMap<(i64, i64), usize> = (0..)
-        .zip(runnable)
-        .map(|(place, step)| ((step.task_id, step.index), place))
-        .collect();
-    taken.sort_by_key(|taken| place.get(&(taken.task_id, taken.idx)).copied());
 
     let mut tasks = unit
         .load_tasks(&taken.iter().map(|taken| taken.task_id).collect())
         .await?;
-    for step in runnable {
+    for step in &taken {
         if let Some(task) = tasks.get_mut(&step.task_id) {
-            let from = match step.as_written {
-                AsWritten::Stored(state) => state,
-                AsWritten::Readied(_) | AsWritten::Fresh(_) => StepState::Ready,
-            };
-            settle::recount(&mut task.counts, from, StepState::Running);
+            settle::recount(&mut task.counts, step.from, StepState::Running);
             task.started_at.get_or_insert(unit.now());
         }
     }
@@ -317,12 +361,10 @@ async fn take(
             .move_task(task, TaskState::Running, None, request.process);
     }
     unit.save_tasks(tasks.values());
-    let mut parents = by_child(results);
     let mut steps = Vec::with_capacity(taken.len());
     for taken in taken {
         let task_id = taken.task_id;
-        let results = parents.remove(&(task_id, taken.idx));
-        let step = claimed_step(taken, &tasks, results.unwrap_or_default())?;
+        let step = claimed_step(taken, &tasks)?;
         let row = StepRow {
             task_id,
             index: step.id.index,
@@ -348,9 +390,25 @@ const RESULTS_OF_PARENTS: &str = "
 /// Task, child, the parent's name and result.
 type ParentRow = (i64, i64, String, Option<String>);
 
-/// Of each step, the results of its parents in template order.
-fn by_child(found: Vec<ParentRow>) -> HashMap<(i64, i64), Vec<ParentResult>> {
+/// Of each of these steps, the results of its parents in template order.
+async fn results_of_parents(
+    unit: &mut Unit<'_>,
+    steps: &[(i64, i64)],
+) -> Result<HashMap<(i64, i64), Vec<ParentResult>>, Fault> {
     let mut parents: HashMap<_, Vec<_>> = HashMap::new();
+    if steps.is_empty() {
+        return Ok(parents);
+    }
+    let mut before = Script::default();
+    unit.completed_into(&mut before).await?;
+    let found: Vec<ParentRow> = fetch_after(
+        unit.conn,
+        before,
+        RESULTS_OF_PARENTS,
+        steps,
+        |binds, step| binds.bind(step.0)?.bind(step.1),
+    )
+    .await?;
     for (task_id, child, name, result) in found {
         let results = parents.entry((task_id, child)).or_default();
         results.push(ParentResult {
@@ -358,28 +416,25 @@ fn by_child(found: Vec<ParentRow>) -> HashMap<(i64, i64), Vec<ParentResult>> {
             result_json: result.unwrap_or_else(|| "null".to_owned()),
         });
     }
-    parents
+    Ok(parents)
 }
 
-fn claimed_step(
-    taken: Taken,
-    tasks: &Tasks,
-    parents: Vec<ParentResult>,
-) -> Result<ClaimedStep, Fault> {
+fn claimed_step(taken: Taken, tasks: &Tasks) -> Result<ClaimedStep, Fault> {
+    let step = taken.step;
     let task = tasks
         .get(&taken.task_id)
-        .ok_or_else(|| Fault::Corrupt(format!("step {} has no task", taken.name)))?;
+        .ok_or_else(|| Fault::Corrupt(format!("step {} has no task", step.name)))?;
     Ok(ClaimedStep {
         id: StepId {
             task_uuid: task.uuid,
-            index: number(taken.idx)?,
+            index: number(taken.index)?,
         },
-        name: taken.name,
-        callable: taken.callable,
-        epoch: number(taken.epoch)?,
-        attempt: number(taken.attempts)?,
-        max_attempts: number(taken.max_attempts)?,
+        name: step.name,
+        callable: step.callable,
+        epoch: number(step.epoch + 1)?,
+        attempt: number(step.attempts + 1)?,
+        max_attempts: number(step.max_attempts)?,
         correlation_id: task.correlation_id,
-        parents,
+        parents: taken.parents,
     })
 }

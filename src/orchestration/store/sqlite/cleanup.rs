@@ -12,7 +12,7 @@ pub(super) async fn cleanup(
     let after = request.after.map_or(Ok(0), i64::try_from);
     // The oldest come first by their number, so that no index has to be kept for this.
     let looked_at: Vec<(i64, Option<i64>)> = sqlx::query_as(
-        "SELECT t.id, t.ended_at FROM postroom_tasks t WHERE t.id > ?1 ORDER BY t.id LIMIT ?2",
+        "SELECT t.id, t.ended_at FROM postroom_tasks t WHERE t.id > ?1 ORDER BY t.id LIMIT ?2 + 0",
     )
     .bind(after.unwrap_or(i64::MAX))
     .bind(request.limit)

@@ -2,20 +2,43 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sqlx::sqlite::SqliteRow;
+
 use super::fault::Fault;
-use super::readied::Readied;
+use super::readied::{KnownResult, Readied};
+use super::runnable::Claimable;
 use super::set::{Binds, Bound, fetch};
 use super::unit::{Unit, count};
 use crate::orchestration::state::StepState;
-use crate::orchestration::store::sql::judge::{Child, Judgement};
-use crate::orchestration::store::sql::number;
+use crate::orchestration::store::sql::judge::{Child, Judgement, Recorded};
+use crate::orchestration::store::sql::{from_row, number};
 use crate::orchestration::store::{Completion, CompletionOutcome};
 
 /// A child of completed steps as it was found, with what a claim asks for.
 struct FoundChild {
     child: Child,
-    callable: String,
     priority: i64,
+    /// How many parents it has.
+    parents: i64,
+    /// Those of them that are done: their places among the recorded, and their names.
+    done: Vec<(usize, String)>,
+    step: Claimable,
+}
+
+impl FoundChild {
+    /// The results of its parents in the order of the template, if it has no others than those that were recorded.
+    fn results<'w>(&mut self, recorded: &[Recorded<'w>]) -> Option<Vec<KnownResult<'w>>> {
+        if self.parents != self.child.done {
+            return None;
+        }
+        let mut done = std::mem::take(&mut self.done);
+        done.sort_by_key(|(place, _)| recorded[*place].step.index);
+        let result = |(place, name): (usize, String)| KnownResult {
+            name,
+            result: recorded[place].result(),
+        };
+        Some(done.into_iter().map(result).collect())
+    }
 }
 
 pub(super) async fn complete<'w>(
@@ -38,15 +61,16 @@ pub(super) async fn complete<'w>(
     let children: Vec<Child> = found.iter().map(|found| found.child).collect();
     let states = judgement.recount(&mut unit.ledger, &mut tasks, &children);
     let mut waiting = Vec::new();
-    for (found, state) in found.into_iter().zip(states) {
+    for (mut found, state) in found.into_iter().zip(states) {
         let child = found.child;
         if state == StepState::Ready && child.state == StepState::Pending {
             unit.readied.push(Readied {
                 task_id: child.task_id,
                 index: child.index,
-                done: child.done,
-                callable: found.callable,
                 priority: found.priority,
+                done: child.done,
+                results: found.results(&judgement.recorded),
+                step: found.step,
             });
         } else {
             waiting.push((child, state));
@@ -64,13 +88,32 @@ pub(super) async fn complete<'w>(
 }
 
 pub(super) const CHILDREN: &str = "
-    SELECT e.task_id, e.child, c.unmet, c.state, j.column3, c.callable, c.priority
+    SELECT c.task_id, c.idx, c.unmet, c.state, j.column3 AS place, c.priority, c.parents, c.name, c.callable,
+           c.epoch, c.attempts, c.max_attempts, p.name AS parent
     FROM {rows} j
     CROSS JOIN postroom_edges e ON e.task_id = j.column1 AND e.parent = j.column2
-    CROSS JOIN postroom_steps c ON c.task_id = e.task_id AND c.idx = e.child";
+    CROSS JOIN postroom_steps c ON c.task_id = e.task_id AND c.idx = e.child
+    CROSS JOIN postroom_steps p ON p.task_id = e.task_id AND p.idx = e.parent";
 
-/// Task, index, unmet dependencies, state, the parent's place among those asked for, handler, priority.
-pub(super) type ChildRow = (i64, i64, i64, String, i64, String, i64);
+from_row! {
+    /// A child of one of the parents asked for, of which it has the place.
+    pub(super) struct ChildRow(SqliteRow) {
+        task_id: i64,
+        idx: i64,
+        unmet: i64,
+        state: String,
+
+        place: i64,
+        priority: i64,
+        parents: i64,
+        name: String,
+        callable: String,
+        epoch: i64,
+        attempts: i64,
+        max_attempts: i64,
+        parent: String,
+    }
+}
 
 /// Binds a parent, by task and index, at its place.
 pub(super) fn bind_parent<'b, 'a>(
@@ -97,27 +140,36 @@ async fn children(
     };
     // A child appears once for each of its parents; they are counted here, because a large set is read in parts.
     let mut children: BTreeMap<(i64, i64), FoundChild> = BTreeMap::new();
-    for (task_id, index, unmet, state, place, callable, priority) in found {
-        let state = state.parse()?;
-        let place: usize = number(place)?;
-        let no_parent = || Fault::Corrupt(format!("child {index} has a parent too many"));
+    for row in found {
+        let state = row.state.parse()?;
+        let place: usize = number(row.place)?;
+        let no_parent = || Fault::Corrupt(format!("child {} has a parent too many", row.idx));
         let last = *places.get(place).ok_or_else(no_parent)?;
         let found = children
-            .entry((task_id, index))
+            .entry((row.task_id, row.idx))
             .or_insert_with(|| FoundChild {
                 child: Child {
-                    task_id,
-                    index,
-                    unmet,
+                    task_id: row.task_id,
+                    index: row.idx,
+                    unmet: row.unmet,
                     state,
                     done: 0,
                     last,
                 },
-                callable,
-                priority,
+                priority: row.priority,
+                parents: row.parents,
+                done: Vec::new(),
+                step: Claimable {
+                    name: row.name,
+                    callable: row.callable,
+                    epoch: row.epoch,
+                    attempts: row.attempts,
+                    max_attempts: row.max_attempts,
+                },
             });
         found.child.done += 1;
         found.child.last = found.child.last.max(last);
+        found.done.push((last, row.parent));
     }
     Ok(children.into_values().collect())
 }

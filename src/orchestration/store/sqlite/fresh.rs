@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use uuid::Uuid;
-
 use super::fault::Fault;
 use super::set::Script;
+use super::started::Owner;
 use super::unit::{Unit, count};
 use crate::orchestration::state::StepState;
 use crate::orchestration::store::sql::task_row::TaskRow;
@@ -19,13 +18,7 @@ pub(super) struct Fresh<'w> {
     /// When it is due, if not at once.
     pub(super) later: Option<i64>,
     /// Steps that have been claimed, by their place.
-    pub(super) started: BTreeMap<usize, Started>,
-}
-
-/// By whom a step is run, and until when it is theirs.
-pub(super) struct Started {
-    pub(super) owner: Uuid,
-    pub(super) lease_until: i64,
+    pub(super) started: BTreeMap<usize, Owner>,
 }
 
 const INSERT_TASKS: &str = "
@@ -154,7 +147,7 @@ impl<'w> Unit<'w> {
                     .bind(step.max_attempts)?
                     .bind(due_at)?
                     .bind(i64::from(started.is_some()))?
-                    .bind(started.map(|it| it.owner.as_bytes().as_slice()))?
+                    .bind(started.map(|it| it.process.as_bytes().as_slice()))?
                     .bind(started.map(|it| it.lease_until))?
                     .bind(started.map(|_| now))
             })

@@ -36,6 +36,7 @@ mod read;
 mod readied;
 mod runnable;
 mod set;
+mod started;
 mod step_row;
 mod submit;
 mod sweep;

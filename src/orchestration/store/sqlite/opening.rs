@@ -107,7 +107,9 @@ impl<'w> Wanted<'w> {
         }
         if let Some(request) = self.claim {
             let statement = at_the_time(runnable(request));
-            script.numbered(&statement, |binds| bind_request(binds, request, None))?;
+            script.numbered(&statement, |binds| {
+                bind_request(binds, request, i64::from(request.limit), None)
+            })?;
         }
         // Last, so that nothing that was read comes later.
         script.statement(MOMENT);
@@ -166,7 +168,7 @@ pub(super) async fn open<'w>(
         // Told apart by how many columns they have.
         match row.len() {
             2 => moment = Some(<(i64, i64)>::from_row(row)?),
-            4 => ahead.runnable.push(FromRow::from_row(row)?),
+            10 => ahead.runnable.push(FromRow::from_row(row)?),
             5 => ahead.stored.push(FromRow::from_row(row)?),
             _ => ahead.children.push(FromRow::from_row(row)?),
         }

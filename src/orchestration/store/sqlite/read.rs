@@ -177,7 +177,7 @@ macro_rules! list {
             $first,
             " AND ",
             asked!(),
-            " ORDER BY id DESC LIMIT ?5"
+            " ORDER BY id DESC LIMIT ?5 + 0"
         )
     };
 }
@@ -196,7 +196,7 @@ macro_rules! of_content {
                     SELECT id FROM postroom_tasks
                     WHERE content = ?4 AND substr(identity, 1, 16) <> substr(content, 1, 16) AND ",
             asked!(),
-            "       ORDER BY id DESC LIMIT ?5))"
+            "       ORDER BY id DESC LIMIT ?5 + 0))"
         )
     };
 }
@@ -247,7 +247,7 @@ pub(super) async fn dead_letters(
          CROSS JOIN postroom_tasks t ON t.id = s.task_id
          WHERE s.state = 'failed' AND t.state NOT IN ('cancelled', 'resolved_manually')
             AND (?1 IS NULL OR t.namespace = ?1)
-         ORDER BY s.ended_at DESC, s.task_id DESC, s.idx DESC LIMIT ?2",
+         ORDER BY s.ended_at DESC, s.task_id DESC, s.idx DESC LIMIT ?2 + 0",
     )
     .bind(&filter.namespace)
     .bind(filter.limit)

@@ -230,36 +230,30 @@ where
     Ok(query.fetch_all(conn).await?)
 }
 
-/// The rows that two statements over one set bring, the second after the first, in one call with what `before` has to
-/// write where that is little. Those of the first have so many columns; those of the second have another number of them,
-/// and more than one.
-pub(super) async fn fetch_both<T, O, P>(
+/// The rows of several columns that a statement over a set brings, in one call with what `before` has to write where that
+/// is little.
+pub(super) async fn fetch_after<T, O>(
     conn: &mut SqliteConnection,
     mut before: Script,
-    statements: [&'static str; 2],
-    columns: usize,
+    statement: &'static str,
     rows: &[T],
-    first: impl for<'b, 'a> Fn(&'b mut Binds<'a>, &T) -> Bound<'b, 'a>,
-    second: impl for<'b, 'a> Fn(&'b mut Binds<'a>, &T) -> Bound<'b, 'a>,
-) -> Result<(Vec<O>, Vec<P>), Fault>
+    bind: impl for<'b, 'a> Fn(&'b mut Binds<'a>, &T) -> Bound<'b, 'a>,
+) -> Result<Vec<O>, Fault>
 where
     O: for<'r> FromRow<'r, SqliteRow>,
-    P: for<'r> FromRow<'r, SqliteRow>,
 {
-    let mut found = (Vec::new(), Vec::new());
+    let mut found = Vec::new();
     before.run_unless_few(conn).await?;
-    if rows.is_empty() || rows.len() > FEW {
+    if rows.len() > FEW {
         before.run(conn).await?;
     }
     for chunk in rows.chunks(MOST) {
         let mut script = std::mem::take(&mut before);
-        script.add(statements[0], chunk, &first)?;
-        script.add(statements[1], chunk, &second)?;
+        script.add(statement, chunk, &bind)?;
         for row in script.fetch(conn).await? {
-            match row.len() {
-                1 => {}
-                many if many == columns => found.0.push(O::from_row(&row)?),
-                _ => found.1.push(P::from_row(&row)?),
+            // One column has what a check of the rows written brings.
+            if row.len() > 1 {
+                found.push(O::from_row(&row)?);
             }
         }
     }

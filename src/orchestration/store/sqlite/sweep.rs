@@ -64,7 +64,7 @@ async fn take_back(
          CROSS JOIN postroom_tasks t ON t.id = s.task_id
          WHERE s.state = 'running'
             AND (s.lease_until <= ?1 OR s.owner IN (SELECT unhex(value) FROM json_each(?2)))
-         ORDER BY s.task_id, s.idx LIMIT ?3",
+         ORDER BY s.task_id, s.idx LIMIT ?3 + 0",
     )
     .bind(unit.now())
     .bind(json(&dead)?)

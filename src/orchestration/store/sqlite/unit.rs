@@ -13,6 +13,7 @@ use super::known::Known;
 use super::opening::Ahead;
 use super::readied::Readied;
 use super::set::{Binds, Bound, Script};
+use super::started::Started;
 use crate::orchestration::state::StepState;
 use crate::orchestration::store::sql::judge::Child;
 use crate::orchestration::store::sql::ledger::{HistoryRow, Ledger};
@@ -26,7 +27,9 @@ pub(super) struct Unit<'c> {
     /// Tasks that are to be inserted.
     pub(super) fresh: Vec<Fresh<'c>>,
     /// Steps that are to be written as ready, unless they are claimed.
-    pub(super) readied: Vec<Readied>,
+    pub(super) readied: Vec<Readied<'c>>,
+    /// Claimed steps that are to be written as they run.
+    pub(super) started: Vec<Started>,
     /// Steps that are to be written as they were completed.
     pub(super) completed: Vec<Completed<'c>>,
     /// Their children that wait for others too, and the states these go to.
@@ -46,6 +49,7 @@ impl<'c> Unit<'c> {
             known,
             fresh: Vec::new(),
             readied: Vec::new(),
+            started: Vec::new(),
             completed: Vec::new(),
             waiting: Vec::new(),
             ahead: Ahead::default(),
@@ -124,6 +128,7 @@ impl<'c> Unit<'c> {
         self.fresh_into(script).await?;
         script.run_if_large(self.conn).await?;
         self.readied_into(script).await?;
+        self.started_into(script).await?;
         script.run_if_large(self.conn).await
     }
 
