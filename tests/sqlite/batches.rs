@@ -235,3 +235,73 @@ async fn what_is_kept_is_found_in_the_same_transaction() {
     assert_sound(&store).await;
     store.close().await;
 }
+
+/// Stored steps of older tasks come before all that are kept, however many these are; what is not claimed stays ready.
+#[tokio::test(flavor = "current_thread")]
+async fn a_claim_leaves_what_is_kept_for_older_tasks() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    let process = Uuid::new_v4();
+    let older = submit(&store, wide(30)).await;
+    // More than the writer looks up as it begins.
+    let mut pairs = wide(40);
+    for index in 20..40 {
+        pairs.steps[index as usize].parents = vec![index - 20];
+    }
+    let pairs = submit(&store, pairs).await;
+    let mut of_pairs = request(process, 20);
+    of_pairs.scope = ClaimScope::Task(pairs);
+    let steps = store.claim(of_pairs).await.unwrap().steps;
+    let completed = steps.iter().map(|step| success(step, process)).collect();
+    let (_, claimed) = store
+        .complete_and_claim(completed, request(process, 22))
+        .await
+        .unwrap();
+    let expected: Vec<_> = (0..22).map(|index| (older, index)).collect();
+    assert_eq!(places(&claimed), expected);
+    let left = (22..30).map(|index| (older, index));
+    let children = (20..40).map(|index| (pairs, index));
+    let left: Vec<_> = left.chain(children).collect();
+    let claimed = claim(&store, process, 100).await;
+    assert_eq!(places(&claimed), left);
+    let results = claimed[8..].iter().map(|step| step.parents.len());
+    assert!(results.eq([1; 20]));
+    assert_sound(&store).await;
+    store.close().await;
+}
+
+/// Several claims in one transaction: none finds what one before it has taken.
+#[tokio::test(flavor = "current_thread")]
+async fn claims_of_one_transaction_have_no_step_in_common() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    let process = Uuid::new_v4();
+    let tasks = [
+        submit(&store, chain(3)).await,
+        submit(&store, chain(3)).await,
+    ];
+    let roots = claim(&store, process, 2).await;
+    let stored = submit(&store, wide(2)).await;
+    let commits = store.commits();
+    let (first, second) = tokio::join!(
+        store.complete_and_claim(vec![success(&roots[0], process)], request(process, 3)),
+        store.complete_and_claim(vec![success(&roots[1], process)], request(process, 3)),
+    );
+    assert_eq!(store.commits() - commits, 1);
+    let (first, second) = (first.unwrap().1, second.unwrap().1);
+    assert_eq!(places(&first), [(tasks[0], 1), (tasks[1], 1), (stored, 0)]);
+    assert_eq!(places(&second), [(stored, 1)]);
+    // What has just been claimed is completed beside a new claim.
+    let commits = store.commits();
+    let completed = first.iter().chain(&second);
+    let completed = completed.map(|step| success(step, process)).collect();
+    let (third, none) = tokio::join!(
+        store.complete_and_claim(completed, request(process, 9)),
+        store.claim(request(process, 9)),
+    );
+    assert_eq!(store.commits() - commits, 1);
+    assert_eq!(places(&third.unwrap().1), [(tasks[0], 2), (tasks[1], 2)]);
+    assert!(none.unwrap().steps.is_empty());
+    assert_sound(&store).await;
+    store.close().await;
+}

@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::subject::{DIAMOND, LONG, Subject, WORK, task};
 use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::{
-    ClaimScope, CompletionOutcome, ParentResult, StepId, Submission, TemplateSelector,
+    ClaimScope, CompletionOutcome, OperationKind, ParentResult, StepId, Submission,
+    TemplateSelector,
 };
 
 /// What the holder is told is what is stored.
@@ -414,20 +415,49 @@ pub async fn the_least_priority_is_claimed_last(subject: Subject) {
 
 /// What a completion brings knows the results of its parents, of this transaction and of earlier ones.
 pub async fn a_completion_brings_steps_with_all_their_results(subject: Subject) {
-    subject
-        .submit(&[("a", &[]), ("b", &[]), ("c", &[0, 1])])
-        .await;
-    let claimed = subject.claim(2).await;
-    subject.succeed(&claimed[0]).await;
+    for together in [false, true] {
+        subject
+            .submit(&[("a", &[]), ("b", &[]), ("c", &[0, 1])])
+            .await;
+        let mut claimed = subject.claim(2).await;
+        if !together {
+            subject.succeed(&claimed.remove(0)).await;
+        }
+        // The order of the template is kept, whichever ends first.
+        let completed = claimed.iter().rev().map(|step| subject.success(step));
+        let (_, next) = subject
+            .store
+            .complete_and_claim(completed.collect(), subject.request(10))
+            .await
+            .unwrap();
+        let parents: Vec<(&str, &str)> = next[0]
+            .parents
+            .iter()
+            .map(|parent| (&*parent.name, &*parent.result_json))
+            .collect();
+        assert_eq!(parents, [("a", "\"a\""), ("b", "\"b\"")]);
+    }
+}
+
+/// A child that has run before goes on counting: a step's epoch never comes again.
+pub async fn a_completion_brings_steps_that_run_again(subject: Subject) {
+    let uuid = subject.submit(&[("first", &[]), ("second", &[0])]).await;
+    subject.run_out().await;
+    let rerun = OperationKind::Rerun { from: 0 };
+    subject.operate(uuid, rerun).await;
+    let first = subject.claim_one().await;
+    let epoch = subject.step(uuid, 1).await.epoch;
+    assert!(epoch > 0);
     let (_, next) = subject
         .store
-        .complete_and_claim(vec![subject.success(&claimed[1])], subject.request(10))
+        .complete_and_claim(vec![subject.success(&first)], subject.request(1))
         .await
         .unwrap();
-    let parents: Vec<(&str, &str)> = next[0]
-        .parents
-        .iter()
-        .map(|parent| (&*parent.name, &*parent.result_json))
-        .collect();
-    assert_eq!(parents, [("a", "\"a\""), ("b", "\"b\"")]);
+    assert_eq!((next[0].epoch, next[0].attempt), (epoch + 1, 1));
+    subject.fail(&next[0], Some(Duration::ZERO)).await;
+    let again = subject.claim_one().await;
+    assert_eq!((again.epoch, again.attempt), (epoch + 2, 2));
+    assert_eq!(again.parents.len(), 1);
+    subject.succeed(&again).await;
+    assert_eq!(subject.state(uuid).await, TaskState::Complete);
 }

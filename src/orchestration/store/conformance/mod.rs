@@ -129,6 +129,7 @@ macro_rules! store_conformance {
                 a_stale_completion_brings_the_next_steps,
                 the_least_priority_is_claimed_last,
                 a_completion_brings_steps_with_all_their_results,
+                a_completion_brings_steps_that_run_again,
             }
             completions {
                 a_success_readies_the_children,
