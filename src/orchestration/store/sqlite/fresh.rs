@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use sqlx::SqliteConnection;
+
 use super::fault::Fault;
 use super::set::Script;
 use super::started::Owner;
@@ -83,17 +85,7 @@ impl<'w> Unit<'w> {
             rows.push((fresh, row));
         }
         let conn = &mut *self.conn;
-        let steps: Vec<(&Fresh<'_>, usize)> = fresh
-            .iter()
-            .flat_map(|fresh| (0..fresh.task.steps.len()).map(move |index| (fresh, index)))
-            .collect();
-        let edges: Vec<(i64, u32, usize)> = steps
-            .iter()
-            .flat_map(|(fresh, index)| {
-                let parents = fresh.task.steps[*index].parents.iter();
-                parents.map(|parent| (fresh.id, *parent, *index))
-            })
-            .collect();
+        script.level(&[rows.len()]);
         script
             .set(conn, INSERT_TASKS, &rows, |binds, (fresh, row)| {
                 let task = fresh.task;
@@ -128,35 +120,8 @@ impl<'w> Unit<'w> {
                     .bind(fresh.task.input_json.as_str())
             })
             .await?;
-        script
-            .set(conn, INSERT_STEPS, &steps, |binds, (fresh, index)| {
-                let step = &fresh.task.steps[*index];
-                let started = fresh.started.get(index);
-                let (state, due_at) = match started {
-                    Some(_) => (StepState::Running, None),
-                    None => settle::new_step(step.parents.is_empty(), fresh.later),
-                };
-                binds
-                    .bind(fresh.id)?
-                    .bind(count(*index))?
-                    .bind(step.name.as_str())?
-                    .bind(step.callable.as_str())?
-                    .bind(fresh.task.priority)?
-                    .bind(state.as_str())?
-                    .bind(count(step.parents.len()))?
-                    .bind(step.max_attempts)?
-                    .bind(due_at)?
-                    .bind(i64::from(started.is_some()))?
-                    .bind(started.map(|it| it.process.as_bytes().as_slice()))?
-                    .bind(started.map(|it| it.lease_until))?
-                    .bind(started.map(|_| now))
-            })
-            .await?;
-        script
-            .set(conn, INSERT_EDGES, &edges, |binds, (id, parent, child)| {
-                binds.bind(*id)?.bind(*parent)?.bind(count(*child))
-            })
-            .await?;
+        script.run_unless_few(conn).await?;
+        steps_into(script, conn, now, &fresh).await?;
         for (fresh, row) in rows {
             if fresh.started.is_empty() {
                 self.known.new_task(row);
@@ -166,4 +131,54 @@ impl<'w> Unit<'w> {
         }
         Ok(())
     }
+}
+
+/// The steps of new tasks, and what they wait for.
+async fn steps_into(
+    script: &mut Script,
+    conn: &mut SqliteConnection,
+    now: i64,
+    fresh: &[Fresh<'_>],
+) -> Result<(), Fault> {
+    let steps: Vec<(&Fresh<'_>, usize)> = fresh
+        .iter()
+        .flat_map(|fresh| (0..fresh.task.steps.len()).map(move |index| (fresh, index)))
+        .collect();
+    let edges: Vec<(i64, u32, usize)> = steps
+        .iter()
+        .flat_map(|(fresh, index)| {
+            let parents = fresh.task.steps[*index].parents.iter();
+            parents.map(|parent| (fresh.id, *parent, *index))
+        })
+        .collect();
+    script.level(&[steps.len(), edges.len()]);
+    script
+        .set(conn, INSERT_STEPS, &steps, |binds, (fresh, index)| {
+            let step = &fresh.task.steps[*index];
+            let started = fresh.started.get(index);
+            let (state, due_at) = match started {
+                Some(_) => (StepState::Running, None),
+                None => settle::new_step(step.parents.is_empty(), fresh.later),
+            };
+            binds
+                .bind(fresh.id)?
+                .bind(count(*index))?
+                .bind(step.name.as_str())?
+                .bind(step.callable.as_str())?
+                .bind(fresh.task.priority)?
+                .bind(state.as_str())?
+                .bind(count(step.parents.len()))?
+                .bind(step.max_attempts)?
+                .bind(due_at)?
+                .bind(i64::from(started.is_some()))?
+                .bind(started.map(|it| it.process.as_bytes().as_slice()))?
+                .bind(started.map(|it| it.lease_until))?
+                .bind(started.map(|_| now))
+        })
+        .await?;
+    script
+        .set(conn, INSERT_EDGES, &edges, |binds, (id, parent, child)| {
+            binds.bind(*id)?.bind(*parent)?.bind(count(*child))
+        })
+        .await
 }

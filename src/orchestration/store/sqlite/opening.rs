@@ -8,7 +8,7 @@ use super::complete::{CHILDREN, ChildRow, bind_parent};
 use super::connect::clock;
 use super::fault::Fault;
 use super::known::Known;
-use super::set::Script;
+use super::set::{MOST, Script};
 use super::submit::{FIND, Stored, bind_identity};
 use crate::orchestration::store::sql::intent::Write;
 use crate::orchestration::store::{ClaimRequest, NewTask, StepOutcome};
@@ -23,8 +23,8 @@ const MOMENT: &str = concat!(
     ", data_version FROM pragma_data_version"
 );
 
-/// For more tasks or completions than these the calls do not matter.
-const MOST: usize = 16;
+/// Of more completions or tasks what a claim may bring is not read before it is known how many steps they leave room for.
+const FEW: usize = 16;
 
 /// What the first intents will ask for.
 #[derive(Clone, Default)]
@@ -89,8 +89,12 @@ impl<'w> Wanted<'w> {
             }
             _ => {}
         }
-        if wanted.parents.len() > MOST || wanted.tasks.len() > MOST {
+        let most = wanted.parents.len().max(wanted.tasks.len());
+        if most > MOST {
             return Self::default();
+        }
+        if most > FEW {
+            wanted.claim = None;
         }
         wanted
     }

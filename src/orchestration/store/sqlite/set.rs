@@ -15,16 +15,16 @@ use sqlx::{
 use super::fault::Fault;
 
 /// Rows that a set has room for.
-const SIZES: [usize; 6] = [1, 4, 16, 64, 128, MOST];
+const SIZES: [usize; 7] = [1, 4, 16, 64, 128, 256, MOST];
 
 /// Larger sets take several statements.
-const MOST: usize = 256;
+pub(super) const MOST: usize = 512;
 
 /// Parameters of a script that is not executed with the next one: those of a few small tasks are fewer.
 const LARGE: usize = 256;
 
-/// Rows of a set that is executed together with any others: of more there would be very many different texts, each of
-/// which is prepared by itself.
+/// Rows of a set that is executed together with any others. Of more there would be very many different texts, each of
+/// which is prepared by itself: larger sets go only with those that are on a level with them.
 const FEW: usize = 4;
 
 /// Fails unless the statement before it has written so many rows: in one call with COMMIT there is no other place to
@@ -39,6 +39,8 @@ pub(super) struct Script {
     arguments: SqliteArguments,
     /// Rows of the largest set.
     most: usize,
+    /// Rows that each set has room for at least.
+    room: usize,
 }
 
 /// The arguments of one row.
@@ -85,6 +87,13 @@ impl Script {
         Ok(())
     }
 
+    /// Sets of so many rows follow. Where one of them is large, all get as much room, so that they can go together: of
+    /// sets that each have a size of their own there would be very many different texts.
+    pub(super) fn level(&mut self, rows: &[usize]) {
+        let largest = rows.iter().copied().max().unwrap_or(0);
+        self.room = if largest > FEW { largest.min(MOST) } else { 0 };
+    }
+
     fn add<T>(
         &mut self,
         statement: &'static str,
@@ -92,7 +101,8 @@ impl Script {
         bind: &impl for<'b, 'a> Fn(&'b mut Binds<'a>, &T) -> Bound<'b, 'a>,
     ) -> Result<(), Fault> {
         let before = self.arguments.len();
-        let size = SIZES.into_iter().find(|size| chunk.len() <= *size);
+        let rows = chunk.len().max(self.room);
+        let size = SIZES.into_iter().find(|size| rows <= *size);
         let size = size.unwrap_or(MOST);
         for (number, row) in chunk.iter().enumerate() {
             bind(&mut Binds(&mut self.arguments), row)?;

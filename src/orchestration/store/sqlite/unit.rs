@@ -110,6 +110,7 @@ impl<'c> Unit<'c> {
     pub(super) async fn commit(mut self) -> Result<Known, Fault> {
         let mut script = Script::default();
         self.steps_into(&mut script).await?;
+        script.level(&[self.tasks.len(), self.ledger.rows.len()]);
         self.tasks_into(&mut script).await?;
         self.history_into(&mut script).await?;
         script.statement("COMMIT");
@@ -119,17 +120,22 @@ impl<'c> Unit<'c> {
 
     /// Before the rows of tasks: those of new ones are inserted here.
     async fn steps_into(&mut self, script: &mut Script) -> Result<(), Fault> {
+        script.level(&[
+            self.completed.len(),
+            self.waiting.len(),
+            self.readied.len(),
+            self.started.len(),
+        ]);
         self.completed_into(script).await?;
-        if self.fresh.is_empty() {
-            script.run_unless_few(self.conn).await?;
-        } else {
-            script.run(self.conn).await?;
-        }
-        self.fresh_into(script).await?;
-        script.run_if_large(self.conn).await?;
         self.readied_into(script).await?;
         self.started_into(script).await?;
-        script.run_if_large(self.conn).await
+        if self.fresh.is_empty() {
+            script.run_unless_few(self.conn).await
+        } else {
+            script.run(self.conn).await?;
+            self.fresh_into(script).await?;
+            script.run_if_large(self.conn).await
+        }
     }
 
     async fn tasks_into(&mut self, script: &mut Script) -> Result<(), Fault> {
