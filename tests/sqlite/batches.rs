@@ -166,7 +166,7 @@ async fn hundreds_that_are_completed_before_a_few_are_claimed() {
     let (_folder, path) = place();
     let store = open(&path).await;
     let process = Uuid::new_v4();
-    for width in [255, 256, 257, 258, 300] {
+    for width in [255, 257, 511, 512, 513, 600] {
         // All of them are parents of one child; beside them there is a task of one step.
         let mut join = wide(width + 1);
         join.steps[width as usize].parents = (0..width).collect();
@@ -302,6 +302,35 @@ async fn claims_of_one_transaction_have_no_step_in_common() {
     assert_eq!(store.commits() - commits, 1);
     assert_eq!(places(&third.unwrap().1), [(tasks[0], 2), (tasks[1], 2)]);
     assert!(none.unwrap().steps.is_empty());
+    assert_sound(&store).await;
+    store.close().await;
+}
+
+/// Stored steps stand before, between and behind those that are kept: as many are found as there is room.
+#[tokio::test(flavor = "current_thread")]
+async fn a_claim_takes_turns_between_stored_and_kept() {
+    let (_folder, path) = place();
+    let store = open(&path).await;
+    let process = Uuid::new_v4();
+    let mut expected = Vec::new();
+    let mut completed = Vec::new();
+    // Twenty chains, after each of which a step is stored.
+    for _ in 0..20 {
+        let pair = submit(&store, chain(2)).await;
+        let mut of_pair = request(process, 1);
+        of_pair.scope = ClaimScope::Task(pair);
+        let root = store.claim(of_pair).await.unwrap().steps.remove(0);
+        completed.push(success(&root, process));
+        expected.push((pair, 1));
+        let stored = submit(&store, wide(1)).await;
+        expected.push((stored, 0));
+    }
+    let (_, claimed) = store
+        .complete_and_claim(completed, request(process, 25))
+        .await
+        .unwrap();
+    assert_eq!(places(&claimed), expected[..25]);
+    assert_eq!(places(&claim(&store, process, 100).await), expected[25..]);
     assert_sound(&store).await;
     store.close().await;
 }

@@ -461,3 +461,32 @@ pub async fn a_completion_brings_steps_that_run_again(subject: Subject) {
     subject.succeed(&again).await;
     assert_eq!(subject.state(uuid).await, TaskState::Complete);
 }
+
+/// A completion may come with a claim of nothing, and with one of all there is.
+pub async fn a_completion_brings_as_many_steps_as_are_wanted(subject: Subject) {
+    let uuid = subject
+        .submit(&[("top", &[]), ("a", &[0]), ("b", &[0]), ("c", &[1])])
+        .await;
+    let top = subject.claim_one().await;
+    let (_, none) = subject
+        .store
+        .complete_and_claim(vec![subject.success(&top)], subject.request(0))
+        .await
+        .unwrap();
+    assert!(none.is_empty());
+    let ready = [
+        StepState::Complete,
+        StepState::Ready,
+        StepState::Ready,
+        StepState::Pending,
+    ];
+    assert_eq!(subject.step_states(uuid).await, ready);
+    let a = subject.claim(1).await.remove(0);
+    let (_, all) = subject
+        .store
+        .complete_and_claim(vec![subject.success(&a)], subject.request(u32::MAX))
+        .await
+        .unwrap();
+    let names: Vec<&str> = all.iter().map(|step| step.name.as_str()).collect();
+    assert_eq!(names, ["b", "c"]);
+}

@@ -130,6 +130,7 @@ macro_rules! store_conformance {
                 the_least_priority_is_claimed_last,
                 a_completion_brings_steps_with_all_their_results,
                 a_completion_brings_steps_that_run_again,
+                a_completion_brings_as_many_steps_as_are_wanted,
             }
             completions {
                 a_success_readies_the_children,

@@ -19,6 +19,7 @@ const MAX_LOST: u32 = 2;
 
 #[derive(Clone, Debug)]
 struct Step {
+    name: String,
     parents: Vec<usize>,
     max_attempts: u32,
     state: S,
@@ -26,6 +27,7 @@ struct Step {
     lost: u32,
     epoch: u64,
     owner: Option<Uuid>,
+    result: Option<String>,
 }
 
 #[derive(Debug)]
@@ -195,7 +197,12 @@ impl Run {
                 (step.id.task_uuid, step.id.index as usize),
                 (task.uuid, index)
             );
-            assert_eq!(step.parents.len(), task.steps[index].parents.len());
+            let parents = step.parents.iter().map(|it| (&*it.name, &*it.result_json));
+            let expected = task.steps[index].parents.iter().map(|&parent| {
+                let result = task.steps[parent].result.as_deref();
+                (task.steps[parent].name.as_str(), result.unwrap_or("null"))
+            });
+            assert!(parents.eq(expected), "{:?} of {task:?}", step.parents);
             task.state = T::Running;
             let model = &mut task.steps[index];
             model.state = S::Running;
@@ -222,7 +229,7 @@ impl Run {
             let (_, step) = self.claimed[self.rng.usize(from..self.claimed.len())].clone();
             let outcome = match self.rng.u8(0..10) {
                 0..6 => StepOutcome::Success {
-                    result_json: "1".into(),
+                    result_json: self.rng.u16(..).to_string(),
                 },
                 6..9 => StepOutcome::Failure {
                     failure: failure("x"),
@@ -318,6 +325,9 @@ impl Run {
         let stopped = task.stops();
         let step = &mut task.steps[index];
         step.owner = None;
+        if let StepOutcome::Success { result_json } = outcome {
+            step.result = Some(result_json.clone());
+        }
         step.state = match outcome {
             StepOutcome::Success { .. } => S::Complete,
             StepOutcome::Failure {
@@ -507,6 +517,7 @@ fn model_of(new: &NewTask) -> Task {
             .steps
             .iter()
             .map(|step| Step {
+                name: step.name.clone(),
                 parents: step.parents.iter().map(|parent| *parent as usize).collect(),
                 max_attempts: step.max_attempts,
                 state: S::Pending,
@@ -514,6 +525,7 @@ fn model_of(new: &NewTask) -> Task {
                 lost: 0,
                 epoch: 0,
                 owner: None,
+                result: None,
             })
             .collect(),
     };

@@ -38,13 +38,15 @@ pub(super) fn apply(task: &mut Task, kind: &OperationKind) -> Result<(), Operati
             if state.is_terminal() && state != S::Failed {
                 return Err(OperationOutcome::StepNotApplicable { state });
             }
+            task.steps[*step as usize].result = None;
             satisfy(task, *step as usize, S::ResolvedManually);
         }
-        OperationKind::CompleteStep { step, .. } => {
+        OperationKind::CompleteStep { step, result_json } => {
             let state = task.steps[*step as usize].state;
             if !matches!(state, S::Ready | S::Running | S::RetryWait | S::Failed) {
                 return Err(OperationOutcome::StepNotApplicable { state });
             }
+            task.steps[*step as usize].result = Some(result_json.clone());
             satisfy(task, *step as usize, S::Complete);
         }
         OperationKind::Rerun { from } => rerun(task, *from as usize)?,

@@ -33,7 +33,7 @@ macro_rules! serves {
     };
 }
 
-/// What a claim asks of the steps that were found, by number: they are read when it is known which they are.
+/// Reads what a claim brings only of the few steps that were chosen.
 macro_rules! of_found {
     ($($found:tt)+) => {
         concat!(
@@ -235,9 +235,12 @@ async fn find<'w>(
     let room = i64::from(request.limit) - count(kept.len());
     let some = i64::from(request.limit).min(room + 1);
     let found = find_first(unit, request, some).await?;
-    let in_front =
-        |found: &Runnable<'_>| kept.last().is_some_and(|kept| found.order() < kept.order());
-    if count(found.len()) == some && found.last().is_some_and(in_front) {
+    // Those that were not found come after all that were.
+    let last = found.iter().map(Runnable::order).max();
+    let is_in_front = last
+        .zip(kept.last())
+        .is_some_and(|(last, kept)| last < kept.order());
+    if some < i64::from(request.limit) && count(found.len()) == some && is_in_front {
         return find_first(unit, request, i64::from(request.limit)).await;
     }
     Ok(found)
@@ -400,6 +403,7 @@ async fn results_of_parents(
         return Ok(parents);
     }
     let mut before = Script::default();
+    before.level(&[unit.completed.len(), unit.waiting.len()]);
     unit.completed_into(&mut before).await?;
     let found: Vec<ParentRow> = fetch_after(
         unit.conn,

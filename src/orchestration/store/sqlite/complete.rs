@@ -169,7 +169,10 @@ async fn children(
             });
         found.child.done += 1;
         found.child.last = found.child.last.max(last);
-        found.done.push((last, row.parent));
+        // Of more parents than were completed the names are not needed.
+        if row.parents <= count(places.len()) {
+            found.done.push((last, row.parent));
+        }
     }
     Ok(children.into_values().collect())
 }

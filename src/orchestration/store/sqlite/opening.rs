@@ -24,7 +24,7 @@ const MOMENT: &str = concat!(
 );
 
 /// Of more completions or tasks what a claim may bring is not read before it is known how many steps they leave room for.
-const FEW: usize = 16;
+const AHEAD_OF_CLAIM: usize = 16;
 
 /// What the first intents will ask for.
 #[derive(Clone, Default)]
@@ -93,7 +93,7 @@ impl<'w> Wanted<'w> {
         if most > MOST {
             return Self::default();
         }
-        if most > FEW {
+        if most > AHEAD_OF_CLAIM {
             wanted.claim = None;
         }
         wanted
@@ -174,7 +174,11 @@ pub(super) async fn open<'w>(
             2 => moment = Some(<(i64, i64)>::from_row(row)?),
             10 => ahead.runnable.push(FromRow::from_row(row)?),
             5 => ahead.stored.push(FromRow::from_row(row)?),
-            _ => ahead.children.push(FromRow::from_row(row)?),
+            13 => ahead.children.push(FromRow::from_row(row)?),
+            other => {
+                let what = format!("{other} columns were read as a transaction began");
+                return Err(Fault::Corrupt(what));
+            }
         }
     }
     let (now, version) =

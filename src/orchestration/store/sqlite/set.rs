@@ -90,8 +90,9 @@ impl Script {
     /// Sets of so many rows follow. Where one of them is large, all get as much room, so that they can go together: of
     /// sets that each have a size of their own there would be very many different texts.
     pub(super) fn level(&mut self, rows: &[usize]) {
-        let largest = rows.iter().copied().max().unwrap_or(0);
-        self.room = if largest > FEW { largest.min(MOST) } else { 0 };
+        // What goes by itself does not matter.
+        let largest = rows.iter().map(|rows| rows % MOST).max().unwrap_or(0);
+        self.room = if largest > FEW { largest } else { 0 };
     }
 
     fn add<T>(
@@ -187,7 +188,9 @@ impl Script {
         if self.text.is_empty() {
             return Ok(());
         }
-        std::mem::take(self).fetch(conn).await.map(drop)
+        let script = std::mem::take(self);
+        self.room = script.room;
+        script.fetch(conn).await.map(drop)
     }
 
     /// Executes what was added, and brings the rows of all its statements; those of one column mean nothing.
@@ -346,5 +349,50 @@ mod tests {
         assert_eq!(sums, (25, 30));
         let numbers = <(i64, i64, i64)>::from_row(&found[1]).unwrap();
         assert_eq!(numbers, (12, 11, 12));
+    }
+
+    /// The rows that the sets of a text have room for.
+    fn rooms(text: &str) -> Vec<usize> {
+        let sets = text.split("(VALUES ").skip(1);
+        sets.map(|set| set.split("))").next().unwrap_or("").matches("(?").count())
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn sets_that_go_together_have_the_same_room() {
+        let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        conn.execute("CREATE TABLE numbers (number INTEGER PRIMARY KEY)")
+            .await
+            .unwrap();
+        for (sizes, expected) in [
+            (vec![100, 3], vec![128, 128]),
+            (vec![3, 1], vec![4, 1]),
+            // What fills a statement has gone by itself.
+            (vec![600, 20], vec![128, 128]),
+            (vec![20, 600], vec![128]),
+            (vec![512, 2], vec![4]),
+        ] {
+            let mut script = Script::default();
+            script.level(&sizes);
+            let mut number = 0;
+            for size in &sizes {
+                let rows: Vec<i64> = (number..).take(*size).collect();
+                number += i64::try_from(*size).unwrap();
+                let insert = "
+                    INSERT INTO numbers SELECT column1 FROM {rows} j WHERE j.column1 IS NOT NULL";
+                script
+                    .set(&mut conn, insert, &rows, |binds, row| binds.bind(*row))
+                    .await
+                    .unwrap();
+            }
+            assert_eq!(rooms(&script.text), expected, "{sizes:?}");
+            script.run(&mut conn).await.unwrap();
+            let (written,): (i64,) = sqlx::query_as("SELECT count(*) FROM numbers")
+                .fetch_one(&mut conn)
+                .await
+                .unwrap();
+            assert_eq!(written, number);
+            conn.execute("DELETE FROM numbers").await.unwrap();
+        }
     }
 }

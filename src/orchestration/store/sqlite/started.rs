@@ -46,6 +46,9 @@ impl Unit<'_> {
 
     pub(super) async fn started_into(&mut self, script: &mut Script) -> Result<(), Fault> {
         let started = std::mem::take(&mut self.started);
+        if !started.is_empty() {
+            self.ahead.forget_runnable();
+        }
         let now = self.now();
         script
             .set(self.conn, START, &started, |binds, step| {

@@ -81,6 +81,7 @@ impl<'c> Unit<'c> {
     pub(super) async fn flush(&mut self) -> Result<(), Fault> {
         let mut script = Script::default();
         self.steps_into(&mut script).await?;
+        script.level(&[self.tasks.len()]);
         self.tasks_into(&mut script).await?;
         script.run(self.conn).await
     }
