@@ -48,7 +48,8 @@ macro_rules! of_found {
 }
 
 /// The first runnable steps of any task. For each handler the index brings its first few, so that the cost
-/// does not depend on how much is waiting.
+/// does not depend on how much is waiting. As everywhere here, `+ 0` keeps a limit out of the plan: see the test of
+/// plans.
 pub(super) const RUNNABLE: &str = of_found!(
     "
     SELECT r.value ->> 0 AS priority, r.value ->> 1 AS task_id, r.value ->> 2 AS idx

@@ -102,7 +102,6 @@ from_row! {
         idx: i64,
         unmet: i64,
         state: String,
-
         place: i64,
         priority: i64,
         parents: i64,
