@@ -23,7 +23,7 @@ pub(super) async fn carry_out(
 ) -> Result<Vec<Answer>, Fault> {
     lock(unit, writes).await?;
     let mut answers: Vec<Option<Answer>> = writes.iter().map(|_| None).collect();
-    submit_all(unit, writes, &mut answers).await?;
+    let claimed = submit_all(unit, writes, &mut answers).await?;
     complete_all(unit, writes, &mut answers).await?;
     let mut rest: Vec<usize> = (0..writes.len())
         .filter(|&place| turn(writes[place]).is_some())
@@ -35,7 +35,9 @@ pub(super) async fn carry_out(
     if !rest.is_empty() {
         unit.keeps_of_others();
     }
-    claim_all(unit, writes, &mut answers).await?;
+    if !claimed {
+        claim_all(unit, writes, &mut answers).await?;
+    }
     answers
         .into_iter()
         .map(|answer| {
@@ -76,6 +78,15 @@ pub(super) fn completed(writes: &[&Write]) -> Vec<StepId> {
         }
     }
     steps
+}
+
+/// How many tasks the intents submit.
+pub(super) fn submitted(writes: &[&Write]) -> usize {
+    let submitted = writes.iter().map(|write| match write {
+        Write::Submit(tasks, _) => tasks.len(),
+        _ => 0,
+    });
+    submitted.sum()
 }
 
 /// The handlers that the intents' claims ask for, if they ask for any task's.
@@ -130,11 +141,12 @@ async fn lock(unit: &mut Unit<'_>, writes: &[&Write]) -> Result<(), Fault> {
     unit.lock_tasks(&tasks, hold).await
 }
 
+/// Stores what is submitted. Returns whether the claims are answered too.
 async fn submit_all(
     unit: &mut Unit<'_>,
     writes: &[&Write],
     answers: &mut [Option<Answer>],
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
     let mut sets = Vec::new();
     for (place, write) in writes.iter().enumerate() {
         if let Write::Submit(tasks, _) = write {
@@ -142,18 +154,39 @@ async fn submit_all(
         }
     }
     let tasks: Vec<_> = sets.iter().flat_map(|(_, tasks)| tasks.iter()).collect();
-    let wanted = sets
+    let alike = alike(writes);
+    let claims: Vec<&ClaimRequest> = alike
         .iter()
-        .filter_map(|&(place, _)| claim_of(writes[place]));
-    let wanted: Vec<&ClaimRequest> = wanted
+        .map(|(request, _)| request)
         .filter(|request| request.scope == ClaimScope::Any)
         .collect();
-    let mut all = submit::submit(unit, &tasks, &wanted).await?.into_iter();
+    let alone = match &alike[..] {
+        [(request, _)] if is_alone(request, writes) => Some(request),
+        _ => None,
+    };
+    let submitted = submit::submit(unit, &tasks, &claims, alone).await?;
+    let mut all = submitted.answers.into_iter();
     for (place, tasks) in sets {
         let own: Vec<Result<_, StoreError>> = all.by_ref().take(tasks.len()).collect();
         answers[place] = Some(Answer::Submit(own, Vec::new()));
     }
-    Ok(())
+    let (Some(steps), Some((_, shares))) = (submitted.started, alike.first()) else {
+        return Ok(false);
+    };
+    let claims = Claims {
+        steps,
+        next_due: None,
+    };
+    share_out(claims, shares, answers);
+    Ok(true)
+}
+
+/// Whether nothing is done but that tasks are stored and this is claimed, of any of them.
+fn is_alone(request: &ClaimRequest, writes: &[&Write]) -> bool {
+    let mut writes = writes.iter();
+    request.scope == ClaimScope::Any
+        && request.serves.is_empty()
+        && writes.all(|write| matches!(write, Write::Submit(..) | Write::Claim(_)))
 }
 
 async fn complete_all(
@@ -185,14 +218,13 @@ fn claim_of(write: &Write) -> Option<&ClaimRequest> {
     }
 }
 
-/// The claims, also those that came with another intent: they see what has been done. Those that ask for the same
-/// are one claim, of as many steps as they want together; the first of them gets the first steps.
-async fn claim_all(
-    unit: &mut Unit<'_>,
-    writes: &[&Write],
-    answers: &mut [Option<Answer>],
-) -> Result<(), Fault> {
-    let mut alike: Vec<(ClaimRequest, Vec<(usize, u32)>)> = Vec::new();
+/// Where claims stand, and how many steps each asks for.
+type Shares = Vec<(usize, u32)>;
+
+/// The claims, also those that came with another intent. Those that ask for the same are one claim, of as many steps as
+/// they want together.
+fn alike(writes: &[&Write]) -> Vec<(ClaimRequest, Shares)> {
+    let mut alike: Vec<(ClaimRequest, Shares)> = Vec::new();
     for (place, write) in writes.iter().enumerate() {
         let Some(request) = claim_of(write) else {
             continue;
@@ -206,23 +238,37 @@ async fn claim_all(
             None => alike.push((request.clone(), vec![share])),
         }
     }
-    for (request, shares) in alike {
+    alike
+}
+
+/// Carries out the claims: they see what has been done.
+async fn claim_all(
+    unit: &mut Unit<'_>,
+    writes: &[&Write],
+    answers: &mut [Option<Answer>],
+) -> Result<(), Fault> {
+    for (request, shares) in alike(writes) {
         let claims = claim::claim(unit, &request).await?;
-        let mut steps = claims.steps.into_iter();
-        for (place, limit) in shares {
-            let own: Vec<_> = steps.by_ref().take(limit as usize).collect();
-            match &mut answers[place] {
-                Some(Answer::Submit(_, steps) | Answer::Complete(_, steps)) => *steps = own,
-                answer => {
-                    *answer = Some(Answer::Claim(Claims {
-                        steps: own,
-                        next_due: claims.next_due,
-                    }));
-                }
+        share_out(claims, &shares, answers);
+    }
+    Ok(())
+}
+
+/// The first of those that ask for the same gets the first steps.
+fn share_out(claims: Claims, shares: &[(usize, u32)], answers: &mut [Option<Answer>]) {
+    let mut steps = claims.steps.into_iter();
+    for &(place, limit) in shares {
+        let own: Vec<_> = steps.by_ref().take(limit as usize).collect();
+        match &mut answers[place] {
+            Some(Answer::Submit(_, steps) | Answer::Complete(_, steps)) => *steps = own,
+            answer => {
+                *answer = Some(Answer::Claim(Claims {
+                    steps: own,
+                    next_due: claims.next_due,
+                }));
             }
         }
     }
-    Ok(())
 }
 
 /// `None` for what is carried out elsewhere.

@@ -24,6 +24,7 @@ mod columns;
 mod complete;
 mod connect;
 mod fault;
+mod fresh;
 mod head;
 mod joining;
 mod lease;

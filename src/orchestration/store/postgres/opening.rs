@@ -4,7 +4,7 @@
 
 use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, Row};
 
-use super::connect::{BEGIN, CLOCK};
+use super::connect::{BEGIN, clock};
 use super::fault::Fault;
 use super::step_row::{self, Found};
 use super::task_row;
@@ -26,6 +26,14 @@ macro_rules! waits {
 }
 pub(super) use waits;
 
+/// Numbers for new tasks, in rising order.
+macro_rules! numbers {
+    () => {
+        "SELECT nextval('postroom.tasks_id_seq') AS number FROM generate_series(1, $1::bigint)"
+    };
+}
+pub(super) use numbers;
+
 /// Statements without parameters of the protocol's can go together, and those that are prepared need not be planned
 /// again.
 const PREPARE: &str = concat!(
@@ -39,6 +47,11 @@ const PREPARE: &str = concat!(
     ),
     "; PREPARE postroom_waits (text[]) AS ",
     waits!(),
+    "; PREPARE postroom_numbers (bigint) AS ",
+    numbers!(),
+    "; PREPARE postroom_now AS SELECT ",
+    clock!(),
+    " AS now",
 );
 
 /// For more steps than these the journeys do not matter, and the protocol's own parameters cost less than text.
@@ -61,6 +74,8 @@ pub(super) struct Opening {
     pub(super) completed: Option<Completed>,
     /// Whether nothing waits for a claim, if that was asked.
     pub(super) nothing_waits: Option<bool>,
+    /// For the tasks that it stores.
+    pub(super) numbers: Vec<i64>,
 }
 
 impl Opening {
@@ -70,6 +85,7 @@ impl Opening {
             now,
             completed: None,
             nothing_waits: None,
+            numbers: Vec::new(),
         }
     }
 }
@@ -82,11 +98,13 @@ pub(super) struct Completed {
 }
 
 /// Begins a transaction that completes these steps and locks no other tasks, on a connection that is prepared: with their
-/// rows, and whether something waits for one of these handlers, if there are any; with neither for many steps.
+/// rows, and whether something waits for one of these handlers, if there are any; with neither for many steps. With
+/// numbers for so many new tasks.
 pub(super) async fn open(
     conn: &mut PgConnection,
     completed: Vec<StepId>,
     claimed: &[&str],
+    submitted: usize,
 ) -> Result<Opening, Fault> {
     let mut statements = vec![BEGIN.to_owned()];
     let few = completed.len() <= MOST;
@@ -102,8 +120,11 @@ pub(super) async fn open(
         let callables = array(claimed.iter().map(|callable| format!("\"{callable}\"")));
         statements.push(format!("EXECUTE postroom_waits ('{callables}')"));
     }
+    if submitted > 0 {
+        statements.push(format!("EXECUTE postroom_numbers ({submitted})"));
+    }
     // After the locks: others may have been waited for, and what they have done was done before now.
-    statements.push(format!("SELECT {CLOCK} AS now"));
+    statements.push("EXECUTE postroom_now".to_owned());
     let rows = conn
         .fetch_all(sqlx::raw_sql(AssertSqlSafe(statements.join("; "))))
         .await?;
@@ -111,6 +132,7 @@ pub(super) async fn open(
     let mut nothing_waits = None;
     let mut tasks: Vec<TaskRow> = Vec::new();
     let mut steps = step_row::none_of(completed.len());
+    let mut numbers = Vec::with_capacity(submitted);
     for row in &rows {
         // Told apart by what only they have.
         if row.try_get_raw("correlation_id").is_ok() {
@@ -123,6 +145,8 @@ pub(super) async fn open(
             }
         } else if row.try_get_raw("waits").is_ok() {
             nothing_waits = Some(!row.try_get::<bool, _>("waits")?);
+        } else if row.try_get_raw("number").is_ok() {
+            numbers.push(row.try_get("number")?);
         } else {
             now = Some(row.try_get("now")?);
         }
@@ -137,6 +161,7 @@ pub(super) async fn open(
         now,
         completed,
         nothing_waits,
+        numbers,
     })
 }
 

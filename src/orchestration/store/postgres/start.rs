@@ -4,7 +4,7 @@ use sqlx::postgres::PgRow;
 
 use super::claim::{self, Taken, with_parents};
 use super::fault::Fault;
-use super::unit::{Unit, writing};
+use super::unit::{Unit, marking, writing};
 use crate::orchestration::store::sql::from_row;
 use crate::orchestration::store::{ClaimRequest, ClaimedStep, settle};
 

@@ -15,7 +15,7 @@ use super::columns::{ChildColumns, HistoryColumns, ReadiedColumns, StepColumns, 
 use super::fault::Fault;
 use super::head::{Head, Seen};
 use super::lowest::{Look, Lowest};
-use super::opening::Completed;
+use super::opening::{Completed, numbers};
 use super::step_row::Found;
 use super::task_row::count_as_one;
 use crate::orchestration::state::{StepState, TaskState};
@@ -54,6 +54,8 @@ pub(super) struct Unit<'c> {
     pub(super) readied: Option<i64>,
     /// What holds once it is committed.
     pub(super) learned: Vec<Learned>,
+    /// Numbers for new tasks that came with its beginning.
+    numbers: Vec<i64>,
     /// The steps that it completes, if they came with its beginning.
     completed: Option<(Vec<StepId>, Vec<Option<Found>>)>,
 }
@@ -111,6 +113,7 @@ impl<'c> Unit<'c> {
             nothing_waits: None,
             readied: None,
             learned: Vec::new(),
+            numbers: Vec::new(),
             completed: None,
         }
     }
@@ -123,6 +126,22 @@ impl<'c> Unit<'c> {
             .map(|task| (task.id, task))
             .collect();
         self.completed = Some((completed.ids, completed.steps));
+    }
+
+    /// These numbers for new tasks came with its beginning.
+    pub(super) fn has_numbers(&mut self, numbers: Vec<i64>) {
+        self.numbers = numbers;
+    }
+
+    /// Numbers for so many new tasks, in rising order.
+    pub(super) async fn take_numbers(&mut self, count: usize) -> Result<Vec<i64>, Fault> {
+        let numbers = std::mem::take(&mut self.numbers);
+        if numbers.len() >= count {
+            return Ok(numbers);
+        }
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let numbers = self.query_scalar(numbers!()).bind(count);
+        Ok(numbers.fetch_all(&mut *self.conn).await?)
     }
 
     /// Whether the tasks that it changes were locked as it began.
@@ -157,10 +176,13 @@ impl<'c> Unit<'c> {
         sqlx::query_as(sql).persistent(self.named)
     }
 
-    pub(super) fn query_scalar<'q>(
+    pub(super) fn query_scalar<'q, O>(
         &self,
         sql: &'static str,
-    ) -> QueryScalar<'q, Postgres, bool, PgArguments> {
+    ) -> QueryScalar<'q, Postgres, O, PgArguments>
+    where
+        (O,): for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>,
+    {
         sqlx::query_scalar(sql).persistent(self.named)
     }
 
@@ -282,6 +304,11 @@ impl<'c> Unit<'c> {
         Ok(())
     }
 
+    /// What names the commit, if its own row is still to be written: for who writes it now.
+    pub(super) fn take_commit(&mut self) -> Option<Commit> {
+        self.commit.take()
+    }
+
     /// Whether the commit's own row is written.
     pub(super) fn is_marked(&self) -> bool {
         self.commit.is_none()
@@ -382,6 +409,34 @@ impl Kept {
     }
 }
 
+/// The commit's own row, if it is to be written, and the end of those that are not needed any more.
+macro_rules! marking {
+    ($writer:literal, $number:literal, $forget_from:literal) => {
+        concat!(
+            "marked AS (
+        INSERT INTO postroom.commits (writer, number, at)
+        SELECT ",
+            $writer,
+            ", ",
+            $number,
+            ", $1 WHERE ",
+            $writer,
+            "::uuid IS NOT NULL AND ",
+            $number,
+            "::bigint IS NOT NULL),
+    forgotten AS (
+        DELETE FROM postroom.commits WHERE writer = ",
+            $writer,
+            " AND number >= ",
+            $forget_from,
+            "::bigint AND number < ",
+            $number,
+            ")"
+        )
+    };
+}
+pub(super) use marking;
+
 /// Everything that a transaction has kept, in one statement: with how children are written, and what else it says. Empty
 /// sets do nothing. The state of a completed step is compared in a way that lets no partial index be chosen: one begins
 /// with the owner, and would be read as a whole for each step.
@@ -423,11 +478,9 @@ macro_rules! writing {
             AS n (task_id, run, kind, step, attempt, epoch, from_state, to_state, process, detail,
                   place)
         ORDER BY place),
-    marked AS (
-        INSERT INTO postroom.commits (writer, number, at)
-        SELECT $36, $37, $1 WHERE $36::uuid IS NOT NULL AND $37::bigint IS NOT NULL),
-    forgotten AS (
-        DELETE FROM postroom.commits WHERE writer = $36 AND number >= $38::bigint AND number < $37)
+    ",
+            marking!("$36", "$37", "$38"),
+            "
     SELECT (SELECT count(*) FROM stepped) AS stepped, (SELECT count(*) FROM readied) AS readied,
            (SELECT count(*) FROM moved) AS moved",
             $says,

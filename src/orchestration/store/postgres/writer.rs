@@ -257,7 +257,8 @@ impl PostgresWriter {
             } else {
                 Vec::new()
             };
-            opening::open(connection, completed, &claimed).await?
+            let submitted = batch::submitted(writes);
+            opening::open(connection, completed, &claimed, submitted).await?
         } else {
             Opening::at(self.place.begin(connection).await?)
         };
@@ -265,6 +266,7 @@ impl PostgresWriter {
         if let Some(completed) = opening.completed {
             unit.begins_with(completed);
         }
+        unit.has_numbers(opening.numbers);
         unit.nothing_waits = opening.nothing_waits;
         unit.lowest = Some(&self.place.lowest);
         unit.head = Some(&self.place.head);
