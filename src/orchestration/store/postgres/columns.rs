@@ -4,6 +4,7 @@ use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::QueryAs;
 use uuid::Uuid;
 
+use super::sets::{Binding, Form};
 use super::unit::{json, text};
 use crate::orchestration::state::StepState;
 use crate::orchestration::store::sql::judge::{Child, Recorded};
@@ -70,15 +71,15 @@ impl StepColumns {
         self.errors.push(owned(one.error.as_deref()));
     }
 
-    pub(super) fn bind<'q, O>(&'q self, query: Writing<'q, O>) -> Writing<'q, O> {
-        query
-            .bind(&self.task_ids)
-            .bind(&self.indexes)
-            .bind(&self.epochs)
-            .bind(&self.states)
-            .bind(&self.due)
-            .bind(&self.results)
-            .bind(&self.errors)
+    pub(super) fn bind<'q, O>(&'q self, binding: Binding<'q, O>) -> Binding<'q, O> {
+        binding
+            .column(&self.task_ids)
+            .column(&self.indexes)
+            .column(&self.epochs)
+            .column(&self.states)
+            .nullable(&self.due)
+            .nullable(&self.results)
+            .nullable(&self.errors)
     }
 }
 
@@ -107,16 +108,13 @@ impl ChildColumns {
         all.filter_map(move |(place, state)| (*state == ready).then_some(place))
     }
 
-    pub(super) fn bind<'q, O>(&'q self, query: Writing<'q, O>) -> Writing<'q, O> {
-        query
-            .bind(&self.task_ids)
-            .bind(&self.indexes)
-            .bind(&self.done)
-            .bind(&self.states)
-    }
-
-    pub(super) fn bind_starts<'q, O>(&'q self, query: Writing<'q, O>) -> Writing<'q, O> {
-        query.bind(&self.starts)
+    pub(super) fn bind<'q, O>(&'q self, binding: Binding<'q, O>) -> Binding<'q, O> {
+        binding
+            .column(&self.task_ids)
+            .column(&self.indexes)
+            .column(&self.done)
+            .column(&self.states)
+            .column(&self.starts)
     }
 }
 
@@ -193,16 +191,16 @@ impl TaskColumns {
         self.ids.len()
     }
 
-    pub(super) fn bind<'q, O>(&'q self, query: Writing<'q, O>) -> Writing<'q, O> {
-        let query = query
-            .bind(&self.ids)
-            .bind(&self.states)
-            .bind(&self.reasons)
-            .bind(&self.runs)
-            .bind(&self.owners)
-            .bind(&self.started)
-            .bind(&self.ended);
-        self.counts.iter().fold(query, QueryAs::bind)
+    pub(super) fn bind<'q, O>(&'q self, binding: Binding<'q, O>) -> Binding<'q, O> {
+        let binding = binding
+            .column(&self.ids)
+            .column(&self.states)
+            .nullable(&self.reasons)
+            .column(&self.runs)
+            .nullable(&self.owners)
+            .nullable(&self.started)
+            .nullable(&self.ended);
+        self.counts.iter().fold(binding, Binding::column)
     }
 }
 
@@ -250,18 +248,31 @@ pub(super) struct HistoryColumns {
 }
 
 impl HistoryColumns {
-    pub(super) fn bind<'q, O>(&'q self, query: Writing<'q, O>) -> Writing<'q, O> {
-        query
-            .bind(&self.task_ids)
-            .bind(&self.runs)
-            .bind(&self.kinds)
-            .bind(&self.steps)
-            .bind(&self.attempts)
-            .bind(&self.epochs)
-            .bind(&self.from)
-            .bind(&self.to)
-            .bind(&self.processes)
-            .bind(&self.details)
+    pub(super) fn len(&self) -> usize {
+        self.task_ids.len()
+    }
+
+    /// As up to two rows.
+    pub(super) fn bind<'q, O>(&'q self, binding: Binding<'q, O>) -> Binding<'q, O> {
+        let binding = self.bind_row(binding, 0);
+        match binding.form {
+            Form::Values => self.bind_row(binding, 1),
+            Form::Arrays => binding,
+        }
+    }
+
+    fn bind_row<'q, O>(&'q self, binding: Binding<'q, O>, row: usize) -> Binding<'q, O> {
+        binding
+            .column_from(&self.task_ids, row)
+            .column_from(&self.runs, row)
+            .column_from(&self.kinds, row)
+            .nullable_from(&self.steps, row)
+            .nullable_from(&self.attempts, row)
+            .nullable_from(&self.epochs, row)
+            .nullable_from(&self.from, row)
+            .nullable_from(&self.to, row)
+            .column_from(&self.processes, row)
+            .nullable_from(&self.details, row)
     }
 }
 

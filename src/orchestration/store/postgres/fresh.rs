@@ -6,12 +6,14 @@
 
 use std::collections::HashSet;
 use std::fmt::Write;
+use std::sync::LazyLock;
 
 use sqlx::postgres::{PgArguments, Postgres};
-use sqlx::query::QueryScalar;
+use sqlx::query::QueryAs;
 use uuid::Uuid;
 
-use super::unit::{Commit, json, marking};
+use super::sets::{Binding, Form, SetStatement, marking};
+use super::unit::{Commit, json};
 use crate::orchestration::state::{StepState, TaskState};
 use crate::orchestration::store::sql::judge::Child;
 use crate::orchestration::store::{ClaimRequest, ClaimedStep, NewTask, StepId, settle};
@@ -211,110 +213,125 @@ impl<'w> Fresh<'w> {
         }
     }
 
+    /// In which form it goes.
+    pub(super) fn form(&self) -> Form {
+        if self.tasks.ids.len() <= 1 {
+            Form::Values
+        } else {
+            Form::Arrays
+        }
+    }
+
     /// The parameters of [`INSERT`].
-    pub(super) fn bind<'q>(
+    pub(super) fn bind<'q, O>(
         &'q self,
-        query: QueryScalar<'q, Postgres, i64, PgArguments>,
+        query: QueryAs<'q, Postgres, O, PgArguments>,
         commit: Option<Commit>,
-    ) -> QueryScalar<'q, Postgres, i64, PgArguments> {
+    ) -> Binding<'q, O> {
         let (tasks, steps) = (&self.tasks, &self.steps);
         let request = match self.first_steps {
             FirstSteps::Start(request) => Some(request),
             FirstSteps::KeepBack(..) => None,
         };
-        query
-            .bind(self.now)
-            .bind(&tasks.ids)
-            .bind(&tasks.uuids)
-            .bind(&tasks.identities)
-            .bind(&tasks.contents)
-            .bind(&tasks.namespaces)
-            .bind(&tasks.names)
-            .bind(&tasks.versions)
-            .bind(&tasks.priorities)
-            .bind(&tasks.correlations)
-            .bind(&tasks.submitted_by)
-            .bind(&tasks.totals)
-            .bind(&tasks.active)
-            .bind(&tasks.waiting)
-            .bind(&tasks.states)
-            .bind(&tasks.policies)
-            .bind(&tasks.templates)
-            .bind(&tasks.inputs)
-            .bind(&steps.task_ids)
-            .bind(&steps.indexes)
-            .bind(&steps.names)
-            .bind(&steps.callables)
-            .bind(&steps.priorities)
-            .bind(&steps.states)
-            .bind(&steps.parents)
-            .bind(&steps.children)
-            .bind(&steps.max_attempts)
-            .bind(&steps.due)
-            .bind(request.map(|request| request.process))
-            .bind(request.map(|request| self.now + settle::millis(request.lease)))
-            .bind(commit.map(|commit| commit.writer))
-            .bind(commit.map(|commit| commit.number))
-            .bind(commit.and_then(|commit| commit.forget_from))
+        let form = self.form();
+        Binding { query, form }
+            .one(self.now)
+            .column(&tasks.ids)
+            .column(&tasks.uuids)
+            .column(&tasks.identities)
+            .column(&tasks.contents)
+            .column(&tasks.namespaces)
+            .column(&tasks.names)
+            .column(&tasks.versions)
+            .column(&tasks.priorities)
+            .column(&tasks.correlations)
+            .column(&tasks.submitted_by)
+            .column(&tasks.totals)
+            .column(&tasks.active)
+            .column(&tasks.waiting)
+            .column(&tasks.states)
+            .column(&tasks.policies)
+            .column(&tasks.ids)
+            .column(&tasks.templates)
+            .column(&tasks.inputs)
+            .one(&steps.task_ids)
+            .one(&steps.indexes)
+            .one(&steps.names)
+            .one(&steps.callables)
+            .one(&steps.priorities)
+            .one(&steps.states)
+            .one(&steps.parents)
+            .one(&steps.children)
+            .one(&steps.max_attempts)
+            .one(&steps.due)
+            .one(request.map(|request| request.process))
+            .one(request.map(|request| self.now + settle::millis(request.lease)))
+            .marking(commit)
     }
-}
-
-/// Whether the task of a row is new. In a form that is looked up for each row: as a join, the server would compare every
-/// row with every task, for it believes that there are few.
-macro_rules! is_new {
-    ($task_id:literal) => {
-        concat!("(", $task_id, " IN (SELECT id FROM created)) IS TRUE")
-    };
 }
 
 /// Inserts the tasks whose identity and id are free, with their definitions and steps, and returns their numbers. These
 /// were given in the order of the batch: claims take what was submitted first. The rows go in by identity.
-pub(super) const INSERT: &str = concat!(
-    "WITH created AS (
-        INSERT INTO postroom.tasks
-            (id, uuid, identity, content, namespace, name, version, state, run, priority,
-             failure_policy, correlation_id, submitted_by, steps_total, steps_pending, steps_active,
-             steps_retry_wait, steps_satisfied, steps_failed, steps_cancelled, created_at, owner, started_at)
-        SELECT id, uuid, identity, content, namespace, name, version, state, 1, priority,
-               failure_policy, correlation_id, submitted_by, steps, steps - active - waiting, active,
-               waiting, 0, 0, 0, $1, CASE WHEN state = 'running' THEN $29::uuid END,
-               CASE WHEN state = 'running' THEN $1 END
-        FROM unnest($2::bigint[], $3::uuid[], $4::bytea[], $5::bytea[], $6::text[], $7::text[],
-                    $8::text[], $9::smallint[], $10::uuid[], $11::uuid[], $12::bigint[], $13::bigint[],
-                    $14::bigint[], $15::text[], $16::text[])
-            AS n (id, uuid, identity, content, namespace, name, version, priority, correlation_id,
-                  submitted_by, steps, active, waiting, state, failure_policy)
-        ORDER BY identity
-        ON CONFLICT DO NOTHING
-        RETURNING id, state),
-    defined AS (
-        INSERT INTO postroom.definitions (task_id, template, input)
-        SELECT * FROM unnest($2::bigint[], $17::text[], $18::text[]) AS n (id, template, input)
-        WHERE ",
-    is_new!("n.id"),
-    "),
-    stepped AS (
-        INSERT INTO postroom.steps
-            (task_id, idx, name, callable, priority, state, parents, children, unmet, attempts,
-             max_attempts, lost_leases, epoch, due_at, owner, lease_until, started_at)
-        SELECT task_id, idx, name, callable, priority, state, parents::int[], children::int[],
-               cardinality(parents::int[]), (state = 'running')::int, max_attempts, 0,
-               (state = 'running')::int, due_at, CASE WHEN state = 'running' THEN $29::uuid END,
-               CASE WHEN state = 'running' THEN $30::bigint END, CASE WHEN state = 'running' THEN $1 END
-        FROM unnest($19::bigint[], $20::bigint[], $21::text[], $22::text[], $23::smallint[], $24::text[],
-                    $25::text[], $26::text[], $27::bigint[], $28::bigint[])
-            AS n (task_id, idx, name, callable, priority, state, parents, children, max_attempts,
-                  due_at)
-        WHERE ",
-    is_new!("n.task_id"),
-    "),
-    told AS (
-        INSERT INTO postroom.history (task_id, at, run, kind, from_state, to_state, process)
-        SELECT id, $1, 1, 'task_state', 'pending', state, $29 FROM created WHERE state = 'running'),
-    ",
-    marking!("$31", "$32", "$33"),
-    " SELECT id FROM created"
-);
+///
+/// Whether the task of another row is new is asked in a form that is looked up for each row: as a join, the server would
+/// compare every row with every task, for it believes that there are few.
+pub(super) static INSERT: LazyLock<SetStatement> = LazyLock::new(|| {
+    SetStatement::new(|parameters| {
+        let now = parameters.one("bigint");
+        let tasks = parameters.rows(
+            "id bigint, uuid uuid, identity bytea, content bytea, namespace text, name text,
+             version text, priority smallint, correlation_id uuid, submitted_by uuid, steps bigint,
+             active bigint, waiting bigint, state text, failure_policy text",
+        );
+        let definitions = parameters.rows("id bigint, template text, input text");
+        let steps = parameters.arrays(
+            "task_id bigint, idx bigint, name text, callable text, priority smallint, state text,
+             parents text, children text, max_attempts bigint, due_at bigint",
+        );
+        let (process, lease_until) = (parameters.one("uuid"), parameters.one("bigint"));
+        let marking = marking(parameters, &now);
+        format!(
+            "WITH created AS (
+                INSERT INTO postroom.tasks
+                    (id, uuid, identity, content, namespace, name, version, state, run, priority,
+                     failure_policy, correlation_id, submitted_by, steps_total, steps_pending,
+                     steps_active, steps_retry_wait, steps_satisfied, steps_failed,
+                     steps_cancelled, created_at, owner, started_at)
+                SELECT id, uuid, identity, content, namespace, name, version, state, 1, priority,
+                       failure_policy, correlation_id, submitted_by, steps,
+                       steps - active - waiting, active, waiting, 0, 0, 0, {now},
+                       CASE WHEN state = 'running' THEN {process} END,
+                       CASE WHEN state = 'running' THEN {now} END
+                FROM {tasks}
+                ORDER BY identity
+                ON CONFLICT DO NOTHING
+                RETURNING id, state),
+            defined AS (
+                INSERT INTO postroom.definitions (task_id, template, input)
+                SELECT id, template, input FROM {definitions}
+                WHERE (n.id IN (SELECT id FROM created)) IS TRUE),
+            stepped AS (
+                INSERT INTO postroom.steps
+                    (task_id, idx, name, callable, priority, state, parents, children, unmet,
+                     attempts, max_attempts, lost_leases, epoch, due_at, owner, lease_until,
+                     started_at)
+                SELECT task_id, idx, name, callable, priority, state, parents::int[],
+                       children::int[], cardinality(parents::int[]), (state = 'running')::int,
+                       max_attempts, 0, (state = 'running')::int, due_at,
+                       CASE WHEN state = 'running' THEN {process} END,
+                       CASE WHEN state = 'running' THEN {lease_until} END,
+                       CASE WHEN state = 'running' THEN {now} END
+                FROM {steps}
+                WHERE (n.task_id IN (SELECT id FROM created)) IS TRUE),
+            told AS (
+                INSERT INTO postroom.history (task_id, at, run, kind, from_state, to_state, process)
+                SELECT id, {now}, 1, 'task_state', 'pending', state, {process}
+                FROM created WHERE state = 'running'),
+            {marking}
+            SELECT id FROM created"
+        )
+    })
+});
 
 /// Numbers as the text of an array: an array of arrays would have to be a rectangle.
 fn array(numbers: &[u32]) -> String {

@@ -1,55 +1,49 @@
 //! Starting what a transaction has readied, where nothing else waits: with all that it has kept, in one statement.
 
+use std::sync::LazyLock;
+
 use sqlx::postgres::PgRow;
 
 use super::claim::{self, Taken, with_parents};
 use super::fault::Fault;
-use super::unit::{Unit, marking, writing};
+use super::kept::writing;
+use super::sets::SetStatement;
+use super::unit::Unit;
 use crate::orchestration::store::sql::from_row;
 use crate::orchestration::store::{ClaimRequest, ClaimedStep, settle};
 
-/// Whether a child starts.
-macro_rules! starts {
-    () => {
-        "n.starts AND s.callable = ANY($40::text[])"
-    };
-}
-
-/// `$39` whether the children are to start, `$40` the handlers, `$41` the process, `$42` the end of the leases.
-const START: &str = writing!(
-    concat!(
-        "UPDATE postroom.steps s SET
-            unmet = s.unmet - n.done,
-            state = CASE WHEN ",
-        starts!(),
-        " THEN 'running' ELSE n.state END, epoch = s.epoch + (",
-        starts!(),
-        ")::int, attempts = s.attempts + (",
-        starts!(),
-        ")::int, owner = CASE WHEN ",
-        starts!(),
-        " THEN $41 END, lease_until = CASE WHEN ",
-        starts!(),
-        " THEN $42::bigint END, started_at = CASE WHEN ",
-        starts!(),
-        " THEN $1 ELSE s.started_at END, ended_at = CASE WHEN NOT (",
-        starts!(),
-        ") THEN s.ended_at END
-         FROM unnest($9::bigint[], $10::bigint[], $11::bigint[], $12::text[], $39::boolean[])
-             AS n (task_id, idx, done, state, starts)
-         WHERE s.task_id = n.task_id AND s.idx = n.idx
-         RETURNING s.task_id, s.idx, s.name, s.callable, s.priority, s.epoch, s.attempts,
-                   s.max_attempts, s.parents, s.state, n.done),
-         taken AS (SELECT * FROM readied WHERE state = 'running'"
-    ),
-    concat!(
-        ", k.task_id, k.idx, k.name, k.callable, k.epoch, k.attempts, k.max_attempts, k.state,
-           NULL::uuid AS uuid, NULL::uuid AS correlation_id, NULL::boolean AS moves, k.done,
-           p.places, p.names, p.results
-         FROM (SELECT) one ",
-        with_parents!()
-    )
-);
+static START: LazyLock<SetStatement> = LazyLock::new(|| {
+    writing(|now, children, parameters| {
+        let starts = format!(
+            "n.starts AND s.callable = ANY({})",
+            parameters.one("text[]")
+        );
+        let (process, lease_until) = (parameters.one("uuid"), parameters.one("bigint"));
+        let readied = format!(
+            "UPDATE postroom.steps s SET
+                unmet = s.unmet - n.done,
+                state = CASE WHEN {starts} THEN 'running' ELSE n.state END,
+                epoch = s.epoch + ({starts})::int, attempts = s.attempts + ({starts})::int,
+                owner = CASE WHEN {starts} THEN {process} END,
+                lease_until = CASE WHEN {starts} THEN {lease_until} END,
+                started_at = CASE WHEN {starts} THEN {now} ELSE s.started_at END,
+                ended_at = CASE WHEN NOT ({starts}) THEN s.ended_at END
+             FROM {children}
+             WHERE s.task_id = n.task_id AND s.idx = n.idx
+             RETURNING s.task_id, s.idx, s.name, s.callable, s.priority, s.epoch, s.attempts,
+                       s.max_attempts, s.parents, s.state, n.done),
+            taken AS (SELECT * FROM readied WHERE state = 'running'"
+        );
+        let says = concat!(
+            ", k.task_id, k.idx, k.name, k.callable, k.epoch, k.attempts, k.max_attempts, k.state,
+               NULL::uuid AS uuid, NULL::uuid AS correlation_id, NULL::boolean AS moves, k.done,
+               p.places, p.names, p.results
+             FROM (SELECT) one ",
+            with_parents!()
+        );
+        (readied, says.to_owned())
+    })
+});
 
 from_row! {
     struct Counts(PgRow) {
@@ -80,13 +74,12 @@ pub(super) async fn start(
     callables: &[&str],
 ) -> Result<Vec<ClaimedStep>, Fault> {
     let kept = unit.take_kept(Some(request.scope));
-    let query = kept.bind(unit.query_as::<Row>(START));
     let rows = kept
-        .children
-        .bind_starts(query)
-        .bind(callables)
-        .bind(request.process)
-        .bind(unit.now() + settle::millis(request.lease))
+        .bind(unit.query_as::<Row>(START.text(kept.form())))
+        .one(callables)
+        .one(request.process)
+        .one(unit.now() + settle::millis(request.lease))
+        .query
         .fetch_all(&mut *unit.conn)
         .await?;
     unit.wrote();

@@ -133,12 +133,9 @@ async fn insert(
         fresh.push(*id, task);
     }
     let commit = unit.take_commit();
-    let created = fresh.bind(unit.query_scalar(INSERT), commit);
-    let created: HashSet<i64> = created
-        .fetch_all(&mut *unit.conn)
-        .await?
-        .into_iter()
-        .collect();
+    let created = fresh.bind(unit.query_as(INSERT.text(fresh.form())), commit);
+    let created: Vec<(i64,)> = created.query.fetch_all(&mut *unit.conn).await?;
+    let created: HashSet<i64> = created.into_iter().map(|(id,)| id).collect();
     unit.wrote();
     fresh
         .kept_back

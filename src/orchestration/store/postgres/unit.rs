@@ -11,9 +11,10 @@ use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::{Query, QueryAs, QueryScalar};
 use uuid::Uuid;
 
-use super::columns::{ChildColumns, HistoryColumns, ReadiedColumns, StepColumns, TaskColumns};
+use super::columns::{ReadiedColumns, StepColumns};
 use super::fault::Fault;
 use super::head::{Head, Seen};
+use super::kept::{Kept, WRITE};
 use super::lowest::{Look, Lowest};
 use super::opening::{Completed, numbers};
 use super::step_row::Found;
@@ -330,7 +331,7 @@ impl<'c> Unit<'c> {
         if let Some(first) = ready.min() {
             self.leaves_ready(first);
         }
-        let query = kept.bind(self.query_as(WRITE));
+        let query = kept.bind(self.query_as(WRITE.text(kept.form()))).query;
         let written = query.fetch_one(&mut *self.conn).await?;
         self.wrote = true;
         kept.check(written)
@@ -370,133 +371,6 @@ fn lets_start(tasks: &Tasks, scope: ClaimScope, task_id: i64) -> bool {
     let task = tasks.get(&task_id);
     task.is_some_and(|task| scope.includes(task.uuid) && task.state.is_claimable())
 }
-
-/// What a transaction has kept, on its way to the server.
-pub(super) struct Kept {
-    now: i64,
-    pub(super) steps: StepColumns,
-    pub(super) children: ChildColumns,
-    tasks: TaskColumns,
-    history: HistoryColumns,
-    commit: Option<Commit>,
-}
-
-impl Kept {
-    /// The parameters of [`writing`].
-    pub(super) fn bind<'q, O>(
-        &'q self,
-        query: QueryAs<'q, Postgres, O, PgArguments>,
-    ) -> QueryAs<'q, Postgres, O, PgArguments> {
-        let query = self.children.bind(self.steps.bind(query.bind(self.now)));
-        let query = self.history.bind(self.tasks.bind(query));
-        let commit = self.commit;
-        query
-            .bind(commit.map(|commit| commit.writer))
-            .bind(commit.map(|commit| commit.number))
-            .bind(commit.and_then(|commit| commit.forget_from))
-    }
-
-    /// Whether so many steps, children and tasks are all of them.
-    pub(super) fn check(&self, written: (i64, i64, i64)) -> Result<(), Fault> {
-        let expected = (self.steps.len(), self.children.len(), self.tasks.len());
-        let count = |number| usize::try_from(number).unwrap_or(0);
-        if (count(written.0), count(written.1), count(written.2)) != expected {
-            return Err(Fault::Corrupt(format!(
-                "{written:?} completed steps, children and tasks were written, and not {expected:?}"
-            )));
-        }
-        Ok(())
-    }
-}
-
-/// The commit's own row, if it is to be written, and the end of those that are not needed any more.
-macro_rules! marking {
-    ($writer:literal, $number:literal, $forget_from:literal) => {
-        concat!(
-            "marked AS (
-        INSERT INTO postroom.commits (writer, number, at)
-        SELECT ",
-            $writer,
-            ", ",
-            $number,
-            ", $1 WHERE ",
-            $writer,
-            "::uuid IS NOT NULL AND ",
-            $number,
-            "::bigint IS NOT NULL),
-    forgotten AS (
-        DELETE FROM postroom.commits WHERE writer = ",
-            $writer,
-            " AND number >= ",
-            $forget_from,
-            "::bigint AND number < ",
-            $number,
-            ")"
-        )
-    };
-}
-pub(super) use marking;
-
-/// Everything that a transaction has kept, in one statement: with how children are written, and what else it says. Empty
-/// sets do nothing. The state of a completed step is compared in a way that lets no partial index be chosen: one begins
-/// with the owner, and would be read as a whole for each step.
-macro_rules! writing {
-    ($readied:expr, $says:expr) => {
-        concat!("
-    WITH stepped AS (
-        UPDATE postroom.steps s SET
-            state = n.state, due_at = n.due_at, result = n.result, error = n.error, owner = NULL,
-            lease_until = NULL, ended_at = $1
-        FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::text[],
-                    $8::text[]) AS n (task_id, idx, epoch, state, due_at, result, error)
-        WHERE s.task_id = n.task_id AND s.idx = n.idx AND s.state || '' = 'running'
-            AND s.epoch = n.epoch
-        RETURNING 1),
-    readied AS (",
-            $readied,
-            "),
-    moved AS (
-        UPDATE postroom.tasks t SET
-            state = n.state, reason = n.reason, run = n.run, owner = coalesce(n.owner, t.owner),
-            started_at = n.started_at, ended_at = n.ended_at, steps_pending = n.pending,
-            steps_active = n.active, steps_retry_wait = n.retry_wait, steps_satisfied = n.satisfied,
-            steps_failed = n.failed, steps_cancelled = n.cancelled
-        FROM unnest($13::bigint[], $14::text[], $15::text[], $16::bigint[], $17::uuid[],
-                    $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[],
-                    $23::bigint[], $24::bigint[], $25::bigint[])
-            AS n (id, state, reason, run, owner, started_at, ended_at, pending, active, retry_wait,
-                  satisfied, failed, cancelled)
-        WHERE t.id = n.id
-        RETURNING 1),
-    told AS (
-        INSERT INTO postroom.history
-            (task_id, at, run, kind, step, attempt, epoch, from_state, to_state, process, detail)
-        SELECT task_id, $1, run, kind, step, attempt, epoch, from_state, to_state, process, detail
-        FROM unnest($26::bigint[], $27::bigint[], $28::text[], $29::bigint[], $30::bigint[],
-                    $31::bigint[], $32::text[], $33::text[], $34::uuid[], $35::text[])
-            WITH ORDINALITY
-            AS n (task_id, run, kind, step, attempt, epoch, from_state, to_state, process, detail,
-                  place)
-        ORDER BY place),
-    ",
-            marking!("$36", "$37", "$38"),
-            "
-    SELECT (SELECT count(*) FROM stepped) AS stepped, (SELECT count(*) FROM readied) AS readied,
-           (SELECT count(*) FROM moved) AS moved",
-            $says,
-        )
-    };
-}
-pub(super) use writing;
-
-const WRITE: &str = writing!(
-    "UPDATE postroom.steps s SET unmet = s.unmet - n.done, state = n.state
-     FROM unnest($9::bigint[], $10::bigint[], $11::bigint[], $12::text[])
-         AS n (task_id, idx, done, state)
-     WHERE s.task_id = n.task_id AND s.idx = n.idx
-     RETURNING 1",
-    ""
-);
 
 /// The commit's own row alone: to begin the statement above costs more than this one.
 const MARK: &str = "
