@@ -241,7 +241,7 @@ const CLAIM_OF_TASK: &str = claim!(
 );
 
 /// Whether something waits, whoever may take it.
-const WAITS: &str = waits!();
+const WAITS: &str = concat!("SELECT ", waits!("$1"));
 
 /// One claimed step. What `taken` has is NULL if there is none.
 struct Row {

@@ -13,15 +13,21 @@ use crate::orchestration::store::sql::task_row::TaskRow;
 
 /// Whether a step waits for one of the handlers, whoever may take it.
 macro_rules! waits {
-    () => {
-        "SELECT EXISTS (
-            SELECT 1 FROM unnest($1::text[]) AS c (callable) CROSS JOIN LATERAL (
+    ($handlers:literal) => {
+        concat!(
+            "(EXISTS (
+            SELECT 1 FROM unnest(",
+            $handlers,
+            "::text[]) AS c (callable) CROSS JOIN LATERAL (
                 SELECT 1 FROM postroom.steps s WHERE s.state = 'ready' AND s.callable = c.callable
                 ORDER BY s.priority DESC, s.task_id, s.idx LIMIT 1) r)
          OR EXISTS (
-            SELECT 1 FROM unnest($1::text[]) AS c (callable) CROSS JOIN LATERAL (
+            SELECT 1 FROM unnest(",
+            $handlers,
+            "::text[]) AS c (callable) CROSS JOIN LATERAL (
                 SELECT 1 FROM postroom.steps s WHERE s.state = 'retry_wait' AND s.callable = c.callable
-                ORDER BY s.due_at LIMIT 1) r) AS waits"
+                ORDER BY s.due_at LIMIT 1) r))"
+        )
     };
 }
 pub(super) use waits;
@@ -35,23 +41,24 @@ macro_rules! numbers {
 pub(super) use numbers;
 
 /// Statements without parameters of the protocol's can go together, and those that are prepared need not be planned
-/// again.
+/// again. What is asked after the locks is one statement, for each costs the server as much as its answer.
 const PREPARE: &str = concat!(
     "PREPARE postroom_lock (uuid[]) AS ",
     task_row::locking!("t.uuid = ANY($1)", "NO KEY UPDATE"),
-    "; PREPARE postroom_steps (uuid[], bigint[]) AS ",
+    "; PREPARE postroom_open (uuid[], bigint[], text[]) AS
+      SELECT o.now, o.waits, s.* FROM (
+          SELECT ",
+    clock!(),
+    " AS now, CASE WHEN $3 IS NOT NULL THEN ",
+    waits!("$3"),
+    " END AS waits OFFSET 0) o LEFT JOIN (",
     step_row::reading!(
         "unnest($1, $2) WITH ORDINALITY AS n (uuid, idx, place)
          JOIN postroom.tasks t ON t.uuid = n.uuid CROSS JOIN LATERAL (
              SELECT s.* FROM postroom.steps s WHERE s.task_id = t.id AND s.idx = n.idx OFFSET 0) s"
     ),
-    "; PREPARE postroom_waits (text[]) AS ",
-    waits!(),
-    "; PREPARE postroom_numbers (bigint) AS ",
+    ") s ON true; PREPARE postroom_numbers (bigint) AS ",
     numbers!(),
-    "; PREPARE postroom_now AS SELECT ",
-    clock!(),
-    " AS now",
 );
 
 /// For more steps than these the journeys do not matter, and the protocol's own parameters cost less than text.
@@ -109,22 +116,25 @@ pub(super) async fn open(
     let mut statements = vec![BEGIN.to_owned()];
     let few = completed.len() <= MOST;
     let locks = few && !completed.is_empty();
+    let known: &[StepId] = if few { &completed } else { &[] };
+    let uuids = array(known.iter().map(|id| id.task_uuid));
+    let indexes = array(known.iter().map(|id| id.index));
     if locks {
-        let uuids = array(completed.iter().map(|id| id.task_uuid));
-        let indexes = array(completed.iter().map(|id| id.index));
-        statements.push(format!("EXECUTE postroom_lock ('{uuids}')"));
-        statements.push(format!("EXECUTE postroom_steps ('{uuids}', '{indexes}')"));
+        statements.push(format!("EXECUTE postroom_lock ({uuids})"));
     }
-    let asks = !claimed.is_empty() && claimed.iter().all(|callable| is_plain(callable));
-    if few && asks {
-        let callables = array(claimed.iter().map(|callable| format!("\"{callable}\"")));
-        statements.push(format!("EXECUTE postroom_waits ('{callables}')"));
-    }
+    let asks = few && !claimed.is_empty() && claimed.iter().all(|callable| is_plain(callable));
+    let callables = if asks {
+        array(claimed.iter().map(|callable| format!("\"{callable}\"")))
+    } else {
+        "NULL".to_owned()
+    };
+    // After the locks: others may have been waited for, and what they have done was done before now.
+    statements.push(format!(
+        "EXECUTE postroom_open ({uuids}, {indexes}, {callables})"
+    ));
     if submitted > 0 {
         statements.push(format!("EXECUTE postroom_numbers ({submitted})"));
     }
-    // After the locks: others may have been waited for, and what they have done was done before now.
-    statements.push("EXECUTE postroom_now".to_owned());
     let rows = conn
         .fetch_all(sqlx::raw_sql(AssertSqlSafe(statements.join("; "))))
         .await?;
@@ -137,18 +147,20 @@ pub(super) async fn open(
         // Told apart by what only they have.
         if row.try_get_raw("correlation_id").is_ok() {
             tasks.push(task_row::Stored::from_row(row)?.try_into()?);
-        } else if row.try_get_raw("place").is_ok() {
+        } else if row.try_get_raw("number").is_ok() {
+            numbers.push(row.try_get("number")?);
+        } else {
+            now = Some(row.try_get("now")?);
+            let waits: Option<bool> = row.try_get("waits")?;
+            nothing_waits = waits.map(|waits| !waits);
+            if row.try_get::<Option<i64>, _>("place")?.is_none() {
+                continue;
+            }
             let step = step_row::Stored::from_row(row)?;
             // A task that came between the two was not locked.
             if tasks.iter().any(|task| task.id == step.task_id) {
                 step_row::put(&mut steps, step)?;
             }
-        } else if row.try_get_raw("waits").is_ok() {
-            nothing_waits = Some(!row.try_get::<bool, _>("waits")?);
-        } else if row.try_get_raw("number").is_ok() {
-            numbers.push(row.try_get("number")?);
-        } else {
-            now = Some(row.try_get("now")?);
         }
     }
     let now = now.ok_or_else(|| Fault::Corrupt("the time was not told".to_owned()))?;
@@ -170,15 +182,15 @@ fn is_plain(word: &str) -> bool {
     !word.contains(['"', '\'', '\\', '\0'])
 }
 
-/// Of what has no character that means something in a string.
+/// The text of an array, of what has no character that means something in a string.
 fn array<T: std::fmt::Display>(values: impl Iterator<Item = T>) -> String {
-    let mut array = String::from("{");
+    let mut array = String::from("'{");
     for (number, value) in values.enumerate() {
         if number > 0 {
             array.push(',');
         }
         array.push_str(&value.to_string());
     }
-    array.push('}');
+    array.push_str("}'");
     array
 }
