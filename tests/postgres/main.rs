@@ -4,6 +4,7 @@
 #[cfg(feature = "cli")]
 mod cli;
 mod costs;
+mod fresh;
 #[path = "../joining/mod.rs"]
 mod joining;
 mod kit;

@@ -1,0 +1,261 @@
+//! Tasks whose first steps start as they are stored, because nothing else waits: what is written is what a claim writes
+//! that comes after, and what should not start does not.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use postroom::orchestration::state::{StepState, TaskState};
+use postroom::orchestration::store::postgres::{PostgresOptions, PostgresStore};
+use postroom::orchestration::store::{
+    ClaimedStep, NewTask, Store, StoreError, Submission, TemplateSelector,
+};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::cluster::{self, Database};
+use super::kit::{assert_sound, claim, open_with, request, run_out, submit, succeed, task};
+
+/// A store with one writer whose last claim has found nothing.
+async fn quiet() -> (Database, PostgresStore, Uuid) {
+    let url = cluster::database().await;
+    let store = open_with(&url, PostgresOptions::default().writers(1)).await;
+    let process = Uuid::new_v4();
+    assert!(claim(&store, process, 1).await.is_empty());
+    (url, store, process)
+}
+
+fn handled_by(mut task: NewTask, handlers: &[&str]) -> NewTask {
+    for (step, handler) in task.steps.iter_mut().zip(handlers) {
+        (*handler).clone_into(&mut step.callable);
+    }
+    task
+}
+
+type Answers = Vec<Result<Submission, StoreError>>;
+
+async fn submit_and_claim(
+    store: &PostgresStore,
+    tasks: Vec<NewTask>,
+    process: Uuid,
+    limit: u32,
+) -> (Answers, Vec<ClaimedStep>) {
+    let both = store.submit_and_claim(tasks, request(process, limit));
+    both.await.unwrap()
+}
+
+async fn states(store: &PostgresStore, task: Uuid) -> Vec<StepState> {
+    let steps = store.steps(task).await.unwrap();
+    steps.into_iter().map(|step| step.state).collect()
+}
+
+/// All that the store says of a task and of the steps that were handed out, without what differs from task to task.
+async fn told(store: &PostgresStore, task: Uuid, steps: &[ClaimedStep], process: Uuid) -> String {
+    let mut record = store.task(task).await.unwrap().unwrap();
+    assert!(record.started_at >= Some(record.created_at));
+    let started_at = record.started_at;
+    (record.task_uuid, record.correlation_id) = (Uuid::nil(), Uuid::nil());
+    (record.created_at, record.started_at) = (0, started_at.map(|_| 0));
+    let mut stored = store.steps(task).await.unwrap();
+    for step in &mut stored {
+        if step.state == StepState::Running {
+            assert_eq!(step.owner, Some(process));
+            assert_eq!(step.started_at, started_at);
+            assert_eq!(step.lease_until, started_at.map(|at| at + 60_000));
+        }
+        step.owner = step.owner.map(|_| Uuid::nil());
+        step.started_at = step.started_at.map(|_| 0);
+        step.lease_until = step.lease_until.map(|_| 0);
+    }
+    let mut history = store.history(task).await.unwrap();
+    for row in &mut history {
+        assert_eq!(row.process, Some(process));
+        assert_eq!(Some(row.at), started_at);
+        (row.at, row.process) = (0, None);
+    }
+    let steps: Vec<_> = steps
+        .iter()
+        .map(|step| {
+            assert_eq!(step.id.task_uuid, task);
+            let (name, callable) = (&step.name, &step.callable);
+            let attempts = (step.epoch, step.attempt, step.max_attempts);
+            (step.id.index, name, callable, attempts, &step.parents)
+        })
+        .collect();
+    format!("{record:#?}\n{stored:#?}\n{history:#?}\n{steps:#?}")
+}
+
+#[tokio::test]
+async fn it_is_as_if_they_were_claimed_afterwards() {
+    let (_url, store, process) = quiet().await;
+    let shape = || handled_by(task(&[&[], &[], &[], &[0, 2]]), &["work", "paint", "work"]);
+    let (at_once, afterwards) = (shape(), shape());
+    let correlation = at_once.correlation_id;
+    let (at_once_uuid, afterwards_uuid) = (at_once.task_uuid, afterwards.task_uuid);
+    let (answers, steps) = submit_and_claim(&store, vec![at_once], process, 10).await;
+    assert!(
+        matches!(&answers[..], [Ok(Submission::Created { task_uuid })] if *task_uuid == at_once_uuid)
+    );
+    assert!(steps.iter().all(|step| step.correlation_id == correlation));
+    let first = told(&store, at_once_uuid, &steps, process).await;
+    submit(&store, afterwards).await;
+    let steps = claim(&store, process, 10).await;
+    assert_eq!(steps.len(), 2);
+    let second = told(&store, afterwards_uuid, &steps, process).await;
+    assert_eq!(first, second);
+    assert_sound(&store).await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn they_are_handed_out_as_claims_do() {
+    let (_url, store, process) = quiet().await;
+    let (early, late, mut urgent) = (task(&[&[], &[]]), task(&[&[]]), task(&[&[], &[], &[0]]));
+    urgent.priority = 5;
+    let expected = [
+        (urgent.task_uuid, 0),
+        (urgent.task_uuid, 1),
+        (early.task_uuid, 0),
+        (early.task_uuid, 1),
+        (late.task_uuid, 0),
+    ];
+    // There is just room for all.
+    let (_, steps) = submit_and_claim(&store, vec![early, late, urgent], process, 5).await;
+    let places: Vec<_> = steps
+        .iter()
+        .map(|step| (step.id.task_uuid, step.id.index))
+        .collect();
+    assert_eq!(places, expected);
+    assert!(claim(&store, process, 10).await.is_empty());
+    assert_sound(&store).await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn no_more_start_than_are_asked_for() {
+    let (_url, store, process) = quiet().await;
+    let two = task(&[&[], &[]]);
+    let task_uuid = two.task_uuid;
+    let (_, none) = submit_and_claim(&store, vec![two], process, 0).await;
+    assert!(none.is_empty());
+    assert_eq!(states(&store, task_uuid).await, [StepState::Ready; 2]);
+    let record = store.task(task_uuid).await.unwrap().unwrap();
+    assert_eq!(
+        (record.state, record.started_at),
+        (TaskState::Pending, None)
+    );
+    assert_eq!(claim(&store, process, 10).await.len(), 2);
+    assert_sound(&store).await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_waits_has_its_turn_before() {
+    let (url, store, process) = quiet().await;
+    let elsewhere = open_with(&url, PostgresOptions::default()).await;
+    let waiting = submit(&elsewhere, task(&[&[]])).await;
+    let (_, steps) = submit_and_claim(&store, vec![task(&[&[]])], process, 1).await;
+    assert_eq!(steps[0].id.task_uuid, waiting);
+    assert_eq!(claim(&store, process, 10).await.len(), 1);
+    assert_sound(&store).await;
+    store.close().await;
+    elsewhere.close().await;
+}
+
+#[tokio::test]
+async fn what_is_there_already_does_not_start_again() {
+    let (_url, store, process) = quiet().await;
+    let known = task(&[&[]]);
+    let (_, first) = submit_and_claim(&store, vec![known.clone()], process, 10).await;
+    assert_eq!(first.len(), 1);
+    let mut again = task(&[&[]]);
+    again.identity = known.identity;
+    let (mut same_id, other) = (task(&[&[]]), task(&[&[]]));
+    same_id.task_uuid = known.task_uuid;
+    let (other_uuid, twice) = (other.task_uuid, other.clone());
+    let all = vec![again, other, twice, same_id];
+    let (answers, steps) = submit_and_claim(&store, all, process, 10).await;
+    let is_known = |answer: &Result<Submission, StoreError>, uuid: Uuid| matches!(answer, Ok(Submission::Duplicate { task_uuid, .. }) if *task_uuid == uuid);
+    assert!(is_known(&answers[0], known.task_uuid), "{answers:?}");
+    assert!(
+        matches!(answers[1], Ok(Submission::Created { .. })),
+        "{answers:?}"
+    );
+    assert!(is_known(&answers[2], other_uuid), "{answers:?}");
+    assert!(
+        matches!(answers[3], Err(StoreError::Invalid { .. })),
+        "{answers:?}"
+    );
+    let started: Vec<_> = steps.iter().map(|step| step.id.task_uuid).collect();
+    assert_eq!(started, [other_uuid]);
+    let history = store.history(known.task_uuid).await.unwrap();
+    assert_eq!(history.len(), 1);
+    assert_sound(&store).await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_is_due_later_is_left_alone() {
+    let (_url, store, process) = quiet().await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let in_an_hour = i64::try_from(now.as_millis()).unwrap() + 3_600_000;
+    let (mut later, at_once) = (task(&[&[]]), task(&[&[]]));
+    later.run_at = Some(in_an_hour);
+    let (later_uuid, at_once_uuid) = (later.task_uuid, at_once.task_uuid);
+    let (_, steps) = submit_and_claim(&store, vec![later, at_once], process, 10).await;
+    let started: Vec<_> = steps.iter().map(|step| step.id.task_uuid).collect();
+    assert_eq!(started, [at_once_uuid]);
+    assert_eq!(states(&store, later_uuid).await, [StepState::RetryWait]);
+    let due = store.claim(request(process, 10)).await.unwrap();
+    assert!(due.steps.is_empty());
+    assert!(due.next_due > Some(Duration::from_mins(50)), "{due:?}");
+    assert_sound(&store).await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_is_not_served_does_not_start() {
+    let (_url, store, process) = quiet().await;
+    let other = task(&[&[]]);
+    let task_uuid = other.task_uuid;
+    let mut elsewhere = request(process, 10);
+    elsewhere.serves = vec![TemplateSelector::namespace("elsewhere")];
+    let both = store.submit_and_claim(vec![other], elsewhere);
+    assert!(both.await.unwrap().1.is_empty());
+    assert_eq!(states(&store, task_uuid).await, [StepState::Ready]);
+    assert_eq!(claim(&store, process, 10).await.len(), 1);
+    assert_sound(&store).await;
+    store.close().await;
+}
+
+/// However the writers put them together, each step is handed out once.
+#[tokio::test]
+async fn many_that_come_at_once_start_once_each() {
+    let (_url, store, process) = quiet().await;
+    let store = Arc::new(store);
+    for _ in 0..20 {
+        let mut at_once = JoinSet::new();
+        for number in 0..16 {
+            let store = Arc::clone(&store);
+            at_once.spawn(async move {
+                let tasks = vec![task(&[&[]]), task(&[&[], &[0]])];
+                let limit = if number % 4 == 0 { 0 } else { 3 };
+                submit_and_claim(&store, tasks, process, limit).await.1
+            });
+        }
+        for _ in 0..4 {
+            let store = Arc::clone(&store);
+            at_once.spawn(async move { claim(&store, process, 1).await });
+        }
+        let mut steps = at_once.join_all().await.concat();
+        steps.extend(claim(&store, process, 100).await);
+        let places: HashSet<_> = steps.iter().map(|step| step.id).collect();
+        assert_eq!((places.len(), steps.len()), (32, 32));
+        for step in &steps {
+            succeed(&store, step, process).await;
+        }
+        assert_eq!(run_out(&store, process).await, 16);
+    }
+    assert_sound(&store).await;
+    store.close().await;
+}
