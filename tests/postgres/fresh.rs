@@ -162,6 +162,25 @@ async fn what_waits_has_its_turn_before() {
     elsewhere.close().await;
 }
 
+/// Nor is it looked for where something else waits.
+#[tokio::test]
+async fn what_is_there_already_is_not_claimed_beside_what_waits() {
+    let (url, store, process) = quiet().await;
+    let elsewhere = open_with(&url, PostgresOptions::default()).await;
+    let known = task(&[&[]]);
+    let (_, first) = submit_and_claim(&store, vec![known.clone()], process, 10).await;
+    assert_eq!(first.len(), 1);
+    let waiting = submit(&elsewhere, task(&[&[]])).await;
+    let new = task(&[&[]]);
+    let expected = [waiting, new.task_uuid];
+    let (_, steps) = submit_and_claim(&store, vec![known, new], process, 10).await;
+    let started: Vec<_> = steps.iter().map(|step| step.id.task_uuid).collect();
+    assert_eq!(started, expected);
+    assert_sound(&store).await;
+    store.close().await;
+    elsewhere.close().await;
+}
+
 #[tokio::test]
 async fn what_is_there_already_does_not_start_again() {
     let (_url, store, process) = quiet().await;
