@@ -10,11 +10,14 @@ use postroom::orchestration::store::postgres::{PostgresOptions, PostgresStore};
 use postroom::orchestration::store::{
     ClaimedStep, NewTask, Store, StoreError, Submission, TemplateSelector,
 };
+use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::cluster::{self, Database};
-use super::kit::{assert_sound, claim, open_with, request, run_out, submit, succeed, task};
+use super::kit::{
+    assert_sound, claim, open_with, request, run_out, submit, succeed, success, task,
+};
 
 /// A store with one writer whose last claim has found nothing.
 async fn quiet() -> (Database, PostgresStore, Uuid) {
@@ -243,6 +246,148 @@ async fn what_is_not_served_does_not_start() {
     assert!(both.await.unwrap().1.is_empty());
     assert_eq!(states(&store, task_uuid).await, [StepState::Ready]);
     assert_eq!(claim(&store, process, 10).await.len(), 1);
+    assert_sound(&store).await;
+    store.close().await;
+}
+
+/// What is asked for in one transaction, in which nothing else is done.
+#[tokio::test]
+async fn claims_of_one_transaction_share_what_is_stored_in_it() {
+    let (_url, store, process) = quiet().await;
+    let (three, mut urgent) = (task(&[&[], &[], &[]]), task(&[&[]]));
+    urgent.priority = 10;
+    let (three_uuid, urgent_uuid) = (three.task_uuid, urgent.task_uuid);
+    let commits = store.commits();
+    // All are asked before the writer has its turn.
+    let ((_, first), (_, second), third) = tokio::join!(
+        submit_and_claim(&store, vec![three], process, 2),
+        submit_and_claim(&store, vec![urgent], process, 2),
+        claim(&store, process, 1),
+    );
+    assert_eq!(store.commits() - commits, 1);
+    let places = |steps: &[ClaimedStep]| -> Vec<_> {
+        let places = steps.iter().map(|step| (step.id.task_uuid, step.id.index));
+        places.collect()
+    };
+    assert_eq!(places(&first), [(urgent_uuid, 0), (three_uuid, 0)]);
+    assert_eq!(places(&second), [(three_uuid, 1), (three_uuid, 2)]);
+    assert!(third.is_empty());
+    for task in [three_uuid, urgent_uuid] {
+        let history = store.history(task).await.unwrap();
+        assert_eq!(history.len(), 1);
+        assert_eq!(history[0].process, Some(process));
+    }
+    assert_sound(&store).await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn claims_of_two_processes_in_one_transaction_take_no_step_twice() {
+    let (_url, store, one) = quiet().await;
+    let other = Uuid::new_v4();
+    let commits = store.commits();
+    let ((_, first), (_, second)) = tokio::join!(
+        submit_and_claim(&store, vec![task(&[&[], &[]])], one, 3),
+        submit_and_claim(&store, vec![task(&[&[], &[]])], other, 3),
+    );
+    assert_eq!(store.commits() - commits, 1);
+    assert_eq!((first.len(), second.len()), (3, 1));
+    for (steps, process) in [(first, one), (second, other)] {
+        for step in steps {
+            let stored = store.steps(step.id.task_uuid).await.unwrap();
+            assert_eq!(stored[step.id.index as usize].owner, Some(process));
+        }
+    }
+    assert_sound(&store).await;
+    store.close().await;
+}
+
+/// By it a writer that lost its connection finds out what became of a commit.
+#[tokio::test]
+async fn each_transaction_that_writes_has_one_row() {
+    let (url, store, process) = quiet().await;
+    let mut conn = PgConnection::connect(&url).await.unwrap();
+    let mut rows = 0;
+    let mut more = async |expected: i64| {
+        let now: i64 = sqlx::query_scalar("SELECT count(*) FROM postroom.commits")
+            .fetch_one(&mut conn)
+            .await
+            .unwrap();
+        assert_eq!(now - rows, expected);
+        rows = now;
+    };
+    more(0).await;
+    let known = task(&[&[], &[0]]);
+    let (_, first) = submit_and_claim(&store, vec![known.clone()], process, 1).await;
+    more(1).await;
+    // It is there already.
+    let (_, none) = submit_and_claim(&store, vec![known], process, 1).await;
+    assert!(none.is_empty());
+    more(1).await;
+    submit(&store, task(&[&[]])).await;
+    more(1).await;
+    let both = store.complete_and_claim(vec![success(&first[0], process)], request(process, 2));
+    assert_eq!(both.await.unwrap().1.len(), 2);
+    more(1).await;
+    let mut refused = task(&[&[]]);
+    refused.steps.clear();
+    let (answers, _) = submit_and_claim(&store, vec![refused], process, 1).await;
+    assert!(answers[0].is_err(), "{answers:?}");
+    more(0).await;
+    store.close().await;
+}
+
+/// Whoever submits waits for another one's commit of the same identity, and may have to begin again.
+#[tokio::test]
+async fn a_start_that_is_tried_again_starts_once() {
+    let url = cluster::database().await;
+    let options = PostgresOptions::default().writers(1);
+    let options = options.statement_timeout(Duration::from_millis(200));
+    let store = open_with(&url, options).await;
+    let process = Uuid::new_v4();
+    assert!(claim(&store, process, 1).await.is_empty());
+    let new = task(&[&[], &[0]]);
+    let task_uuid = new.task_uuid;
+    let mut elsewhere = PgConnection::connect(&url).await.unwrap();
+    let mut held = elsewhere.begin().await.unwrap();
+    sqlx::query(
+        "INSERT INTO postroom.tasks
+             (uuid, identity, content, namespace, name, version, state, run, priority, failure_policy,
+              correlation_id, submitted_by, steps_total, steps_pending, steps_active, steps_retry_wait,
+              steps_satisfied, steps_failed, steps_cancelled, created_at)
+         VALUES (gen_random_uuid(), $1, '', '', '', '', 'pending', 1, 0, 'continue', gen_random_uuid(),
+                 gen_random_uuid(), 0, 0, 0, 0, 0, 0, 0, 0)",
+    )
+    .bind(&new.identity[..])
+    .execute(&mut *held)
+    .await
+    .unwrap();
+    let waiting = store.submit_and_claim(vec![new], request(process, 5));
+    let ends = async {
+        // The first attempt has given up when the second one waits: another transaction of the same writer.
+        let mut seen = HashSet::new();
+        let mut watching = PgConnection::connect(&url).await.unwrap();
+        while seen.len() < 2 {
+            let waits: Option<String> = sqlx::query_scalar(
+                "SELECT xact_start::text FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'",
+            )
+            .fetch_optional(&mut watching)
+            .await
+            .unwrap();
+            seen.extend(waits);
+        }
+        held.rollback().await.unwrap();
+    };
+    let (both, ()) = tokio::join!(waiting, ends);
+    let (answers, steps) = both.unwrap();
+    assert!(
+        matches!(answers[0], Ok(Submission::Created { .. })),
+        "{answers:?}"
+    );
+    assert_eq!(steps.len(), 1);
+    assert_eq!((steps[0].epoch, steps[0].attempt), (1, 1));
+    assert_eq!(store.history(task_uuid).await.unwrap().len(), 1);
     assert_sound(&store).await;
     store.close().await;
 }

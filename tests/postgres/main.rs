@@ -29,6 +29,26 @@ mod writers;
 
 use server::{cluster, programs};
 
+/// A store of one writer whose last claim has found nothing: as long as that holds, its transactions take other ways.
+mod quiet_conformance {
+    use std::sync::Arc;
+
+    use postroom::orchestration::store::conformance::Fixture;
+    use postroom::orchestration::store::postgres::PostgresOptions;
+    use uuid::Uuid;
+
+    use super::{cluster, kit};
+
+    async fn fresh() -> Fixture {
+        let url = cluster::database().await;
+        let store = kit::open_with(&url, PostgresOptions::default().writers(1)).await;
+        assert!(kit::claim(&store, Uuid::new_v4(), 1).await.is_empty());
+        Fixture::new(Arc::new(store)).keeping(url)
+    }
+
+    postroom::store_conformance!(fresh);
+}
+
 mod conformance {
     use std::sync::Arc;
 

@@ -3,7 +3,8 @@
 //! The callers have not been answered, so their intents are concurrent and any order of them is right. This
 //! one makes sure that no two transactions wait for each other: first the rows of all tasks that will change
 //! are locked, in the order of their numbers; then identities are taken, in their order; what follows waits at
-//! most for transactions that wait for nothing any more. Claims come last and skip what others hold.
+//! most for transactions that wait for nothing any more. Claims come last and skip what others hold; where only tasks are
+//! stored beside them and nothing waits, the first steps start as they are stored.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +24,8 @@ pub(super) async fn carry_out(
 ) -> Result<Vec<Answer>, Fault> {
     lock(unit, writes).await?;
     let mut answers: Vec<Option<Answer>> = writes.iter().map(|_| None).collect();
-    let claimed = submit_all(unit, writes, &mut answers).await?;
+    let claims = alike(writes);
+    let claimed = submit_all(unit, writes, &claims, &mut answers).await?;
     complete_all(unit, writes, &mut answers).await?;
     let mut rest: Vec<usize> = (0..writes.len())
         .filter(|&place| turn(writes[place]).is_some())
@@ -36,7 +38,7 @@ pub(super) async fn carry_out(
         unit.keeps_of_others();
     }
     if !claimed {
-        claim_all(unit, writes, &mut answers).await?;
+        claim_all(unit, claims, &mut answers).await?;
     }
     answers
         .into_iter()
@@ -69,24 +71,40 @@ pub(super) fn completed(writes: &[&Write]) -> Vec<StepId> {
             Write::Complete(completions, _) => {
                 steps.extend(completions.iter().map(|one| one.lease.id));
             }
-            Write::Submit(..) | Write::Claim(_) | Write::Heartbeat(..) | Write::Register(_) => {}
-            Write::Release(..)
-            | Write::Operate(_)
-            | Write::Unregister(_)
-            | Write::Sweep(_)
-            | Write::Cleanup(_) => return Vec::new(),
+            write if locks_others(write) => return Vec::new(),
+            _ => {}
         }
     }
     steps
 }
 
-/// How many tasks the intents submit.
+/// Whether an intent changes tasks of which it has to be found out first which they are, or that it has to have alone.
+fn locks_others(write: &Write) -> bool {
+    match write {
+        Write::Complete(..)
+        | Write::Submit(..)
+        | Write::Claim(_)
+        | Write::Heartbeat(..)
+        | Write::Register(_) => false,
+        Write::Release(..)
+        | Write::Operate(_)
+        | Write::Unregister(_)
+        | Write::Sweep(_)
+        | Write::Cleanup(_) => true,
+    }
+}
+
+/// How many tasks the intents submit, if nothing else of them is to be locked than what they complete.
 pub(super) fn submitted(writes: &[&Write]) -> usize {
-    let submitted = writes.iter().map(|write| match write {
-        Write::Submit(tasks, _) => tasks.len(),
-        _ => 0,
-    });
-    submitted.sum()
+    let mut submitted = 0;
+    for write in writes {
+        match write {
+            Write::Submit(tasks, _) => submitted += tasks.len(),
+            write if locks_others(write) => return 0,
+            _ => {}
+        }
+    }
+    submitted
 }
 
 /// The handlers that the intents' claims ask for, if they ask for any task's.
@@ -145,6 +163,7 @@ async fn lock(unit: &mut Unit<'_>, writes: &[&Write]) -> Result<(), Fault> {
 async fn submit_all(
     unit: &mut Unit<'_>,
     writes: &[&Write],
+    alike: &[(ClaimRequest, Shares)],
     answers: &mut [Option<Answer>],
 ) -> Result<bool, Fault> {
     let mut sets = Vec::new();
@@ -154,13 +173,13 @@ async fn submit_all(
         }
     }
     let tasks: Vec<_> = sets.iter().flat_map(|(_, tasks)| tasks.iter()).collect();
-    let alike = alike(writes);
-    let claims: Vec<&ClaimRequest> = alike
+    let claims = sets
         .iter()
-        .map(|(request, _)| request)
+        .filter_map(|&(place, _)| claim_of(writes[place]));
+    let claims: Vec<&ClaimRequest> = claims
         .filter(|request| request.scope == ClaimScope::Any)
         .collect();
-    let alone = match &alike[..] {
+    let alone = match alike {
         [(request, _)] if is_alone(request, writes) => Some(request),
         _ => None,
     };
@@ -244,10 +263,10 @@ fn alike(writes: &[&Write]) -> Vec<(ClaimRequest, Shares)> {
 /// Carries out the claims: they see what has been done.
 async fn claim_all(
     unit: &mut Unit<'_>,
-    writes: &[&Write],
+    alike: Vec<(ClaimRequest, Shares)>,
     answers: &mut [Option<Answer>],
 ) -> Result<(), Fault> {
-    for (request, shares) in alike(writes) {
+    for (request, shares) in alike {
         let claims = claim::claim(unit, &request).await?;
         share_out(claims, &shares, answers);
     }

@@ -5,7 +5,8 @@
 //! the task's own row has to change (it starts, or is no longer waiting), its steps are taken only if that row
 //! is free too.
 //!
-//! The children and first steps that the same transaction has readied stand beside what is ready already. Nobody else can
+//! The children that the same transaction has readied, and first steps that it has kept back, stand beside what is ready
+//! already. Nobody else can
 //! take them, so they are not locked. Those that are taken go from pending to running at once: each version of a row is an
 //! entry in its indexes too.
 //!

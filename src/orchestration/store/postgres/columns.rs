@@ -1,4 +1,4 @@
-//! Sets of rows as the server takes them: one array for each column.
+//! Sets of rows, column by column, as statements take them.
 
 use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::QueryAs;

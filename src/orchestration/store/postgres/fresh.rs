@@ -1,8 +1,9 @@
 //! New tasks with all that belongs to them, in one statement.
 //!
-//! A first step that a claim of the same transaction takes is never written as ready: where nothing else waits it is
-//! written as it runs, and otherwise kept back as the children of completed steps are. So it has never been in the index
-//! of those that wait, where its entry would be in the way of every claim for as long as somebody holds a snapshot.
+//! A first step that a claim of the same transaction takes should never be written as ready: in the index of those that
+//! wait its entry would be in the way of every claim for as long as somebody holds a snapshot. Where nothing else waits, and
+//! nothing else is done, it is written as it runs. Otherwise as many as the claims want are kept back, as the children of
+//! completed steps are, and the claim decides. That counts tasks too that turn out to be there already.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -26,11 +27,11 @@ pub(super) enum FirstSteps<'w> {
     KeepBack(HashSet<&'w str>, usize),
 }
 
-impl FirstSteps<'_> {
-    /// The process for which they start.
-    pub(super) fn process(&self) -> Option<Uuid> {
+impl<'w> FirstSteps<'w> {
+    /// The claim for which they start.
+    pub(super) fn request(&self) -> Option<&'w ClaimRequest> {
         match self {
-            Self::Start(request) => Some(request.process),
+            Self::Start(request) => Some(request),
             Self::KeepBack(..) => None,
         }
     }
@@ -43,14 +44,14 @@ pub(super) struct Fresh<'w> {
     pub(super) kept_back: Vec<Child>,
     /// With the numbers of their tasks.
     pub(super) started: Vec<(i64, ClaimedStep)>,
-    /// Whether something is left for later, or for others.
-    pub(super) leaves_waiting: bool,
-    tasks: TaskColumns<'w>,
-    steps: StepColumns<'w>,
+    /// The tasks of which steps are left, for later or for others.
+    pub(super) left_waiting: Vec<i64>,
+    tasks: NewTasks<'w>,
+    steps: NewSteps<'w>,
 }
 
 #[derive(Default)]
-struct TaskColumns<'w> {
+struct NewTasks<'w> {
     ids: Vec<i64>,
     uuids: Vec<Uuid>,
     identities: Vec<&'w [u8]>,
@@ -72,7 +73,7 @@ struct TaskColumns<'w> {
 }
 
 #[derive(Default)]
-struct StepColumns<'w> {
+struct NewSteps<'w> {
     task_ids: Vec<i64>,
     indexes: Vec<i64>,
     names: Vec<&'w str>,
@@ -101,9 +102,9 @@ impl<'w> Fresh<'w> {
             first_steps,
             kept_back: Vec::new(),
             started: Vec::new(),
-            leaves_waiting: false,
-            tasks: TaskColumns::default(),
-            steps: StepColumns::default(),
+            left_waiting: Vec::new(),
+            tasks: NewTasks::default(),
+            steps: NewSteps::default(),
         }
     }
 
@@ -152,7 +153,9 @@ impl<'w> Fresh<'w> {
             if state == StepState::Ready {
                 state = self.first_step(id, index, task);
             }
-            self.leaves_waiting |= matches!(state, StepState::Ready | StepState::RetryWait);
+            if matches!(state, StepState::Ready | StepState::RetryWait) {
+                self.left_waiting.push(id);
+            }
             let mut ordered = step.parents.clone();
             ordered.sort_unstable();
             for parent in &ordered {
@@ -229,10 +232,7 @@ impl<'w> Fresh<'w> {
         commit: Option<Commit>,
     ) -> Binding<'q, O> {
         let (tasks, steps) = (&self.tasks, &self.steps);
-        let request = match self.first_steps {
-            FirstSteps::Start(request) => Some(request),
-            FirstSteps::KeepBack(..) => None,
-        };
+        let request = self.first_steps.request();
         let form = self.form();
         Binding { query, form }
             .one(self.now)

@@ -10,6 +10,7 @@ use super::fault::Fault;
 use super::sets::{Binding, Form, Parameters, SetStatement, marking};
 use super::unit::Commit;
 
+/// The sets, and the moment and the name of their commit.
 pub(super) struct Kept {
     pub(super) now: i64,
     pub(super) steps: StepColumns,

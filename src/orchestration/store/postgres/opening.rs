@@ -1,6 +1,6 @@
 //! What a transaction begins with. Every statement is a journey to the server and back, and where few steps are
 //! completed the journeys are what takes the time: so the rows that completions are about come with BEGIN, and whether
-//! there is anything to claim.
+//! there is anything to claim, and numbers for new tasks.
 
 use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, Row};
 
@@ -32,10 +32,11 @@ macro_rules! waits {
 }
 pub(super) use waits;
 
-/// Numbers for new tasks, in rising order.
+/// Numbers for new tasks, in rising order, as one row.
 macro_rules! numbers {
     () => {
-        "SELECT nextval('postroom.tasks_id_seq') AS number FROM generate_series(1, $1::bigint)"
+        "SELECT array_agg(n.number) AS numbers FROM (
+            SELECT nextval('postroom.tasks_id_seq') AS number FROM generate_series(1, $1::bigint) OFFSET 0) n"
     };
 }
 pub(super) use numbers;
@@ -106,7 +107,7 @@ pub(super) struct Completed {
 
 /// Begins a transaction that completes these steps and locks no other tasks, on a connection that is prepared: with their
 /// rows, and whether something waits for one of these handlers, if there are any; with neither for many steps. With
-/// numbers for so many new tasks.
+/// numbers for so many new tasks, if it has all its locks by then.
 pub(super) async fn open(
     conn: &mut PgConnection,
     completed: Vec<StepId>,
@@ -132,7 +133,8 @@ pub(super) async fn open(
     statements.push(format!(
         "EXECUTE postroom_open ({uuids}, {indexes}, {callables})"
     ));
-    if submitted > 0 {
+    // Nor before them: whoever claims looks for lower numbers first.
+    if submitted > 0 && few {
         statements.push(format!("EXECUTE postroom_numbers ({submitted})"));
     }
     let rows = conn
@@ -142,13 +144,13 @@ pub(super) async fn open(
     let mut nothing_waits = None;
     let mut tasks: Vec<TaskRow> = Vec::new();
     let mut steps = step_row::none_of(completed.len());
-    let mut numbers = Vec::with_capacity(submitted);
+    let mut numbers = Vec::new();
     for row in &rows {
         // Told apart by what only they have.
         if row.try_get_raw("correlation_id").is_ok() {
             tasks.push(task_row::Stored::from_row(row)?.try_into()?);
-        } else if row.try_get_raw("number").is_ok() {
-            numbers.push(row.try_get("number")?);
+        } else if row.try_get_raw("numbers").is_ok() {
+            numbers = row.try_get("numbers")?;
         } else {
             now = Some(row.try_get("now")?);
             let waits: Option<bool> = row.try_get("waits")?;

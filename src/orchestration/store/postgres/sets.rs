@@ -98,9 +98,10 @@ impl Parameters {
     }
 }
 
+/// Names and types. What is neither makes no statement.
 fn split(columns: &str) -> impl Iterator<Item = (&str, &str)> {
-    let columns = columns.split(',');
-    columns.filter_map(|column| column.trim().split_once(' '))
+    let columns = columns.split(',').map(str::trim);
+    columns.map(|column| column.split_once(' ').unwrap_or_default())
 }
 
 fn names(columns: &str) -> String {
@@ -185,5 +186,52 @@ impl<'q, O> Binding<'q, O> {
         self.one(writer)
             .one(commit.map(|commit| commit.number))
             .one(commit.and_then(|commit| commit.forget_from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(text: impl Fn(&mut Parameters) -> String) -> [String; 2] {
+        let statement = SetStatement::new(text);
+        [Form::Values, Form::Arrays].map(|form| statement.text(form).to_owned())
+    }
+
+    #[test]
+    fn rows_are_values_or_arrays() {
+        let both = texts(|parameters| {
+            let (now, rows) = (
+                parameters.one("bigint"),
+                parameters.rows("id bigint,\n name text"),
+            );
+            format!("{now} {rows} {}", parameters.one("uuid"))
+        });
+        assert_eq!(
+            both[0],
+            "$1::bigint (VALUES ($2::bigint, $3::text)) AS n (id, name) $4::uuid"
+        );
+        assert_eq!(
+            both[1],
+            "$1::bigint unnest($2::bigint[], $3::text[]) AS n (id, name) $4::uuid"
+        );
+    }
+
+    #[test]
+    fn two_rows_have_an_order() {
+        let both = texts(|parameters| {
+            let rows = parameters.two_rows("id bigint, name text");
+            format!("{rows} {}", parameters.arrays("id bigint"))
+        });
+        assert_eq!(
+            both[0],
+            "(VALUES ($1::bigint, $2::text, 1), ($3::bigint, $4::text, 2)) AS n (id, name, place) \
+             unnest($5::bigint[]) AS n (id)"
+        );
+        assert_eq!(
+            both[1],
+            "unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS n (id, name, place) \
+             unnest($3::bigint[]) AS n (id)"
+        );
     }
 }

@@ -46,8 +46,8 @@ pub(super) struct Submitted {
 /// Whoever submits the same identity at the same time waits here for the other's commit; the identities are
 /// taken in order, so that two never wait for each other.
 ///
-/// `claims`: those of this transaction that take any task's steps. `alone`: what they ask for together, if nothing else is
-/// done in it; it is answered here if nothing waits and it has room for all that could start.
+/// `claims`: those that came with the tasks and take any task's steps. `alone`: what all claims of this transaction ask for
+/// together, if nothing else is done in it; it is answered here if nothing waits and it has room for all that could start.
 pub(super) async fn submit(
     unit: &mut Unit<'_>,
     tasks: &[&NewTask],
@@ -125,9 +125,9 @@ async fn insert(
         return Ok(Default::default());
     }
     let now = unit.now();
-    let process = first_steps.process();
+    let process = first_steps.request().map(|request| request.process);
     let mut fresh = Fresh::new(now, first_steps);
-    let numbers = unit.take_numbers(tasks.len()).await?;
+    let numbers = unit.take_new_numbers(tasks.len()).await?;
     let numbered: Vec<(i64, &NewTask)> = numbers.into_iter().zip(tasks.iter().copied()).collect();
     for (id, task) in &numbered {
         fresh.push(*id, task);
@@ -141,7 +141,7 @@ async fn insert(
         .kept_back
         .retain(|child| created.contains(&child.task_id));
     fresh.started.retain(|(id, _)| created.contains(id));
-    if fresh.leaves_waiting {
+    if fresh.left_waiting.iter().any(|id| created.contains(id)) {
         unit.nothing_waits = None;
     }
     // Another transaction may have been given later numbers, and been committed before.

@@ -56,7 +56,7 @@ pub(super) struct Unit<'c> {
     /// What holds once it is committed.
     pub(super) learned: Vec<Learned>,
     /// Numbers for new tasks that came with its beginning.
-    numbers: Vec<i64>,
+    new_numbers: Vec<i64>,
     /// The steps that it completes, if they came with its beginning.
     completed: Option<(Vec<StepId>, Vec<Option<Found>>)>,
 }
@@ -114,7 +114,7 @@ impl<'c> Unit<'c> {
             nothing_waits: None,
             readied: None,
             learned: Vec::new(),
-            numbers: Vec::new(),
+            new_numbers: Vec::new(),
             completed: None,
         }
     }
@@ -130,19 +130,20 @@ impl<'c> Unit<'c> {
     }
 
     /// These numbers for new tasks came with its beginning.
-    pub(super) fn has_numbers(&mut self, numbers: Vec<i64>) {
-        self.numbers = numbers;
+    pub(super) fn has_new_numbers(&mut self, numbers: Vec<i64>) {
+        self.new_numbers = numbers;
     }
 
     /// Numbers for so many new tasks, in rising order.
-    pub(super) async fn take_numbers(&mut self, count: usize) -> Result<Vec<i64>, Fault> {
-        let numbers = std::mem::take(&mut self.numbers);
-        if numbers.len() >= count {
-            return Ok(numbers);
+    pub(super) async fn take_new_numbers(&mut self, count: usize) -> Result<Vec<i64>, Fault> {
+        let mut numbers = std::mem::take(&mut self.new_numbers);
+        if numbers.len() < count {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            let query = self.query_scalar(numbers!()).bind(count);
+            numbers = query.fetch_one(&mut *self.conn).await?;
         }
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        let numbers = self.query_scalar(numbers!()).bind(count);
-        Ok(numbers.fetch_all(&mut *self.conn).await?)
+        numbers.truncate(count);
+        Ok(numbers)
     }
 
     /// Whether the tasks that it changes were locked as it began.
@@ -323,8 +324,8 @@ impl<'c> Unit<'c> {
             || !self.children.is_empty()
     }
 
-    /// Writes what was kept; the first time with the commit's own row, so that a transaction that has nothing more to
-    /// write need not write for it again.
+    /// Writes what was kept; with the commit's own row if that is still to be written, so that a transaction that has
+    /// nothing more to write need not write for it again.
     async fn write(&mut self) -> Result<(), Fault> {
         let kept = self.take_kept(None);
         let ready = kept.children.ready().map(|(task_id, _)| task_id);
@@ -372,7 +373,7 @@ fn lets_start(tasks: &Tasks, scope: ClaimScope, task_id: i64) -> bool {
     task.is_some_and(|task| scope.includes(task.uuid) && task.state.is_claimable())
 }
 
-/// The commit's own row alone: to begin the statement above costs more than this one.
+/// The commit's own row alone: to begin a statement that writes everything costs more than this one.
 const MARK: &str = "
     WITH forgotten AS (
         DELETE FROM postroom.commits WHERE writer = $2 AND number >= $4::bigint AND number < $3)

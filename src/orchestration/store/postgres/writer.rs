@@ -266,7 +266,7 @@ impl PostgresWriter {
         if let Some(completed) = opening.completed {
             unit.begins_with(completed);
         }
-        unit.has_numbers(opening.numbers);
+        unit.has_new_numbers(opening.numbers);
         unit.nothing_waits = opening.nothing_waits;
         unit.lowest = Some(&self.place.lowest);
         unit.head = Some(&self.place.head);
