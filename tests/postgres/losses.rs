@@ -147,6 +147,101 @@ async fn o13_a_server_that_is_away_opens_the_breaker() {
     .await;
 }
 
+/// Nobody may log in for a while: as when a password is changed, or a database is taken out of service.
+#[tokio::test]
+async fn o13_a_step_that_ends_while_logins_are_refused_is_recorded_after_it() {
+    let cluster = Cluster::start();
+    for refusal in Refusal::ALL {
+        let database = cluster.database().await;
+        let name = database.split(['/', '?']).nth(3).unwrap().to_owned();
+        let mut by_hand = PgConnection::connect(&cluster.url("postgres"))
+            .await
+            .unwrap();
+        let guest = format!("guest_of_{name}");
+        for statement in [
+            format!("CREATE ROLE {guest} LOGIN"),
+            format!("ALTER DATABASE {name} OWNER TO {guest}"),
+        ] {
+            by_hand
+                .execute(sqlx::AssertSqlSafe(statement))
+                .await
+                .unwrap();
+        }
+        let url = database.replace("//postgres@", &format!("//{guest}@"));
+        let patience = Duration::from_millis(100);
+        let store = open_with(&url, PostgresOptions::default().patience(patience)).await;
+        let (away, back) = refusal.statements(&name, &guest);
+        outage::o13_a_step_that_ends_in_an_outage_is_recorded_after_it(
+            Arc::new(store),
+            async || {
+                by_hand.execute(sqlx::AssertSqlSafe(away)).await.unwrap();
+                let cut =
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1";
+                let cut = sqlx::query(cut).bind(guest).fetch_all(&mut by_hand);
+                assert!(!cut.await.unwrap().is_empty());
+                by_hand
+            },
+            async |mut by_hand| {
+                by_hand.execute(sqlx::AssertSqlSafe(back)).await.unwrap();
+            },
+        )
+        .await;
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Refusal {
+    OfTheRole,
+    OfTheDatabase,
+}
+
+impl Refusal {
+    const ALL: [Self; 2] = [Self::OfTheRole, Self::OfTheDatabase];
+
+    /// What refuses, and what ends it.
+    fn statements(self, database: &str, guest: &str) -> (String, String) {
+        match self {
+            Self::OfTheRole => (
+                format!("ALTER ROLE {guest} NOLOGIN"),
+                format!("ALTER ROLE {guest} LOGIN"),
+            ),
+            Self::OfTheDatabase => (
+                format!("ALTER DATABASE {database} ALLOW_CONNECTIONS false"),
+                format!("ALTER DATABASE {database} ALLOW_CONNECTIONS true"),
+            ),
+        }
+    }
+}
+
+/// What is acknowledged is on the disk, whatever the database is set to.
+#[tokio::test]
+async fn o12_a_commit_is_waited_for_where_commits_are_not() {
+    // Nothing else writes there, and nothing brings it to the disk by itself.
+    let cluster = Cluster::start_with(
+        "wal_level = minimal\nmax_wal_senders = 0\nautovacuum = off\nwal_writer_delay = 10s\n\
+         wal_writer_flush_after = 0\n",
+    );
+    let database = cluster.database().await;
+    let mut by_hand = PgConnection::connect(&database).await.unwrap();
+    let name = database.split(['/', '?']).nth(3).unwrap();
+    let off = format!("ALTER DATABASE {name} SET synchronous_commit = off");
+    by_hand.execute(sqlx::AssertSqlSafe(off)).await.unwrap();
+    for poll_only in [false, true] {
+        let store = open_with(&database, PostgresOptions::default().poll_only(poll_only)).await;
+        for _ in 0..3 {
+            submit(&store, chain()).await;
+            let is_durable: bool = sqlx::query_scalar(
+                "SELECT pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn()",
+            )
+            .fetch_one(&mut by_hand)
+            .await
+            .unwrap();
+            assert!(is_durable, "poll_only: {poll_only}");
+        }
+        store.close().await;
+    }
+}
+
 /// A process that is stopped in the middle of a transaction does not hold up the others for ever.
 #[tokio::test]
 async fn o13_whoever_holds_a_row_and_does_nothing_is_cut_off() {

@@ -73,7 +73,7 @@ pub(crate) struct SubmitArgs {
     /// The template, YAML or JSON. Its handlers are those of the workers.
     pub(crate) file: PathBuf,
     /// The task's input: JSON, or @FILE to read it from a file. Default: null.
-    #[arg(long, value_name = "JSON|@FILE")]
+    #[arg(long, value_name = "JSON|@FILE", allow_negative_numbers = true)]
     pub(crate) input: Option<String>,
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
@@ -163,7 +163,7 @@ pub(crate) struct RunArgs {
     /// The template, YAML or JSON.
     pub(crate) file: PathBuf,
     /// The task's input: JSON, or @FILE to read it from a file. Default: null.
-    #[arg(long, value_name = "JSON|@FILE")]
+    #[arg(long, value_name = "JSON|@FILE", allow_negative_numbers = true)]
     pub(crate) input: Option<String>,
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
@@ -321,7 +321,7 @@ pub(crate) enum OperateCommand {
         #[arg(long)]
         step: String,
         /// Its result: JSON, or @FILE to read it from a file. Default: null.
-        #[arg(long, value_name = "JSON|@FILE")]
+        #[arg(long, value_name = "JSON|@FILE", allow_negative_numbers = true)]
         result: Option<String>,
     },
     /// Run a task again from a step on: the step and what depends on it are reset, their results kept as history.

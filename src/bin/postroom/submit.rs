@@ -27,8 +27,13 @@ pub(crate) async fn submit(args: &SubmitArgs) -> Result<Status, Failure> {
         .start()
         .await?;
     let submitted = core.submit_with(&template, &input, options(args)).await;
+    // Said before the rest is tidied up: should the database go away now, that takes its time.
+    let status = match submitted {
+        Ok(task) => answer(args, &task),
+        Err(error) => Err(error.into()),
+    };
     core.shutdown().await;
-    answer(args, &submitted?)
+    status
 }
 
 fn options(args: &SubmitArgs) -> SubmitOptions {

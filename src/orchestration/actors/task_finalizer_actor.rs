@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -43,6 +44,9 @@ pub struct TaskFinalizerActor {
 }
 
 impl TaskFinalizerActor {
+    /// So long the first sweep may take: less than an actor may take to start.
+    const FIRST_SWEEP: Duration = Duration::from_secs(5);
+
     pub(crate) fn new(context: Arc<SystemContext>, enqueuer: Handle<StepEnqueuerActor>) -> Self {
         Self {
             finalizer: TaskFinalizer::new(Arc::clone(&context)),
@@ -72,8 +76,8 @@ impl Actor for TaskFinalizerActor {
 
     async fn started(&mut self, _: &Context<Self>) -> Result<(), Infallible> {
         // The first sweep belongs to the start: what an earlier process left behind is taken over at once. Should it
-        // fail, there is another one soon.
-        let _ = self.sweep().await;
+        // fail, or wait for a database that has gone away, there is another one soon.
+        let _ = tokio::time::timeout(Self::FIRST_SWEEP, self.sweep()).await;
         Ok(())
     }
 }

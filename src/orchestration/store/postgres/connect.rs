@@ -36,6 +36,19 @@ pub(super) use clock;
 
 pub(super) const CLOCK: &str = clock!();
 
+/// A commit is on the disk before it is answered, whatever the database or the role is set to; what is stricter than that
+/// stays. For the session, or for the transaction alone.
+macro_rules! durable {
+    ($local:literal) => {
+        concat!(
+            "set_config('synchronous_commit', CASE current_setting('synchronous_commit')
+                WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, ",
+            $local,
+            ")"
+        )
+    };
+}
+
 /// Begins a transaction of the writer's.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
@@ -56,7 +69,8 @@ impl Place {
             let set = settings.iter().fold(String::new(), |set, (key, value)| {
                 set + "set_config('" + key + "', '" + value + "', true), "
             });
-            (connect, set)
+            let durable = durable!("true");
+            (connect, format!("{set}{durable}, "))
         } else {
             (connect.options(settings), String::new())
         };
@@ -64,8 +78,20 @@ impl Place {
             .max_connections(options.connections)
             .acquire_timeout(options.patience)
             // A connection that was lost shows when it is used, and is then made anew.
-            .test_before_acquire(false)
-            .connect_lazy_with(connect.clone());
+            .test_before_acquire(false);
+        let pool = if options.poll_only {
+            pool
+        } else {
+            pool.after_connect(|conn, _| {
+                Box::pin(async move {
+                    sqlx::raw_sql(concat!("SELECT ", durable!("false")))
+                        .execute(conn)
+                        .await?;
+                    Ok(())
+                })
+            })
+        };
+        let pool = pool.connect_lazy_with(connect.clone());
         // The settings first, the time last: it is taken when the settings hold.
         let begin = format!("{BEGIN}; SELECT {set}{CLOCK} AS now");
         Ok(Self {

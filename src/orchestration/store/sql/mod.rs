@@ -44,12 +44,13 @@ pub(super) fn is_outage(error: &sqlx::Error) -> bool {
             Ok(number) if code.len() < 5 => {
                 matches!(number & 0xff, 7 | 8 | 10 | 11 | 13 | 14 | 26)
             }
-            // `PostgreSQL`: connection, resources, intervention, its system; read-only; its own mistakes.
+            // `PostgreSQL`: connection, login, no such database, resources, intervention, its system, its own mistakes;
+            // read-only, rights taken away, and a database that takes no connections.
             _ => {
-                ["08", "53", "57", "58", "XX"]
+                ["08", "28", "3D", "53", "57", "58", "XX"]
                     .iter()
                     .any(|class| code.starts_with(class))
-                    || code == "25006"
+                    || ["25006", "42501", "55000"].contains(&&*code)
             }
         }),
         E::Io(_) | E::Tls(_) | E::Protocol(_) | E::PoolTimedOut | E::WorkerCrashed => true,
