@@ -22,7 +22,7 @@ const PARAMETERS: &[&str] = &[
 ];
 
 /// Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE?PARAMETERS`. What is not said is taken from the
-/// environment, as `psql` does it. `poll_only` is ours and changes the options.
+/// environment, as `psql` does it. `poll_only` and `connections` are ours and change the options.
 pub(super) fn parse(
     url: &str,
     options: &mut PostgresOptions,
@@ -49,6 +49,11 @@ pub(super) fn parse(
                 "false" => false,
                 _ => return Err(refuse("poll_only is true or false".to_owned())),
             };
+        } else if key == "connections" {
+            options.connections = match value.parse() {
+                Ok(connections) if connections > 0 => connections,
+                _ => return Err(refuse("connections is a number, at least 1".to_owned())),
+            };
         } else if PARAMETERS.contains(&key) {
             if is_missing(key, value) {
                 return Err(refuse(format!("{key}: there is no file {value:?}")));
@@ -56,7 +61,7 @@ pub(super) fn parse(
             kept.push(parameter);
         } else {
             return Err(refuse(format!(
-                "the parameter {key:?} is not known; known are poll_only, {}",
+                "the parameter {key:?} is not known; known are poll_only, connections, {}",
                 PARAMETERS.join(", ")
             )));
         }
@@ -117,9 +122,10 @@ mod tests {
     #[test]
     fn o15_what_is_shown_has_no_password() {
         let mut options = PostgresOptions::default();
-        let url = "postgres://me:secret@db.example:6432/work?poll_only=true";
+        let url = "postgres://me:secret@db.example:6432/work?poll_only=true&connections=2";
         let parsed = parse(url, &mut options).unwrap();
         assert!(options.poll_only);
+        assert_eq!(options.connections, 2);
         assert_eq!(name(&parsed), "postgres://me@db.example:6432/work");
     }
 
@@ -150,6 +156,7 @@ mod tests {
                 "postgres://me:secret@host/db?poll_only=maybe",
                 "true or false",
             ),
+            ("postgres://me:secret@host/db?connections=0", "at least 1"),
             ("postgres://me:secret@host:port/db", "port"),
             ("postgres://me:secret@host/db?sslmode=perhaps", "perhaps"),
             (

@@ -33,7 +33,8 @@ impl Default for PostgresOptions {
 
 impl PostgresOptions {
     /// How many connections there may be, at least 1; the one that listens is not counted. With two or more
-    /// each writer keeps one to itself, so that reads and health never wait behind it. Default: 5.
+    /// each writer keeps one to itself, so that reads and health never wait behind it. Default: 5. In a URL:
+    /// `?connections=2`.
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(1);
         self
