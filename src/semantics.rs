@@ -334,6 +334,7 @@
 //! | O9 | not yet | Steps that are decided at run time. |
 //! | O10 | yes | Identity by template and input, by the caller's key, or none; a duplicate is answered and never run twice; a task keeps its own copy of its template. |
 //! | O11 | yes | Submitting, and completing a step, can join the caller's own transaction on SQLite and PostgreSQL: nothing is seen or started before its commit, a rollback undoes all of it, and an error says whether the transaction can go on. |
+//! | O12 | `o12_a_commit_is_waited_for_where_commits_are_not` | `tests/postgres/losses.rs` |
 //! | O12 | yes | One conformance suite over all stores: in memory, SQLite and PostgreSQL. |
 //! | O13 | in part | Every queue is bounded and a full one makes its callers wait; a claim takes no more than there is room for. Not yet: shedding by load, a circuit breaker. |
 //! | O14 | yes | Bad input gets an error that names the place, and nothing is stored; a worker claims only what it has a handler for; a step that nobody can run leaves its task `blocked` with the reason. A rolling restart of processes of two template versions strands and doubles nothing. |
@@ -482,6 +483,8 @@
 //! | O13 | `the_limit_is_kept` | `src/orchestration/store/conformance/claims.rs` |
 //! | O13 | `a_sweep_keeps_its_limit` | `src/orchestration/store/conformance/sweeps.rs` |
 //! | O13 | `o13_whoever_holds_a_row_and_does_nothing_is_cut_off` | `tests/postgres/losses.rs` |
+//! | O13 | `o13_a_step_that_ends_while_logins_are_refused_is_recorded_after_it` | `tests/postgres/losses.rs` |
+//! | O13 | `o13_a_first_sweep_that_hangs_does_not_hinder_the_start` | `tests/orchestration/events.rs` |
 //! | O13 | `o13_one_connection_is_enough` | `tests/postgres/sharing.rs` |
 //! | O13 | `o13_it_opens_after_failures_in_a_row_and_says_for_how_long` | `src/orchestration/store/breaker.rs` |
 //! | O13 | `o13_half_open_one_call_decides_and_the_others_are_told_to_wait` | `src/orchestration/store/breaker.rs` |

@@ -116,6 +116,19 @@ async fn work_ends_idleness() {
     }
 }
 
+/// As where the database goes away just after a process has registered.
+#[tokio::test(start_paused = true)]
+async fn o13_a_first_sweep_that_hangs_does_not_hinder_the_start() {
+    let store = MemoryStore::new();
+    let unreliable = Arc::new(Unreliable::new(&store, Fault::SweepsStuck));
+    let core = start(&unreliable, config()).await;
+    unreliable.set(Fault::None);
+    let task = core.submit(&one_step(), 1).await.unwrap();
+    assert_eq!(task.wait().await.unwrap().state, TaskState::Complete);
+    let report = core.shutdown().await;
+    assert!(report.is_balanced(), "{report}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn o13_health_tells_what_waits_and_answers_when_the_store_hangs() {
     let store = MemoryStore::new();

@@ -28,6 +28,8 @@ pub(crate) enum Fault {
     Away,
     /// Calls begin and do not go on until the fault is another one.
     Stuck,
+    /// The same, but only of those that ask which processes there are, as sweeps do first.
+    SweepsStuck,
 }
 
 pub(crate) struct Unreliable {
@@ -140,6 +142,8 @@ impl Store for Unreliable {
         self.quietly(self.inner.unregister_process(process)).await
     }
     async fn processes(&self) -> Result<Vec<ProcessRecord>, StoreError> {
+        let mut fault = self.fault.subscribe();
+        let _ = fault.wait_for(|fault| *fault != Fault::SweepsStuck).await;
         self.quietly(self.inner.processes()).await
     }
     async fn task(&self, task_uuid: Uuid) -> Result<Option<TaskRecord>, StoreError> {
