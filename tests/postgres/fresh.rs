@@ -302,6 +302,33 @@ async fn claims_of_two_processes_in_one_transaction_take_no_step_twice() {
     store.close().await;
 }
 
+/// A heartbeat that begins with what the process has claimed lately finds what has started as it was stored, or as its
+/// parent ended: what is missing in its answer counts as taken away.
+#[tokio::test]
+async fn a_heartbeat_tells_of_what_has_started_since_the_last() {
+    let (_url, store, process) = quiet().await;
+    let hour = Duration::from_hours(1);
+    let held = async || store.heartbeat(process, hour).await.unwrap().held;
+    // Every other one looks at all, beginning with the first.
+    assert!(held().await.is_empty());
+    let (_, first) = submit_and_claim(&store, vec![task(&[&[], &[0]])], process, 10).await;
+    assert_eq!(held().await, [first[0].lease()]);
+    let both = store.complete_and_claim(vec![success(&first[0], process)], request(process, 10));
+    let child = both.await.unwrap().1;
+    assert_eq!(held().await, [child[0].lease()]);
+    succeed(&store, &child[0], process).await;
+    assert!(held().await.is_empty());
+    assert!(held().await.is_empty());
+    let (_, first) = submit_and_claim(&store, vec![task(&[&[], &[0]])], process, 10).await;
+    assert_eq!(held().await, [first[0].lease()]);
+    assert!(held().await.len() == 1);
+    let both = store.complete_and_claim(vec![success(&first[0], process)], request(process, 10));
+    let child = both.await.unwrap().1;
+    assert_eq!(held().await, [child[0].lease()]);
+    assert_sound(&store).await;
+    store.close().await;
+}
+
 /// By it a writer that lost its connection finds out what became of a commit.
 #[tokio::test]
 async fn each_transaction_that_writes_has_one_row() {
