@@ -405,7 +405,13 @@ pub(crate) async fn o11_a_step_completes_with_its_rows<S: Shop>(shop: S) {
             _ => {}
         }
     }
-    let expected = ["charge", "pack", ""].map(|name| (name.to_owned(), StepState::Complete));
+    // From its commit on the next step may be had: all may be over before the handler has returned, which is when its own
+    // end is told.
+    let charged = ("charge".to_owned(), StepState::Complete);
+    let told = finished.iter().filter(|one| **one == charged).count();
+    assert_eq!(told, 1, "{finished:?}");
+    finished.retain(|one| *one != charged);
+    let expected = ["pack", ""].map(|name| (name.to_owned(), StepState::Complete));
     assert_eq!(finished, expected);
     end(core).await;
 }
