@@ -14,26 +14,11 @@ use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::cluster::{self, Database};
+use super::cluster;
 use super::kit::{
-    assert_sound, claim, open_with, request, run_out, submit, succeed, success, task,
+    assert_sound, claim, open_with, quiet, request, run_out, states, submit, succeed, success,
+    task, with_handlers,
 };
-
-/// A store with one writer whose last claim has found nothing.
-async fn quiet() -> (Database, PostgresStore, Uuid) {
-    let url = cluster::database().await;
-    let store = open_with(&url, PostgresOptions::default().writers(1)).await;
-    let process = Uuid::new_v4();
-    assert!(claim(&store, process, 1).await.is_empty());
-    (url, store, process)
-}
-
-fn handled_by(mut task: NewTask, handlers: &[&str]) -> NewTask {
-    for (step, handler) in task.steps.iter_mut().zip(handlers) {
-        (*handler).clone_into(&mut step.callable);
-    }
-    task
-}
 
 type Answers = Vec<Result<Submission, StoreError>>;
 
@@ -45,11 +30,6 @@ async fn submit_and_claim(
 ) -> (Answers, Vec<ClaimedStep>) {
     let both = store.submit_and_claim(tasks, request(process, limit));
     both.await.unwrap()
-}
-
-async fn states(store: &PostgresStore, task: Uuid) -> Vec<StepState> {
-    let steps = store.steps(task).await.unwrap();
-    steps.into_iter().map(|step| step.state).collect()
 }
 
 /// All that the store says of a task and of the steps that were handed out, without what differs from task to task.
@@ -91,7 +71,7 @@ async fn told(store: &PostgresStore, task: Uuid, steps: &[ClaimedStep], process:
 #[tokio::test]
 async fn it_is_as_if_they_were_claimed_afterwards() {
     let (_url, store, process) = quiet().await;
-    let shape = || handled_by(task(&[&[], &[], &[], &[0, 2]]), &["work", "paint", "work"]);
+    let shape = || with_handlers(task(&[&[], &[], &[], &[0, 2]]), &["work", "paint", "work"]);
     let (at_once, afterwards) = (shape(), shape());
     let correlation = at_once.correlation_id;
     let (at_once_uuid, afterwards_uuid) = (at_once.task_uuid, afterwards.task_uuid);

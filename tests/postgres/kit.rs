@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use postroom::orchestration::state::FailurePolicy;
+use postroom::orchestration::state::{FailurePolicy, StepState};
 use postroom::orchestration::store::postgres::{PostgresOptions, PostgresStore};
 use postroom::orchestration::store::{
     ClaimRequest, ClaimScope, ClaimedStep, Completion, CompletionOutcome, NewStep, NewTask,
     StepOutcome, Store, Submission,
 };
 use uuid::Uuid;
+
+use super::cluster::{self, Database};
 
 pub(crate) async fn open(url: &str) -> PostgresStore {
     open_with(url, PostgresOptions::default()).await
@@ -114,4 +116,26 @@ pub(crate) async fn run_out(store: &PostgresStore, process: Uuid) -> usize {
 
 pub(crate) async fn assert_sound(store: &PostgresStore) {
     assert_eq!(store.audit().await.unwrap(), Vec::<String>::new());
+}
+
+/// A store with one writer whose last claim has found nothing, and one of whose processes has nothing to do.
+pub(crate) async fn quiet() -> (Database, PostgresStore, Uuid) {
+    let url = cluster::database().await;
+    let store = open_with(&url, PostgresOptions::default().writers(1)).await;
+    let process = Uuid::new_v4();
+    assert!(claim(&store, process, 1).await.is_empty());
+    (url, store, process)
+}
+
+/// The task with these handlers for its steps, in order.
+pub(crate) fn with_handlers(mut task: NewTask, handlers: &[&str]) -> NewTask {
+    for (step, handler) in task.steps.iter_mut().zip(handlers) {
+        (*handler).clone_into(&mut step.callable);
+    }
+    task
+}
+
+pub(crate) async fn states(store: &PostgresStore, task: Uuid) -> Vec<StepState> {
+    let steps = store.steps(task).await.unwrap();
+    steps.into_iter().map(|step| step.state).collect()
 }

@@ -34,15 +34,11 @@ mod quiet_conformance {
     use std::sync::Arc;
 
     use postroom::orchestration::store::conformance::Fixture;
-    use postroom::orchestration::store::postgres::PostgresOptions;
-    use uuid::Uuid;
 
-    use super::{cluster, kit};
+    use super::kit;
 
     async fn fresh() -> Fixture {
-        let url = cluster::database().await;
-        let store = kit::open_with(&url, PostgresOptions::default().writers(1)).await;
-        assert!(kit::claim(&store, Uuid::new_v4(), 1).await.is_empty());
+        let (url, store, _) = kit::quiet().await;
         Fixture::new(Arc::new(store)).keeping(url)
     }
 

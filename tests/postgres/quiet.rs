@@ -10,24 +10,10 @@ use postroom::orchestration::store::{
 };
 use uuid::Uuid;
 
-use super::cluster::{self, Database};
-use super::kit::{assert_sound, claim, open_with, request, submit, succeed, success, task};
-
-/// A store with one writer whose last claim has found nothing, and one of whose processes has nothing to do.
-async fn quiet() -> (Database, PostgresStore, Uuid) {
-    let url = cluster::database().await;
-    let store = open_with(&url, PostgresOptions::default().writers(1)).await;
-    let process = Uuid::new_v4();
-    assert!(claim(&store, process, 1).await.is_empty());
-    (url, store, process)
-}
-
-fn with_handlers(mut task: NewTask, handlers: &[&str]) -> NewTask {
-    for (step, handler) in task.steps.iter_mut().zip(handlers) {
-        (*handler).clone_into(&mut step.callable);
-    }
-    task
-}
+use super::kit::{
+    assert_sound, claim, open_with, quiet, request, states, submit, succeed, success, task,
+    with_handlers,
+};
 
 /// Submits a task and claims in the same commit.
 async fn submit_and_claim(store: &PostgresStore, task: NewTask, process: Uuid) -> Vec<ClaimedStep> {
@@ -71,11 +57,6 @@ async fn end_complete(store: PostgresStore, task: Uuid) {
     assert_eq!(state, TaskState::Complete);
     assert_sound(&store).await;
     store.close().await;
-}
-
-async fn states(store: &PostgresStore, task: Uuid) -> Vec<StepState> {
-    let steps = store.steps(task).await.unwrap();
-    steps.into_iter().map(|step| step.state).collect()
 }
 
 #[tokio::test]

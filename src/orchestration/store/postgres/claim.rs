@@ -6,9 +6,8 @@
 //! is free too.
 //!
 //! The children that the same transaction has readied, and first steps that it has kept back, stand beside what is ready
-//! already. Nobody else can
-//! take them, so they are not locked. Those that are taken go from pending to running at once: each version of a row is an
-//! entry in its indexes too.
+//! already. Nobody else can take them, so they are not locked. Those that are taken go from pending to running at once:
+//! each version of a row is an entry in its indexes too.
 //!
 //! What else the transaction has completed is written after the claim, with what the claim changes, unless it bears on
 //! what may start.
