@@ -144,7 +144,7 @@ impl<M: Message> Future for Ask<'_, M> {
                     return Poll::Ready(Ok(response));
                 }
                 Begun::Answered(answer) => return Poll::Ready(this.conclude(answer)),
-                Begun::Accepted(receipt) => *this.accepted = Some(receipt),
+                Begun::Accepted(receipt) => this.accepted = ManuallyDrop::new(Some(receipt)),
                 Begun::Refused(letter, receipt, refused) => {
                     let refused = this.delivery.refused(letter, Some(receipt), refused, cx);
                     ready!(this.was_accepted(refused))?;

@@ -1,7 +1,7 @@
 //! Asking an idle actor without a task switch: the asker runs the handler itself.
 
+use super::asker::{is_on, may_run};
 use super::ending::{end_in_place_of_task, in_drop};
-use super::giving_way::may_run;
 use super::guard::Guarded;
 use super::handling::{BeginBatch, BeginHere};
 use super::identity::depth;
@@ -9,7 +9,7 @@ use super::reply::Answer;
 use super::resident::{Left, Resident};
 use super::shared::Shared;
 use super::spans;
-use super::target::Begun;
+use super::target::{Begun, ReceiptOf};
 use super::watch::Watch;
 use super::{Actor, Dispatch, Message, Receive};
 use crate::mailbox::{Ending, Guard, Hold, InPlace, Letter, Loan};
@@ -33,14 +33,17 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
     if M::REDELIVERY.is_wanted() {
         return Err(message);
     }
-    let auto = match shared.dispatch() {
+    let Some((dispatch, runtime)) = shared.task() else {
+        return Err(message);
+    };
+    let auto = match dispatch {
         Dispatch::Queue => return Err(message),
         Dispatch::InPlace => false,
         Dispatch::Auto if shared.gauge.is_long() => return Err(message),
         Dispatch::Auto => true,
     };
     let depth = depth();
-    if depth >= MAX_DEPTH || !shared.is_on_this_runtime() {
+    if depth >= MAX_DEPTH || !is_on(runtime, cx) {
         return Err(message);
     }
     let Some(mut loan) = shared.mailbox.borrow() else {
@@ -64,7 +67,7 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
     }
     let one = BeginHere { message, deadline };
     let started = match Watch::look(spans::current) {
-        Some(watch) => loan.seat().start_in_place(watch.over(one), &guard, cx),
+        Some(watch) => start_watched(&mut loan, watch, one, &guard, cx),
         None => loan.seat().start_in_place(one, &guard, cx),
     };
     Ok(match started {
@@ -94,6 +97,18 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
             Begun::Answered(Answer::Panicked(text))
         }
     })
+}
+
+/// Starts a handler that somebody looks at.
+#[cold]
+fn start_watched<A: Receive<M>, M: Message>(
+    loan: &mut Loan<'_, Resident<A>>,
+    watch: Watch,
+    one: BeginHere<M>,
+    guard: &Guarded,
+    cx: &mut Context<'_>,
+) -> InPlace<Result<M::Response, M::Error>, ReceiptOf<M>> {
+    loan.seat().start_in_place(watch.over(one), guard, cx)
 }
 
 /// The same for an actor that receives reply tokens: the answer comes through a cell in any case.

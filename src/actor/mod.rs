@@ -13,6 +13,7 @@
 #![doc = include_str!("writing_an_actor.md")]
 
 mod ask;
+mod asker;
 mod blocking;
 mod builder;
 #[cfg(debug_assertions)]

@@ -20,6 +20,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
+use tokio::runtime;
 use tokio::time::Sleep;
 
 /// One actor, across all its incarnations.
@@ -47,7 +48,7 @@ pub(crate) struct Shared<A: Actor> {
 /// Where an actor's handlers run.
 pub(super) enum Place<A: Actor> {
     /// In a task on this runtime, and asked ones where this says.
-    Task(Dispatch, tokio::runtime::Id),
+    Task(Dispatch, runtime::Id),
     /// In its callers' tasks.
     Desk(Weak<Desk<A>>),
 }
@@ -139,21 +140,12 @@ impl<A: Actor> Shared<A> {
         let _ = self.place.set(Place::Desk(desk));
     }
 
-    /// Where asked handlers run. Before the actor has a task there is none but its own.
+    /// Where asked handlers run, and the runtime of the actor's task. Before it has one there is none but its own.
     #[inline]
-    pub(super) fn dispatch(&self) -> Dispatch {
+    pub(super) fn task(&self) -> Option<(Dispatch, runtime::Id)> {
         match self.place.get() {
-            Some(Place::Task(dispatch, _)) => *dispatch,
-            Some(Place::Desk(_)) | None => Dispatch::Queue,
-        }
-    }
-
-    /// Whether the caller is on the runtime that the actor's task is on: its handlers may rely on that.
-    #[inline]
-    pub(super) fn is_on_this_runtime(&self) -> bool {
-        match (self.place.get(), tokio::runtime::Handle::try_current()) {
-            (Some(Place::Task(_, own)), Ok(current)) => current.id() == *own,
-            _ => false,
+            Some(Place::Task(dispatch, runtime)) => Some((*dispatch, *runtime)),
+            Some(Place::Desk(_)) | None => None,
         }
     }
 

@@ -30,7 +30,7 @@ use super::waiting::wake_by_ref;
 use super::{Terms, pool};
 use std::fmt;
 use std::ops::Deref;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
 
@@ -124,29 +124,34 @@ impl<M, R> Cell<M, R> {
         self.state.fetch_or(bits, Ordering::AcqRel)
     }
 
-    /// The caller must own the body, by the rules of the module.
-    unsafe fn replace_body(&self, next: Body<M, R>) -> Body<M, R> {
-        // SAFETY: the caller owns the body.
-        self.body
-            .with_mut(|body| unsafe { std::mem::replace(&mut *body, next) })
-    }
-
     /// The caller must own the body, and it must hold a message.
     unsafe fn take_message(&self) -> M {
-        // SAFETY: the caller owns the body.
-        match unsafe { self.replace_body(Body::Empty) } {
-            Body::Message(message) => message,
-            Body::Answer(_) | Body::Empty => unreachable!("a cell's message is taken once"),
-        }
+        self.body.with_mut(|body| {
+            // SAFETY: the caller owns the body.
+            let Body::Message(message) = (unsafe { &mut *body }) else {
+                unreachable!("a cell's message is taken once");
+            };
+            // SAFETY: it is there, and what it was taken from is forgotten by the next line.
+            let message = unsafe { ptr::read(message) };
+            // SAFETY: the caller owns the body, in which nothing is left to be dropped.
+            unsafe { ptr::write(body, Body::Empty) };
+            message
+        })
     }
 
     /// The caller must be the asker, must have seen `DONE`, and must not have set `GONE` before.
     unsafe fn take_answer(&self) -> R {
-        // SAFETY: from `DONE` on the body belongs to the asker.
-        match unsafe { self.replace_body(Body::Empty) } {
-            Body::Answer(answer) => answer,
-            Body::Message(_) | Body::Empty => unreachable!("a cell's answer is taken once"),
-        }
+        self.body.with_mut(|body| {
+            // SAFETY: from `DONE` on the body belongs to the asker.
+            let Body::Answer(answer) = (unsafe { &mut *body }) else {
+                unreachable!("a cell's answer is taken once");
+            };
+            // SAFETY: as for a message.
+            let answer = unsafe { ptr::read(answer) };
+            // SAFETY: as for a message.
+            unsafe { ptr::write(body, Body::Empty) };
+            answer
+        })
     }
 
     /// Whether what is left in it, but for the waker, need not be dropped. Under loom everything must be.
@@ -198,9 +203,11 @@ impl<M, R> Cell<M, R> {
         if self.state() & (ASKED | GONE) != ASKED {
             return;
         }
-        // SAFETY: between `CLAIMED` and `DONE` the body belongs to the actor's side, and by the contract of this
-        // function to nobody else on it.
-        drop(unsafe { self.replace_body(Body::Answer(answer)) });
+        self.body.with_mut(|body| {
+            // SAFETY: between `CLAIMED` and `DONE` the body belongs to the actor's side, and by the contract of this
+            // function to nobody else on it. Nothing in it is to be dropped: whoever claimed it has taken the message.
+            unsafe { ptr::write(body, Body::Answer(answer)) };
+        });
         let before = self.set(DONE);
         if before & (WAKER | GONE) == WAKER {
             self.waker.with(|waker| {

@@ -693,10 +693,11 @@ impl<'a, S: Send + 'static> Loan<'a, S> {
         self.0.seat()
     }
 
-    /// Whether nothing is queued, or in the middle of being sent, and nothing is asked of the actor.
+    /// Whether nothing is queued, nobody waits for room or has been given some, and nothing is asked of the actor.
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
-        self.0.mailbox.is_quiet()
+        let mailbox = self.0.mailbox;
+        mailbox.slots.look().is_unused() && !mailbox.is_let_out()
     }
 
     /// See [`Hold::begin`].

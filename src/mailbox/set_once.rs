@@ -36,8 +36,11 @@ impl<T> SetOnce<T> {
         if self.state.load(Ordering::Acquire) != SET {
             return None;
         }
-        // SAFETY: set, so nobody writes it any more.
-        self.value.with(|value| unsafe { (*value).as_ref() })
+        // SAFETY: set, so it is there, and nobody writes it any more.
+        Some(
+            self.value
+                .with(|value| unsafe { (*value).as_ref().unwrap_unchecked() }),
+        )
     }
 
     /// Sets it. The value comes back if it is set, or another caller is just setting it.

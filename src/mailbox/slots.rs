@@ -56,6 +56,11 @@ impl Look {
         self.0 & CLOSED != 0
     }
 
+    /// Whether it is open, no slot is taken, and nobody waits for one.
+    pub(super) const fn is_unused(self) -> bool {
+        self.0 & (CLOSED | WAITING | TAKEN_MASK << TAKEN_SHIFT) == 0
+    }
+
     pub(super) const fn is_seized(self) -> bool {
         self.0 & SEIZED != 0
     }

@@ -6,7 +6,7 @@ use crate::actor::giving_way::Pace;
 use crate::actor::guard::{Guarded, guarded};
 use crate::actor::problems::{Problems, note, set_message_aside};
 use crate::actor::redelivery::Kept;
-use crate::actor::resident::Resident;
+use crate::actor::resident::{Left, Resident};
 use crate::actor::shared::Shared;
 use crate::actor::{Actor, Dispatch, Level};
 use crate::mailbox::{Ending, Found, Guard, Hold, Polled};
@@ -36,13 +36,16 @@ impl<A: Actor> Runner<A> {
         if let Some(ended) = take_left(&mut hold, &mut self.problems) {
             return Poll::Ready(ended);
         }
-        let gauge = matches!(self.shared.dispatch(), Dispatch::Auto).then_some(&self.shared.gauge);
+        let auto = matches!(self.shared.task(), Some((Dispatch::Auto, _)));
+        let gauge = auto.then_some(&self.shared.gauge);
         let limits = self.limits.as_deref();
         let mut again = self.again.as_deref_mut();
         let mut polled = resume(&mut hold, &guard, cx);
         // When the handler that was polled started, if it is measured.
         let mut begun = None;
         let mut pace = Pace::default();
+        // Whether there is something to do, although no message was there.
+        let mut looks = false;
         loop {
             if let (Some(gauge), Polled::Done) = (gauge, &polled) {
                 gauge.done(begun.take());
@@ -101,22 +104,24 @@ impl<A: Actor> Runner<A> {
             }
             if hold.has_first() {
                 // A flooded mailbox gives way to other tasks like any tokio resource.
-                let unit = ready!(pace.poll(cx));
+                ready!(pace.poll(cx));
                 if let Some(envelope) = hold.pop() {
-                    pace.count(unit);
+                    pace.count();
                     begun = gauge.and_then(crate::actor::dispatch::Gauge::begin);
                     polled = envelope.open(&mut hold, cx);
                     continue;
                 }
             }
-            match hold.look() {
-                Found::Nothing => {}
-                Found::Drained => return Poll::Ready(Ended::Drained),
-                Found::Queued => {
-                    // A message was accepted and is not there yet: its sender is about to push it, and would find
-                    // the turn held. This task goes behind others instead of waiting for it.
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
+            if looks {
+                match hold.look() {
+                    Found::Nothing => {}
+                    Found::Drained => return Poll::Ready(Ended::Drained),
+                    Found::Queued => {
+                        // A message was accepted and is not there yet: its sender is about to push it, and would find
+                        // the turn held. This task goes behind others instead of waiting for it.
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                 }
             }
             hold.seat().give_room_back();
@@ -124,6 +129,7 @@ impl<A: Actor> Runner<A> {
                 Ok(()) => return Poll::Pending,
                 Err(again) => hold = again,
             }
+            looks = true;
             // Meanwhile an asker may have had the turn.
             match take_over(&mut hold, &guard, &mut self.problems, cx) {
                 Ok(found) => polled = found,
@@ -139,7 +145,19 @@ fn take_left<A: Actor>(
     hold: &mut Hold<'_, Resident<A>>,
     problems: &mut Option<Box<Problems>>,
 ) -> Option<Ended> {
-    let left = hold.seat().state()?.left.take()?;
+    let left = &mut hold.seat().state()?.left;
+    if left.is_none() {
+        return None;
+    }
+    take_in(left, problems)
+}
+
+#[cold]
+fn take_in<A: Actor>(
+    left: &mut Option<Box<Left<A>>>,
+    problems: &mut Option<Box<Problems>>,
+) -> Option<Ended> {
+    let left = left.take()?;
     for problem in left.problems {
         note(problems, problem);
     }

@@ -1,0 +1,161 @@
+//! The task that runs handlers itself: which runtime it is on, and how many it may run in a row.
+
+use super::giving_way::{give_way, spend};
+use std::cell::Cell;
+use std::task::{Context, Poll};
+use tokio::runtime::{self, Handle};
+use tokio::task;
+use tokio::task::coop::{has_budget_remaining, poll_proceed};
+
+/// How many asks in a row a task answers itself where other tasks of the thread do the same. Each of them waits for all
+/// the others' turns; so many asks take about as long as one that goes through the actor's task.
+const AMONG_OTHERS: i32 = 8;
+
+/// The same for a task that keeps nobody else waiting so.
+const ALONE: i32 = 128;
+
+/// The task of this thread that has last asked where it might run the handler itself.
+struct Asker {
+    /// `None` for what blocks on a future, and is no task.
+    id: Cell<Option<task::Id>>,
+    /// What its waker points at: only compared. A task may block on futures that have another, and another runtime.
+    waker: Cell<*const ()>,
+    /// The runtime that it was on when that was last looked up.
+    runtime: Cell<Option<runtime::Id>>,
+    /// How many handlers it may run in a row.
+    most: Cell<i32>,
+    /// How many of them are left.
+    left: Cell<i32>,
+}
+
+thread_local! {
+    static ASKER: Asker = const {
+        Asker {
+            id: Cell::new(None),
+            waker: Cell::new(std::ptr::null()),
+            runtime: Cell::new(None),
+            most: Cell::new(AMONG_OTHERS),
+            left: Cell::new(AMONG_OTHERS),
+        }
+    };
+}
+
+// Where it is used for each ask, a closure does so little that it is inlined, and `with` around it.
+
+/// Whether the asker of this context is on this runtime.
+///
+/// To look that up costs as much as all the rest of an ask, for every thread of a runtime then writes to the same word.
+/// But a task stays on its runtime, so it is looked up only for every eighth ask in a row.
+#[inline]
+pub(super) fn is_on(runtime: runtime::Id, cx: &Context<'_>) -> bool {
+    let id = task::try_id();
+    let on = if id.is_some()
+        && ASKER.with(|asker| asker.id.get()) == id
+        && ASKER.with(|asker| asker.waker.get()) == cx.waker().data()
+        && !is_to_pause(ASKER.with(|asker| asker.left.get()))
+    {
+        ASKER.with(|asker| asker.runtime.get())
+    } else {
+        look_up(id, cx)
+    };
+    on == Some(runtime)
+}
+
+/// The runtime that the asker is on. One that was not the last begins to count.
+#[cold]
+fn look_up(id: Option<task::Id>, cx: &Context<'_>) -> Option<runtime::Id> {
+    let waker = cx.waker().data();
+    let runtime = Handle::try_current().ok().map(|handle| handle.id());
+    ASKER.with(|asker| {
+        let is_same = asker.id.replace(id) == id;
+        if asker.waker.replace(waker) != waker || !is_same {
+            asker.begin(AMONG_OTHERS);
+        }
+        asker.runtime.set(runtime);
+    });
+    runtime
+}
+
+/// Whether there is more to do before the next handler than to count it.
+#[inline]
+const fn is_to_pause(left: i32) -> bool {
+    left <= 0 || left % AMONG_OTHERS == 0
+}
+
+/// Whom an asker is to give way to.
+pub(super) enum GiveWay {
+    /// To whoever is queued, without a look at the timers and sockets each time.
+    Others,
+    /// To everything, as every tokio resource does.
+    Everything,
+}
+
+impl GiveWay {
+    /// Has the task woken after them. Not while the turn is lent: a waker that panics would keep it.
+    #[cold]
+    pub(super) fn give_way(self, cx: &mut Context<'_>) {
+        match self {
+            Self::Others => cx.waker().wake_by_ref(),
+            Self::Everything => {
+                let _: Poll<()> = give_way(cx);
+            }
+        }
+    }
+}
+
+/// Whether a task that [is on](is_on) the actor's runtime may run one more handler itself, rather than wait for the
+/// actor's task as it would otherwise do.
+///
+/// A unit of tokio's budget for each would let each task run 128 of them in one turn: fair where a turn is one of a few,
+/// and a hundred times what an ask takes where one actor is asked by many.
+#[inline]
+pub(super) fn may_run(outermost: bool, cx: &mut Context<'_>) -> Result<(), GiveWay> {
+    let left = ASKER.with(|asker| asker.left.get());
+    if is_to_pause(left) {
+        return pause(outermost, cx);
+    }
+    ASKER.with(|asker| asker.left.set(left - 1));
+    Ok(())
+}
+
+/// One eighth of what a task may do in a row is over, or all of it.
+#[cold]
+fn pause(outermost: bool, cx: &mut Context<'_>) -> Result<(), GiveWay> {
+    let (left, most) = ASKER.with(|asker| (asker.left.get(), asker.most.get()));
+    // Inside a handler, giving way may mean that this has to be handed over to its actor's task, which costs more
+    // than it spares.
+    if left <= 0 && (outermost || left <= most - ALONE) {
+        return Err(ASKER.with(Asker::is_over));
+    }
+    if left % AMONG_OTHERS == 0 {
+        // One task may be many futures: together they come to an end with its budget.
+        if has_budget_remaining() {
+            // It is ready, and wakes nobody.
+            if let Poll::Ready(unit) = poll_proceed(cx) {
+                spend(unit);
+            }
+        } else if outermost {
+            return Err(GiveWay::Everything);
+        }
+    }
+    ASKER.with(|asker| asker.left.set(left - 1));
+    Ok(())
+}
+
+impl Asker {
+    fn begin(&self, most: i32) {
+        self.most.set(most);
+        self.left.set(most);
+    }
+
+    fn is_over(&self) -> GiveWay {
+        let was_alone = self.most.get() == ALONE;
+        // Should nobody else ask before it comes back, it is alone.
+        self.begin(ALONE);
+        if was_alone {
+            GiveWay::Everything
+        } else {
+            GiveWay::Others
+        }
+    }
+}
