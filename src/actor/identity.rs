@@ -31,11 +31,13 @@ impl ActorId {
     /// Marks this thread as polling this actor until the guard is dropped.
     #[inline]
     pub(crate) fn enter(self) -> Entered {
-        SCOPE.with(|scope| scope.depth.set(scope.depth.get() + 1));
-        Entered {
-            actor: SCOPE.with(|scope| scope.actor.replace(self.0)),
-            deadline: SCOPE.with(|scope| scope.deadline.replace(None)),
-        }
+        SCOPE.with(|scope| {
+            scope.depth.set(scope.depth.get() + 1);
+            Entered {
+                actor: scope.actor.replace(self.0),
+                deadline: scope.deadline.replace(None),
+            }
+        })
     }
 }
 
@@ -81,9 +83,11 @@ pub(crate) struct Entered {
 impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
-        SCOPE.with(|scope| scope.actor.set(self.actor));
-        SCOPE.with(|scope| scope.deadline.set(self.deadline));
-        SCOPE.with(|scope| scope.depth.set(scope.depth.get() - 1));
+        SCOPE.with(|scope| {
+            scope.actor.set(self.actor);
+            scope.deadline.set(self.deadline);
+            scope.depth.set(scope.depth.get() - 1);
+        });
     }
 }
 

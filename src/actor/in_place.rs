@@ -13,6 +13,7 @@ use super::target::{Begun, ReceiptOf};
 use super::watch::Watch;
 use super::{Actor, Dispatch, Message, Receive};
 use crate::mailbox::{Ending, Guard, Hold, InPlace, Letter, Loan};
+use std::hint::cold_path;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::task::coop::has_budget_remaining;
@@ -39,17 +40,28 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
     let auto = match dispatch {
         Dispatch::Queue => return Err(message),
         Dispatch::InPlace => false,
-        Dispatch::Auto if shared.gauge.is_long() => return Err(message),
         Dispatch::Auto => true,
     };
+    // So many conditions would otherwise make what follows look unlikely, and nothing be inlined there.
+    if auto && shared.gauge.is_long() {
+        cold_path();
+        return Err(message);
+    }
     let depth = depth();
-    if depth >= MAX_DEPTH || !is_on(runtime, cx) {
+    if depth >= MAX_DEPTH || !shared.mailbox.is_idle() {
+        cold_path();
+        return Err(message);
+    }
+    if !is_on(runtime, cx) {
+        cold_path();
         return Err(message);
     }
     let Some(mut loan) = shared.mailbox.borrow() else {
+        cold_path();
         return Err(message);
     };
-    if !loan.is_quiet() {
+    if !loan.is_unused() {
+        cold_path();
         over(loan, shared);
         return Err(message);
     }

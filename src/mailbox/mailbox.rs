@@ -216,8 +216,14 @@ impl<S: Send + 'static> Mailbox<S> {
 
     // ---- askers ----
 
+    /// Whether the actor is idle, just now.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.turn.is_free()
+    }
+
     /// Lends the turn to an asker, if the actor is idle. Whatever comes from then on is seen when the turn is
-    /// returned; whether anything has come before is for the asker to see ([`Loan::is_quiet`]).
+    /// returned; whether anything has come before is for the asker to see ([`Loan::is_unused`]).
     #[inline]
     pub(crate) fn borrow(&self) -> Option<Loan<'_, S>> {
         // SAFETY: the turn is lent to this caller.
@@ -695,7 +701,7 @@ impl<'a, S: Send + 'static> Loan<'a, S> {
 
     /// Whether nothing is queued, nobody waits for room or has been given some, and nothing is asked of the actor.
     #[inline]
-    pub(crate) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_unused(&self) -> bool {
         let mailbox = self.0.mailbox;
         mailbox.slots.look().is_unused() && !mailbox.is_let_out()
     }

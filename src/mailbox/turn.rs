@@ -148,6 +148,12 @@ impl Turn {
         self.state.store(FREE, Ordering::SeqCst);
     }
 
+    /// Whether nobody has the turn, just now.
+    #[inline]
+    pub(super) fn is_free(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == FREE
+    }
+
     /// An asker wants the turn.
     #[inline]
     pub(super) fn borrow(&self) -> bool {

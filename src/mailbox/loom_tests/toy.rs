@@ -493,7 +493,7 @@ fn in_place(mailbox: &Mailbox<Toy>, note: Note) -> Result<Begun, Note> {
     let Some(mut loan) = mailbox.borrow() else {
         return Err(note);
     };
-    if !loan.is_quiet() {
+    if !loan.is_unused() {
         over(loan);
         return Err(note);
     }
