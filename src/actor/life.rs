@@ -4,7 +4,8 @@
 //! and the first listener needs no memory besides the actor's.
 //!
 //! A listener first says that it listens and then looks at the milestones; who passes one first says so and then looks
-//! for listeners. There is a sequentially consistent fence between the two steps of each, so one of them sees the other.
+//! for listeners. Of the one, a sequentially consistent fence is between the two steps; of the other, both steps are
+//! sequentially consistent. So one of them sees the other.
 
 use super::exit::Exit;
 use crate::mailbox::{SetOnce, lock, wake};
@@ -49,7 +50,7 @@ struct Place {
 
 impl Life {
     pub(super) fn set_ready(&self) {
-        if !self.is_ready() && !self.ready.swap(true, Ordering::AcqRel) {
+        if !self.is_ready() && !self.ready.swap(true, Ordering::SeqCst) {
             self.announce();
         }
     }
@@ -61,6 +62,8 @@ impl Life {
 
     pub(super) fn set_exit(&self, exit: Arc<Exit>) {
         if self.exit.set(exit).is_ok() {
+            // It was set with release alone.
+            fence(Ordering::SeqCst);
             self.announce();
         }
     }
@@ -70,11 +73,11 @@ impl Life {
         self.exit.get()
     }
 
-    /// Has whoever waits look again. Called after what has changed was made visible.
+    /// Has whoever waits look again. Called after what has changed was made visible, by a write that is sequentially
+    /// consistent or before a fence that is.
     #[inline]
     pub(super) fn announce(&self) {
-        fence(Ordering::SeqCst);
-        if self.is_listened_to.load(Ordering::Relaxed) {
+        if self.is_listened_to.load(Ordering::SeqCst) {
             self.wake();
         }
     }

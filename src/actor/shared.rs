@@ -83,7 +83,7 @@ impl<A: Actor> Shared<A> {
     ) -> Self {
         Self {
             name,
-            holders: Holders::default(),
+            holders: Holders::one(),
             mailbox,
             place: SetOnce::new(place),
             gauge: Gauge::default(),
