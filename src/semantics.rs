@@ -29,7 +29,7 @@
 //! | R20 | yes | If a subscriber asks for them, handlers run in spans (`handle`, target `postroom::handler`, level `DEBUG`) that follow from the span of the sender and have no parent, so that they nest nothing. Unasked for they add no bytes to a message, and one look at the level to its way. |
 //! | R21 | yes | A kit (feature `testing`) steps an actor message by message, looks into its mailbox and its state, stands in for a collaborator, injects faults, fills mailboxes and works with virtual time. |
 //! | R22 | yes | Two dispatchers for one trait: behind a mailbox, or called in place behind a fair asynchronous mutex, with the same hooks, errors, restarts and counts. (`benches/dispatch.rs` measures the price of the mailbox.) |
-//! | R23 | yes | An ask of an idle actor can run its handler in the asker's task; if the handler has to wait, the actor's task goes on with it, whatever the asker does. At most 8 run inside each other, and an asker in a loop gives way: after 8 where others ask too. Exclusion, order, conservation and the actor's identity are as if it had been queued, against the queue, kills, stops, restarts and a runtime that goes away (and by the model checks of `tests/loom.sh`). |
+//! | R23 | yes | An ask of an idle actor can run its handler in the asker's task; if the handler has to wait, the actor's task goes on with it, whatever the asker does. Nobody is overtaken who waits for room or has been given some. At most 8 run inside each other, and an asker in a loop gives way: after 8 where others ask too. Exclusion, order, conservation and the actor's identity are as if it had been queued, against the queue, kills, stops, restarts and a runtime that goes away (and by the model checks of `tests/loom.sh`). |
 //!
 //! # Tests
 //!
@@ -307,6 +307,8 @@
 //! | R23 | `r23_a_task_that_rests_and_finds_work_takes_over_what_an_asker_left` | `tests/actors/schedules.rs` |
 //! | R23 | `r23_an_idle_actor_handles_an_ask_in_the_askers_task` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_an_actor_that_is_not_idle_handles_an_ask_in_its_own_task` | `tests/actors/in_place.rs` |
+//! | R23 | `r23_an_ask_overtakes_no_sender_that_waits_for_room_or_was_given_some` | `tests/actors/in_place.rs` |
+//! | R23 | `r23_a_task_that_blocks_on_another_runtime_runs_no_handlers_there` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_at_most_eight_handlers_run_inside_each_other` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_an_asker_in_a_loop_gives_way` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_of_many_askers_none_keeps_the_others_waiting_for_long` | `tests/actors/in_place.rs` |

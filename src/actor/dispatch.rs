@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-/// Where the handler of an ask runs when the actor is idle and nothing waits.
+/// Where the handler of an ask runs when the actor is idle and nothing waits: no message, no sender for room, and
+/// nobody holds a [`Permit`](super::Permit).
 ///
 /// Running it in the asker's own task spares two task switches, which is most of what an ask costs. The
 /// actor is the same either way: one handler at a time, in the order of the messages, with its own identity,
@@ -13,6 +14,12 @@ use std::time::{Duration, Instant};
 /// many actors at once runs one after the other what the actors' own tasks would run on all threads. So that others are
 /// not kept waiting, a task gives way after 8 such asks in a row if other tasks of its thread make them too, and after
 /// 128 if none does; an ask may therefore be pending once although the actor is idle.
+///
+/// Only askers on the actor's own runtime run its handlers. Which runtime a task is on is looked up for every eighth ask
+/// in a row and otherwise remembered. So a task that asks both outside and inside of another runtime's context, entered
+/// by [`Handle::enter`](tokio::runtime::Handle::enter) or a wrapper like `tokio_util`'s `TokioContext`, may take that
+/// context along into a handler; such a one, if it matters, is for actors with [`Queue`](Self::Queue). Blocking on a
+/// future of another runtime is noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dispatch {

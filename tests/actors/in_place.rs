@@ -2,7 +2,7 @@
 //!
 //! Where a handler ran is told by the task that it saw: these tests' own has no number.
 
-use crate::common::{Crash, Gate, Log, Note, Probe, poll_once};
+use crate::common::{Crash, Gate, Held, Log, Note, Probe, poll_once};
 use postroom::actor::{
     Actor, AskError, Builder, Context, Dispatch, Handle, Handler, Message, StopReason,
 };
@@ -15,7 +15,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread::ThreadId;
-use tokio::task::{Id, try_id, yield_now};
+use tokio::task::{Id, block_in_place, try_id, yield_now};
 
 type Place = Option<Id>;
 
@@ -154,6 +154,8 @@ async fn r23_an_actor_that_is_not_idle_handles_an_ask_in_its_own_task() {
     let place = actor.ask(Where).await.unwrap();
     assert!(place.is_some(), "another message was queued before");
     let permit = actor.reserve().await.unwrap();
+    let place = actor.ask(Where).await.unwrap();
+    assert!(place.is_some(), "somebody has room that is not used yet");
     drop(permit);
     assert_eq!(actor.ask(Where).await.unwrap(), None, "it is idle again");
 
@@ -173,6 +175,66 @@ async fn r23_an_actor_that_is_not_idle_handles_an_ask_in_its_own_task() {
 
     actor.drain();
     assert!(actor.ask(Where).await.is_err(), "it is asked to end");
+}
+
+#[tokio::test]
+async fn r23_an_ask_overtakes_no_sender_that_waits_for_room_or_was_given_some() {
+    let (log, gate) = (Log::default(), Gate::default());
+    let actor = Builder::new(Probe::new(&log, &gate))
+        .capacity(1)
+        .dispatch(Dispatch::InPlace)
+        .spawn()
+        .unwrap();
+    actor.ready().await.unwrap();
+    actor.tell(Held(1)).await.unwrap();
+    gate.wait_entered().await;
+    actor.tell(Note(2)).await.unwrap();
+    let mut third = actor.tell(Note(3));
+    assert!(poll_once(&mut third).await.is_pending());
+    gate.open();
+    while actor.stats().account.ok < 2 {
+        yield_now().await;
+    }
+    assert_eq!(
+        actor.stats().reserved,
+        1,
+        "it was given room, and is to be polled"
+    );
+    // The actor is idle, and nothing is queued.
+    let mut fourth = actor.ask(Note(4));
+    assert!(poll_once(&mut fourth).await.is_pending());
+    third.await.unwrap();
+    fourth.await.unwrap();
+    assert_eq!(log.entries()[1..], ["1", "2", "3", "4"]);
+}
+
+#[test]
+fn r23_a_task_that_blocks_on_another_runtime_runs_no_handlers_there() {
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .build()
+            .unwrap()
+    };
+    let (own, other) = (runtime(), runtime());
+    own.block_on(async {
+        let actor = link(Dispatch::InPlace, None, &Gate::default()).await;
+        let asker = async move {
+            for _ in 0..20 {
+                // Its task may still be at the last message.
+                while actor.ask(Where).await.unwrap() != try_id() {
+                    yield_now().await;
+                }
+                let there = block_in_place(|| other.block_on(actor.ask(Where))).unwrap();
+                assert!(
+                    there.is_some() && there != try_id(),
+                    "the task is the same, and the runtime another"
+                );
+            }
+            block_in_place(|| drop(other));
+        };
+        tokio::spawn(asker).await.unwrap();
+    });
 }
 
 #[tokio::test]
