@@ -92,12 +92,14 @@ pub(super) struct Alone<'a> {
     _lock: Guard<'a, Line>,
 }
 
+/// The word lies last, beside the queue's tail: a sender writes both.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Slots {
-    word: AtomicU64,
+    line: Mutex<Line>,
     capacity: AtomicU32,
     high_water: AtomicU32,
-    line: Mutex<Line>,
+    pub(super) word: AtomicU64,
 }
 
 impl Slots {
