@@ -285,6 +285,7 @@
 //! | R20 | `r20_messages_that_cause_messages_nest_no_spans` | `tests/telemetry/spans.rs` |
 //! | R20 | `r20_a_subscriber_that_panics_when_it_is_asked_takes_no_actor_along` | `tests/telemetry/spans.rs` |
 //! | R22 | `r22_the_same_handlers_answer_in_place_and_hooks_run` | `tests/actors/direct.rs` |
+//! | R22 | `r22_nobody_has_a_handle_to_an_actor_without_a_mailbox` | `tests/actors/direct.rs` |
 //! | R22 | `r22_started_runs_with_the_first_call` | `tests/actors/direct.rs` |
 //! | R22 | `r22_callers_take_turns_in_the_order_in_which_they_came` | `tests/actors/direct.rs` |
 //! | R22 | `r22_a_handler_whose_caller_has_gone_runs_on` | `tests/actors/direct.rs` |

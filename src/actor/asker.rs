@@ -2,21 +2,25 @@
 
 use super::giving_way::{give_way, spend};
 use std::cell::Cell;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::task::{Context, Poll, RawWakerVTable, Waker};
 use tokio::runtime::{self, Handle};
 use tokio::task;
 use tokio::task::coop::{has_budget_remaining, poll_proceed};
 
-/// How many asks in a row a task answers itself where other tasks of the thread do the same. Each of them waits for all
-/// the others' turns; so many asks take about as long as one that goes through the actor's task.
-const AMONG_OTHERS: i32 = 8;
+/// After how many handlers a task spends a unit of tokio's budget, and its runtime is looked up again.
+const ROUND: i32 = 8;
+
+/// How many handlers in a row a task runs where other tasks of the thread do the same. Each of them waits for all the
+/// others' turns; so many asks take about as long as one that goes through the actor's task.
+const AMONG_OTHERS: i32 = ROUND;
 
 /// The same for a task that keeps nobody else waiting so.
-const ALONE: i32 = 128;
+const ALONE: i32 = 16 * ROUND;
 
 /// The task of this thread that has last asked where it might run the handler itself.
 struct Asker {
-    /// `None` for what blocks on a future, and is no task.
+    /// `None` for what blocks on a future, and is no task, or no longer looks like one.
     id: Cell<Option<task::Id>>,
     /// What its waker points at: only compared. A task may block on futures that have another, and another runtime.
     waker: Cell<*const ()>,
@@ -45,7 +49,7 @@ thread_local! {
 /// Whether the asker of this context is on this runtime.
 ///
 /// To look that up costs as much as all the rest of an ask, for every thread of a runtime then writes to the same word.
-/// But a task stays on its runtime, so it is looked up only for every eighth ask in a row.
+/// But a task stays on its runtime, so it is looked up when it is not the task that asked last, and once in a round.
 #[inline]
 pub(super) fn is_on(runtime: runtime::Id, cx: &Context<'_>) -> bool {
     let id = task::try_id();
@@ -61,9 +65,11 @@ pub(super) fn is_on(runtime: runtime::Id, cx: &Context<'_>) -> bool {
     on == Some(runtime)
 }
 
-/// The runtime that the asker is on. One that was not the last begins to count.
+/// The runtime that the asker is on. One that did not ask last begins to count.
 #[cold]
 fn look_up(id: Option<task::Id>, cx: &Context<'_>) -> Option<runtime::Id> {
+    // A task that blocks on a future, on whichever runtime, keeps its number and has the thread's waker.
+    let id = id.filter(|_| is_a_tasks(cx.waker()));
     let waker = cx.waker().data();
     let runtime = Handle::try_current().ok().map(|handle| handle.id());
     ASKER.with(|asker| {
@@ -76,10 +82,28 @@ fn look_up(id: Option<task::Id>, cx: &Context<'_>) -> Option<runtime::Id> {
     runtime
 }
 
+/// What tokio's tasks do with their wakers: the same for all. Null before any actor has run.
+static OF_TASKS: AtomicPtr<RawWakerVTable> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Tells what a task's waker looks like.
+#[inline]
+pub(super) fn introduce(task: &Waker) {
+    if !is_a_tasks(task) {
+        OF_TASKS.store(
+            std::ptr::from_ref(task.vtable()).cast_mut(),
+            Ordering::Relaxed,
+        );
+    }
+}
+
+fn is_a_tasks(waker: &Waker) -> bool {
+    std::ptr::eq(OF_TASKS.load(Ordering::Relaxed), waker.vtable())
+}
+
 /// Whether there is more to do before the next handler than to count it.
 #[inline]
 const fn is_to_pause(left: i32) -> bool {
-    left <= 0 || left % AMONG_OTHERS == 0
+    left <= 0 || left % ROUND == 0
 }
 
 /// Whom an asker is to give way to.
@@ -118,7 +142,7 @@ pub(super) fn may_run(outermost: bool, cx: &mut Context<'_>) -> Result<(), GiveW
     Ok(())
 }
 
-/// One eighth of what a task may do in a row is over, or all of it.
+/// A round begins, or all that a task may do in a row is done.
 #[cold]
 fn pause(outermost: bool, cx: &mut Context<'_>) -> Result<(), GiveWay> {
     let (left, most) = ASKER.with(|asker| (asker.left.get(), asker.most.get()));
@@ -127,7 +151,7 @@ fn pause(outermost: bool, cx: &mut Context<'_>) -> Result<(), GiveWay> {
     if left <= 0 && (outermost || left <= most - ALONE) {
         return Err(ASKER.with(Asker::is_over));
     }
-    if left % AMONG_OTHERS == 0 {
+    if left % ROUND == 0 {
         // One task may be many futures: together they come to an end with its budget.
         if has_budget_remaining() {
             // It is ready, and wakes nobody.

@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 /// not kept waiting, a task gives way after 8 such asks in a row if other tasks of its thread make them too, and after
 /// 128 if none does; an ask may therefore be pending once although the actor is idle.
 ///
-/// Only askers on the actor's own runtime run its handlers. Which runtime a task is on is looked up for every eighth ask
-/// in a row and otherwise remembered. So a task that asks both outside and inside of another runtime's context, entered
-/// by [`Handle::enter`](tokio::runtime::Handle::enter) or a wrapper like `tokio_util`'s `TokioContext`, may take that
-/// context along into a handler; such a one, if it matters, is for actors with [`Queue`](Self::Queue). Blocking on a
-/// future of another runtime is noticed.
+/// Only askers on the actor's own runtime run its handlers. Which runtime a task is on is looked up anew at least once
+/// in eight handlers, and otherwise remembered. So a task that asks both outside and inside of another runtime's context,
+/// entered by [`Handle::enter`](tokio::runtime::Handle::enter) or a wrapper like `tokio_util`'s `TokioContext`, or a task
+/// of a `LocalSet` that goes from one runtime to another, may take that context along into a few handlers. If that
+/// matters to them, such actors are for [`Queue`](Self::Queue). Whoever blocks on a future is looked up each time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dispatch {

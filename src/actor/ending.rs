@@ -9,7 +9,6 @@ use super::shared::Shared;
 use crate::mailbox::{Ending, Guard, Hold, lock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tracing::level_filters::LevelFilter;
 
 /// What is noted for the report by others than the actor's task. Most actors have none.
 #[derive(Default)]
@@ -102,13 +101,8 @@ fn publish<A: Actor>(shared: &Shared<A>, reason: StopReason, problems: Option<Bo
 /// Says how an actor has ended.
 #[inline]
 fn log(exit: &Exit) {
-    let has_failed = exit.reason.is_failure() || !exit.problems.is_empty();
-    // Most often nobody wants to know.
-    if !has_failed && LevelFilter::current() < LevelFilter::DEBUG {
-        return;
-    }
     let _ = guarded(exit.id, || {
-        if has_failed {
+        if exit.reason.is_failure() || !exit.problems.is_empty() {
             tracing::error!(actor = &*exit.actor, "{exit}");
         } else {
             tracing::debug!(actor = &*exit.actor, "{exit}");

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 /// How many hold an actor. None can follow the last.
+#[derive(Default)]
 pub(crate) struct Holders(AtomicUsize);
 
 /// Something that drains when nobody holds it any more.
@@ -18,11 +19,6 @@ pub(crate) trait Holdable {
 pub(crate) struct Held<T: Holdable + ?Sized>(Arc<T>);
 
 impl Holders {
-    /// For a new actor: the [first](Held::first) is counted already.
-    pub(super) const fn one() -> Self {
-        Self(AtomicUsize::new(1))
-    }
-
     fn add(&self) {
         // As for the count of an `Arc`: whoever adds one has one, which orders it before the end. It cannot
         // overflow, since each holder is counted by the `Arc` as well.
@@ -45,7 +41,8 @@ impl Holders {
 
 impl<T: Holdable + ?Sized> Held<T> {
     /// The first of a new actor.
-    pub(super) const fn first(actor: Arc<T>) -> Self {
+    pub(super) fn first(actor: Arc<T>) -> Self {
+        actor.holders().add();
         Self(actor)
     }
 

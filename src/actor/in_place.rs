@@ -62,7 +62,7 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
     };
     if !loan.is_unused() {
         cold_path();
-        over(loan, shared);
+        back(loan, shared);
         return Err(message);
     }
     // An asker in a loop would otherwise never give way.

@@ -4,8 +4,8 @@
 //! and the first listener needs no memory besides the actor's.
 //!
 //! A listener first says that it listens and then looks at the milestones; who passes one first says so and then looks
-//! for listeners. Of the one, a sequentially consistent fence is between the two steps; of the other, both steps are
-//! sequentially consistent. So one of them sees the other.
+//! for listeners. A sequentially consistent fence is between the two steps of a listener. Those of the other are both
+//! sequentially consistent, or have such a fence between them as well. So one of them sees the other.
 
 use super::exit::Exit;
 use crate::mailbox::{SetOnce, lock, wake};

@@ -9,7 +9,8 @@ use std::future::poll_fn;
 use std::task::{Poll, ready};
 
 /// A slot in a mailbox that belongs to its holder. It counts against the capacity until it is used or
-/// dropped, and keeps the actor alive.
+/// dropped, and keeps the actor alive. Whoever sends meanwhile needs a slot besides: in a mailbox of one, a send waits
+/// for the permit.
 #[must_use = "a permit that is dropped gives its slot back"]
 pub struct Permit<'a, A: Actor> {
     actor: Option<&'a Held<Shared<A>>>,

@@ -86,7 +86,7 @@ impl<A: Actor> Shared<A> {
     ) -> Self {
         Self {
             name,
-            holders: Holders::one(),
+            holders: Holders::default(),
             mailbox,
             place: SetOnce::new(place),
             gauge: Gauge::default(),

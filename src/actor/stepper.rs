@@ -8,6 +8,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use tokio::task::coop::consume_budget;
 
 /// What a step came to.
 #[derive(Clone, Debug)]
@@ -74,6 +75,8 @@ impl<A: Actor> Stepper<A> {
     /// # Cancel safety
     /// A handler that is dropped half-way goes on with the next step, which then takes no other message.
     pub async fn step(&mut self) -> Step {
+        // Each step is a turn of its own: who steps in a loop gives way like any other.
+        consume_budget().await;
         loop {
             if self.handling.is_none() {
                 if let Err(exit) = self.start().await {

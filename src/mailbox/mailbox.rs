@@ -251,7 +251,7 @@ impl<S: Send + 'static> Mailbox<S> {
         }
     }
 
-    /// Whether there is nothing to do: only the holder of the turn can rely on it, until it lets go.
+    /// Whether there is nothing to do, for a task that has let go of the turn: see [`Hold::rest`].
     #[inline]
     fn is_quiet(&self) -> bool {
         let popped = self.counters.popped();
@@ -406,15 +406,15 @@ impl<S: Send + 'static> Mailbox<S> {
 
     // ---- the task ----
 
-    /// Tells the mailbox which task to wake: the same at every call.
+    /// Tells the mailbox which task to wake: the same at every call. False if it knows.
     ///
     /// # Panics
     /// If the tenancy is another mailbox's.
     #[inline]
-    pub(crate) fn introduce(&self, tenancy: &mut Tenancy, waker: &Waker) {
+    pub(crate) fn introduce(&self, tenancy: &mut Tenancy, waker: &Waker) -> bool {
         assert_eq!(self.id, tenancy.0, "a tenancy is for its own mailbox");
         // SAFETY: there is one tenancy, and it is borrowed mutably.
-        unsafe { self.turn.introduce(waker) };
+        unsafe { self.turn.introduce(waker) }
     }
 
     /// The task's turn, if no asker has it, who would wake the task when it is done. The task keeps it when the

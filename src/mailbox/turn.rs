@@ -61,19 +61,21 @@ impl Turn {
         }
     }
 
-    /// Tells the turn which task it is about.
+    /// Tells the turn which task it is about. False if it knows.
     ///
     /// # Safety
     /// Only one task calls this, and not two calls at once.
     #[inline]
-    pub(super) unsafe fn introduce(&self, waker: &Waker) {
-        if !self.known.load(Ordering::Relaxed) {
+    pub(super) unsafe fn introduce(&self, waker: &Waker) -> bool {
+        let is_new = !self.known.load(Ordering::Relaxed);
+        if is_new {
             // SAFETY: not known yet, so nobody reads it, and by the contract nobody else writes it.
             self.waker
                 .with_mut(|own| unsafe { *own = Some(waker.clone()) });
             // SeqCst: what was asked for before this is seen by the task afterwards, see `interrupt`.
             self.known.store(true, Ordering::SeqCst);
         }
+        is_new
     }
 
     /// Wakes the task. One that was never polled will look at everything when it is.

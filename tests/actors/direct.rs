@@ -50,6 +50,32 @@ async fn r22_the_same_handlers_answer_in_place_and_hooks_run() {
     ));
 }
 
+struct Handles;
+
+impl Message for Handles {
+    type Response = bool;
+    type Error = Infallible;
+}
+
+struct Itself;
+
+impl Actor for Itself {
+    type Error = Infallible;
+}
+
+impl Handler<Handles> for Itself {
+    async fn handle(&mut self, _: Handles, ctx: &Context<Self>) -> Result<bool, Infallible> {
+        Ok(ctx.handle().is_some() || ctx.weak().upgrade().is_some())
+    }
+}
+
+#[tokio::test]
+async fn r22_nobody_has_a_handle_to_an_actor_without_a_mailbox() {
+    let actor = Builder::new(Itself).direct().unwrap();
+    assert!(!actor.ask(Handles).await.unwrap());
+    assert!(Itself.spawn().ask(Handles).await.unwrap());
+}
+
 #[tokio::test]
 async fn r22_started_runs_with_the_first_call() {
     let (log, gate) = (Log::default(), Gate::default());

@@ -219,6 +219,9 @@ fn r23_a_task_that_blocks_on_another_runtime_runs_no_handlers_there() {
     let (own, other) = (runtime(), runtime());
     own.block_on(async {
         let actor = link(Dispatch::InPlace, None, &Gate::default()).await;
+        let home = tokio::runtime::Handle::current();
+        actor.tell(Where).await.unwrap();
+        let its_place = actor.ask(Where).await.unwrap();
         let asker = async move {
             for _ in 0..20 {
                 // Its task may still be at the last message.
@@ -230,6 +233,12 @@ fn r23_a_task_that_blocks_on_another_runtime_runs_no_handlers_there() {
                     there.is_some() && there != try_id(),
                     "the task is the same, and the runtime another"
                 );
+                // Now both with the thread's waker: first on the actor's own runtime.
+                let there = block_in_place(|| {
+                    let _here = home.block_on(actor.ask(Where));
+                    other.block_on(actor.ask(Where))
+                });
+                assert_eq!(there.unwrap(), its_place, "in its own task");
             }
             block_in_place(|| drop(other));
         };

@@ -127,5 +127,7 @@ async fn r21_more_steps_than_a_task_may_take_in_one_turn() {
     for n in 0..1_000 {
         handle.tell(Note(n)).await.unwrap();
     }
+    let other = tokio::spawn(async {});
     assert_eq!(steps.run().await, 1_000);
+    assert!(other.is_finished(), "others had their turn meanwhile");
 }

@@ -12,6 +12,7 @@ mod comeback;
 mod hooks;
 mod serve;
 
+use super::asker;
 use super::builder::{Limits, Mould};
 use super::ending::{end, in_drop, lay_down, take_problems};
 use super::exit::{HookProblem, StopReason};
@@ -151,7 +152,7 @@ impl<A: Actor> Runner<A> {
             match self.step(cx) {
                 Poll::Ready(Some(reason)) => self.finish(reason),
                 Poll::Ready(None) => {}
-                // It may be for want of budget that it has done nothing.
+                // It may be for want of budget that it goes no further.
                 Poll::Pending if !has_budget_remaining() => return give_way(cx),
                 Poll::Pending if self.idle().is_some() => return Poll::Ready(true),
                 #[cfg(feature = "testing")]
@@ -382,8 +383,10 @@ impl<A: Actor> Future for Runner<A> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if let Some(tenancy) = &mut this.tenancy {
-            this.shared.mailbox.introduce(tenancy, cx.waker());
+        if let Some(tenancy) = &mut this.tenancy
+            && this.shared.mailbox.introduce(tenancy, cx.waker())
+        {
+            asker::introduce(cx.waker());
         }
         loop {
             if let Some(reason) = ready!(this.step(cx)) {

@@ -12,6 +12,7 @@ use crate::actor::{Actor, Dispatch, Level};
 use crate::mailbox::{Ending, Found, Guard, Hold, Polled};
 use std::sync::Arc;
 use std::task::{self, Poll, ready};
+use tokio::task::coop::has_budget_remaining;
 
 impl<A: Actor> Runner<A> {
     /// Whether it has been told to stop, and there is nothing else to see to.
@@ -44,8 +45,8 @@ impl<A: Actor> Runner<A> {
         // When the handler that was polled started, if it is measured.
         let mut begun = None;
         let mut pace = Pace::default();
-        // Whether there is something to do, although no message was there.
-        let mut looks = false;
+        // Whether the turn came back when this rested: something is to be done, although no message was there.
+        let mut came_back = false;
         loop {
             if let (Some(gauge), Polled::Done) = (gauge, &polled) {
                 gauge.done(begun.take());
@@ -56,7 +57,8 @@ impl<A: Actor> Runner<A> {
                 Polled::Failed(error) => drop(error),
                 Polled::DropPanicked(text) => note(&mut self.problems, in_drop(*text)),
                 Polled::Waits => {
-                    if let Some(gauge) = gauge {
+                    // Without budget it waits for that, and for nothing that it will wait for next time.
+                    if let (Some(gauge), true) = (gauge, has_budget_remaining()) {
                         gauge.waits();
                     }
                     if let Some(group) = again.as_mut().and_then(|again| again.group.as_mut())
@@ -112,7 +114,7 @@ impl<A: Actor> Runner<A> {
                     continue;
                 }
             }
-            if looks {
+            if came_back {
                 match hold.look() {
                     Found::Nothing => {}
                     Found::Drained => return Poll::Ready(Ended::Drained),
@@ -129,7 +131,7 @@ impl<A: Actor> Runner<A> {
                 Ok(()) => return Poll::Pending,
                 Err(again) => hold = again,
             }
-            looks = true;
+            came_back = true;
             // Meanwhile an asker may have had the turn.
             match take_over(&mut hold, &guard, &mut self.problems, cx) {
                 Ok(found) => polled = found,
