@@ -200,7 +200,7 @@ impl<M: Message> Ask<'_, M> {
                 Box::new(receipt.watch())
             });
         }
-        ready!(self.delivery.limit.poll_passed(cx));
+        ready!(self.delivery.poll_passed(cx));
         Poll::Ready(self.expire())
     }
 

@@ -115,9 +115,11 @@ impl Limit {
 pub(crate) struct Delivery<'a, M: Message> {
     pub(super) to: ManuallyDrop<Destination<'a, M>>,
     stage: ManuallyDrop<Stage<M>>,
-    pub(super) limit: ManuallyDrop<Limit>,
+    limit: ManuallyDrop<Limit>,
     /// Whether it waits for room.
     patient: bool,
+    /// Whether there may be something to drop.
+    keeps: bool,
     #[cfg(debug_assertions)]
     wait: super::circle::Wait,
 }
@@ -168,11 +170,13 @@ type Step<M> = Option<Result<Accepted<M>, SendError<M>>>;
 
 impl<'a, M: Message> Delivery<'a, M> {
     pub(super) fn new(to: Destination<'a, M>, message: M, patient: bool) -> Self {
+        let keeps = mem::needs_drop::<M>() || matches!(to, Destination::Owned(_));
         Self {
             to: ManuallyDrop::new(to),
             stage: ManuallyDrop::new(Stage::New(message)),
             limit: ManuallyDrop::new(Limit::None),
             patient,
+            keeps,
             #[cfg(debug_assertions)]
             wait: super::circle::Wait::default(),
         }
@@ -212,6 +216,14 @@ impl<'a, M: Message> Delivery<'a, M> {
         self.limit.start();
         self.limit.inherit();
         self.limit.at()
+    }
+
+    /// See [`Limit::poll_passed`].
+    #[inline]
+    pub(super) fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // It may be a timer from now on.
+        self.keeps |= !matches!(*self.limit, Limit::None);
+        self.limit.poll_passed(cx)
     }
 
     /// Tells it: the first poll of a tell.
@@ -327,7 +339,8 @@ impl<'a, M: Message> Delivery<'a, M> {
                     receipt,
                     ticket,
                 };
-                if self.limit.poll_passed(cx).is_pending() {
+                self.keeps = true;
+                if self.poll_passed(cx).is_pending() {
                     return None;
                 }
                 let (letter, receipt) = self.leave()?;
@@ -390,7 +403,7 @@ impl<M: Message> Delivery<'_, M> {
 impl<M: Message> Drop for Delivery<'_, M> {
     #[inline]
     fn drop(&mut self) {
-        if !self.is_spent() {
+        if self.keeps && !self.is_spent() {
             self.drop_parts();
         }
     }
