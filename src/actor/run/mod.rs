@@ -383,7 +383,8 @@ impl<A: Actor> Future for Runner<A> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if let Some(tenancy) = &mut this.tenancy
+        if matches!(this.phase, Phase::Waiting)
+            && let Some(tenancy) = &mut this.tenancy
             && this.shared.mailbox.introduce(tenancy, cx.waker())
         {
             asker::introduce(cx.waker());
