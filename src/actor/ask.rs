@@ -17,8 +17,13 @@ use tokio::time::Instant;
 
 /// A message being sent, and its answer being awaited.
 ///
-/// Does nothing until it is polled; the first poll enqueues the message if there is room. The type
-/// names the message and not the handler, so that actors that ask each other compile.
+/// Does nothing until it is polled; the first poll enqueues the message if there is room, unless its task is to give way
+/// to others first (see [`Dispatch`](super::Dispatch)). The type names the message and not the handler, so that actors
+/// that ask each other compile.
+///
+/// Messages are handled in the order in which they were sent if each was accepted before the next was sent. Of several
+/// asks and tells that a task polls at once, as `join!` does, one that gives way may be overtaken by others: await what
+/// has to come first, or its [`enqueue`](Self::enqueue).
 ///
 /// # Cancel safety
 /// Dropping it never cancels a handler that has started. A message that is still queued is dropped at

@@ -15,6 +15,10 @@ use std::time::{Duration, Instant};
 /// not kept waiting, a task gives way after 8 such asks in a row if other tasks of its thread make them too, and after
 /// 128 if none does; an ask may therefore be pending once although the actor is idle.
 ///
+/// A handler in its asker's task sees that task, up to the first thing that it waits for: its `tokio::task::id`, its
+/// task-locals, and its `LocalSet`, in which `tokio` lets nobody `block_in_place`. Handlers that rely on one or the other
+/// are for [`Queue`](Self::Queue).
+///
 /// Only askers on the actor's own runtime run its handlers. Which runtime a task is on is looked up anew at least once
 /// in eight handlers, and otherwise remembered. So a task that asks both outside and inside of another runtime's context,
 /// entered by [`Handle::enter`](tokio::runtime::Handle::enter) or a wrapper like `tokio_util`'s `TokioContext`, or a task
