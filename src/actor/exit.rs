@@ -20,7 +20,8 @@ pub enum StopReason {
     HandlesDropped,
     /// It could not start.
     StartFailed(HookProblem),
-    /// A handler panicked.
+    /// A handler panicked, and the actor does not come back: it has no policy for that, or was told to stop or killed
+    /// meanwhile, or it was the last message of a drain. In a group that counts as a failure for good.
     Panicked {
         /// The type of the message that was being handled.
         message: &'static str,
