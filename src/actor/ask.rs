@@ -27,8 +27,8 @@ use tokio::time::Instant;
 ///
 /// # Cancel safety
 /// Dropping it never cancels a handler that has started. A message that is still queued is dropped at
-/// once and skipped in its turn (unless [`Message::RUN_IF_ABANDONED`]); one that waits for room leaves
-/// nothing behind.
+/// once and skipped in its turn (unless [`Message::RUN_IF_ABANDONED`]); one that waits for room, or has given
+/// way, leaves nothing behind.
 #[must_use = "an ask does nothing until it is awaited"]
 pub struct Ask<'a, M: Message> {
     delivery: Delivery<'a, M>,

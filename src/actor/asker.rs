@@ -20,7 +20,7 @@ const ALONE: i32 = 16 * ROUND;
 
 /// The task of this thread that has last asked where it might run the handler itself.
 struct Asker {
-    /// `None` for what blocks on a future, and is no task, or no longer looks like one.
+    /// `None` for what blocks on a future, be it a task or not.
     id: Cell<Option<task::Id>>,
     /// What its waker points at: only compared. A task may block on futures that have another, and another runtime.
     waker: Cell<*const ()>,

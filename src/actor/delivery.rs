@@ -118,7 +118,7 @@ pub(crate) struct Delivery<'a, M: Message> {
     limit: ManuallyDrop<Limit>,
     /// Whether it waits for room.
     patient: bool,
-    /// Whether there may be something to drop.
+    /// Whether there may be something to drop: false spares the looks at its parts.
     keeps: bool,
     #[cfg(debug_assertions)]
     wait: super::circle::Wait,
