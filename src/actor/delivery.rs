@@ -317,7 +317,7 @@ impl<'a, M: Message> Delivery<'a, M> {
         cx: &mut Context<'_>,
     ) -> Step<M> {
         let target = self.to.target()?;
-        let reserved = target.poll_reserve(&mut ticket, cx);
+        let reserved = target.poll_line(&mut ticket, cx);
         #[cfg(debug_assertions)]
         match ticket {
             Some(ticket) => self.wait.begin(target.id().number(), target.name(), || {

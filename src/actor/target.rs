@@ -42,11 +42,9 @@ pub(crate) trait Target<M: Message>: Holdable + Send + Sync {
     fn overflow(&self, letter: LetterOf<M>) -> Result<Told, (LetterOf<M>, Refused)>;
     /// Whether a send that finds no room fails at once.
     fn keeps_nobody_waiting(&self) -> bool;
-    fn poll_reserve(
-        &self,
-        ticket: &mut Option<Ticket>,
-        cx: &Context<'_>,
-    ) -> Poll<Result<(), Refused>>;
+    /// See [`Mailbox::poll_line`](crate::mailbox::Mailbox::poll_line).
+    fn poll_line(&self, ticket: &mut Option<Ticket>, cx: &Context<'_>)
+    -> Poll<Result<(), Refused>>;
     fn push_reserved(&self, letter: LetterOf<M>) -> Result<(), LetterOf<M>>;
     fn leave(&self, ticket: Ticket);
     /// Tells whether a send still stands in line.
@@ -98,12 +96,12 @@ impl<A: Receive<M>, M: Message> Target<M> for Shared<A> {
         Self::overflow(self) == Overflow::DropNewest
     }
 
-    fn poll_reserve(
+    fn poll_line(
         &self,
         ticket: &mut Option<Ticket>,
         cx: &Context<'_>,
     ) -> Poll<Result<(), Refused>> {
-        self.mailbox.poll_reserve(ticket, cx)
+        self.mailbox.poll_line(ticket, cx)
     }
 
     fn push_reserved(&self, letter: LetterOf<M>) -> Result<(), LetterOf<M>> {

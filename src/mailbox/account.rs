@@ -2,8 +2,9 @@
 
 use super::Level;
 use super::cell::Revocation;
-use super::slots::Look;
-use super::sync::{AtomicBool, AtomicU64, Late, Ordering};
+use super::outlet::Outlet;
+use super::slots::{Look, Slots};
+use super::sync::{AtomicU64, Late, Ordering};
 use std::fmt;
 
 /// Where the messages are that an actor ever accepted.
@@ -127,18 +128,10 @@ const OTHERS: usize = 9;
 
 /// What has become of messages. Counters only rise.
 ///
-/// The holder of the turn alone writes `popped`, `in_place` and `ok`, so they cost it no locked instruction;
+/// The holder of the turn alone writes `in_place` and `ok`, so they cost it no locked instruction;
 /// the others are rare, or written by anybody, and have a place of their own when the first of them is needed.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    /// How many messages have been taken from the queue, or are being taken.
-    popped: AtomicU64,
-    /// How many messages are out of the queue: one less than `popped` while one is being taken. Once the queue is
-    /// seized it alone counts, and is written by the thief: the holder of the turn may still announce in
-    /// `popped`, and take it back.
-    out: AtomicU64,
-    /// Whether the receiver looks at what is in the queue.
-    peeking: AtomicBool,
     in_place: AtomicU64,
     ok: AtomicU64,
     rare: Late<Rare>,
@@ -178,65 +171,10 @@ fn add_alone(counter: &AtomicU64) {
 }
 
 impl Counters {
-    /// The receiver is about to take a message. From now on it counts as running.
-    #[inline]
-    pub(super) fn pop(&self) {
-        add_alone(&self.popped);
-    }
-
-    /// The receiver does not take the message after all.
-    #[cold]
-    pub(super) fn undo_pop(&self) {
-        let out = self.out.load(Ordering::Relaxed);
-        self.popped.store(out, Ordering::Release);
-    }
-
-    /// The message is out of the queue.
-    #[inline]
-    pub(super) fn popped_one(&self) {
-        let popped = self.popped.load(Ordering::Relaxed);
-        self.out.store(popped, Ordering::Release);
-    }
-
-    /// A message is out of the queue that was seized. Only the thief says so.
-    pub(super) fn taken_away(&self) {
-        add_alone(&self.out);
-    }
-
-    /// How many messages have left the queue, and a look that was taken after.
-    #[inline]
-    pub(super) fn left(&self, look: impl FnOnce() -> Look) -> (u64, Look) {
-        let popped = self.popped();
-        let look = look();
-        let left = if look.is_seized() {
-            self.out.load(Ordering::Acquire)
-        } else {
-            popped
-        };
-        (left, look)
-    }
-
-    /// The receiver is about to look into the queue, or has done so.
-    pub(super) fn peek(&self, begins: bool) {
-        self.peeking.store(begins, Ordering::Release);
-    }
-
-    /// Whether the receiver is about to look or reach into the queue.
-    pub(super) fn is_reaching_in(&self) -> bool {
-        self.out.load(Ordering::SeqCst) != self.popped.load(Ordering::SeqCst)
-            || self.peeking.load(Ordering::SeqCst)
-    }
-
     /// A message is handled that never was in the queue. Only the holder of the turn says so.
     #[inline]
     pub(super) fn begin_in_place(&self) {
         add_alone(&self.in_place);
-    }
-
-    /// How many messages have left the queue.
-    #[inline]
-    pub(super) fn popped(&self) -> u64 {
-        self.popped.load(Ordering::Acquire)
     }
 
     /// A message ended well. Only the holder of the turn says so.
@@ -276,20 +214,21 @@ impl Counters {
 
     /// Everything at one instant: read again and again until nothing has changed meanwhile. If that does not
     /// happen for very long, what was read last.
-    pub(super) fn account(&self, look: impl Fn() -> Look) -> (Account, Look) {
-        self.all_ok(&look).unwrap_or_else(|| self.read_twice(&look))
+    pub(super) fn account(&self, slots: &Slots, outlet: &Outlet) -> (Account, Look) {
+        self.all_ok(slots, outlet)
+            .unwrap_or_else(|| self.read_twice(slots, outlet))
     }
 
     /// Everything, if all messages that were ever accepted have ended well and did nothing rare.
     #[inline]
-    fn all_ok(&self, look: impl Fn() -> Look) -> Option<(Account, Look)> {
+    fn all_ok(&self, slots: &Slots, outlet: &Outlet) -> Option<(Account, Look)> {
         let ok = self.ok.load(Ordering::Acquire);
         // After `ok`: whoever made room for a message that has ended well by evicting another is seen here.
         if self.rare.get().is_some() {
             return None;
         }
         let in_place = self.in_place.load(Ordering::Acquire);
-        let (left, look) = self.left(look);
+        let (left, look) = outlet.left(slots);
         let accepted = look.accepted(left) + in_place;
         // As in `read_twice`: then no other count had begun to rise.
         let account = Account {
@@ -300,14 +239,14 @@ impl Counters {
         (accepted == ok).then_some((account, look))
     }
 
-    fn read_twice(&self, look: impl Fn() -> Look) -> (Account, Look) {
-        let mut last = self.read(&look);
+    fn read_twice(&self, slots: &Slots, outlet: &Outlet) -> (Account, Look) {
+        let mut last = self.read(slots, outlet);
         // Counts only rise, and what was accepted was read last: if as many were settled, no count had changed by then.
         if last.0.accepted == last.0.settled() {
             return last;
         }
         for _ in 0..MAX_READS {
-            let now = self.read(&look);
+            let now = self.read(slots, outlet);
             if now == last {
                 break;
             }
@@ -317,7 +256,7 @@ impl Counters {
     }
 
     /// Everything, read from the end of a message's way to its beginning.
-    fn read(&self, look: impl Fn() -> Look) -> (Account, Look) {
+    fn read(&self, slots: &Slots, outlet: &Outlet) -> (Account, Look) {
         let mut account = Account {
             ok: self.ok.load(Ordering::Acquire),
             ..Account::default()
@@ -329,7 +268,7 @@ impl Counters {
         // Neither of these was counted as one that was sent, and has left the queue.
         let others = self.in_place.load(Ordering::Acquire)
             + rare.map_or(0, |rare| rare.replaced.load(Ordering::Acquire));
-        let (left, look) = self.left(look);
+        let (left, look) = outlet.left(slots);
         let accepted = look.accepted(left);
         account.accepted = accepted + others;
         account.queued = accepted - left;

@@ -6,6 +6,7 @@ use super::Terms;
 use super::cell::{Cell, Duty, Letter, Receipt, Witness};
 use super::envelope::Envelope;
 use super::mailbox::{Hold, Loan, Mailbox, Tenancy};
+use super::outlet::Outlet;
 use super::queue::{Header, Queue};
 use super::seat::Seated;
 use super::slots::Slots;
@@ -34,9 +35,10 @@ const _: () = {
     assert!(size_of::<Loan<'_, u64>>() == 8);
     // What every actor has, idle or not.
     assert!(size_of::<Queue>() == 16 + 56);
-    assert!(size_of::<Slots>() <= 32);
+    assert!(size_of::<Slots>() <= 48);
+    assert!(size_of::<Outlet>() <= 24);
     assert!(size_of::<Turn>() <= 24);
-    assert!(size_of::<Mailbox<()>>() <= 208 + 56);
+    assert!(size_of::<Mailbox<()>>() <= 224 + 56);
 };
 
 const fn is_send<T: Send>() {}

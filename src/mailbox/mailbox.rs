@@ -3,9 +3,10 @@
 use super::account::{Counters, Outcome};
 use super::cell::Letter;
 use super::envelope::{Envelope, Takes, is_kind, kind};
+use super::outlet::{Outlet, Signs};
 use super::queue::{Header, Queue};
 use super::seat::{Seat, Seated};
-use super::slots::{Alone, Look, Slots};
+use super::slots::{Alone, Slots};
 use super::sync::{AtomicBool, AtomicU8, Ordering, fence, relax};
 use super::turn::{Returned, Turn};
 use super::{Account, Level, MailboxStats, Refused, Ticket};
@@ -26,6 +27,7 @@ pub(crate) struct Mailbox<S: 'static> {
     turn: Turn,
     slots: Slots,
     queue: Queue,
+    outlet: Outlet,
     level: AtomicU8,
     let_out: AtomicBool,
     counters: Counters,
@@ -65,6 +67,7 @@ impl<S: Send + 'static> Mailbox<S> {
             turn: Turn::new(),
             slots: Slots::new(capacity),
             queue: Queue::new(),
+            outlet: Outlet::default(),
             level: AtomicU8::new(Level::Open.as_u8()),
             let_out: AtomicBool::new(false),
             counters: Counters::default(),
@@ -84,17 +87,17 @@ impl<S: Send + 'static> Mailbox<S> {
 
     /// Changes the capacity. Only before the actor starts.
     pub(crate) fn set_capacity(&self, capacity: usize) {
-        self.slots.set_capacity(capacity);
+        self.slots.set_capacity(capacity, &self.outlet);
     }
 
     /// Lets senders push out the oldest message. Only before the actor starts.
     pub(crate) fn set_evicts(&self) {
-        self.slots.set_evicts();
+        self.outlet.sign(Signs::EVICTS);
     }
 
     /// Whether senders may push out the oldest message.
     pub(crate) fn evicts(&self) -> bool {
-        self.slots.look().evicts()
+        self.outlet.signs().evicts()
     }
 
     /// For a sender that found no room in a mailbox that evicts: pushes the message in the place of the oldest, which
@@ -111,7 +114,7 @@ impl<S: Send + 'static> Mailbox<S> {
         let mut looks = 0;
         let alone = loop {
             let alone = self.slots.alone();
-            match self.slots.accept() {
+            match self.slots.accept(&self.outlet) {
                 Ok(()) => {
                     drop(alone);
                     self.push(letter);
@@ -120,18 +123,18 @@ impl<S: Send + 'static> Mailbox<S> {
                 Err(Refused::Closed) => return Err((letter, Refused::Closed)),
                 Err(Refused::Full) => {}
             }
-            let popped = self.counters.popped();
-            let is_reached_into = self.counters.is_reaching_in();
+            let is_reached_into = self.outlet.is_reaching_in();
+            let popped = self.outlet.popped();
             let look = self.slots.look();
             if look.accepted(popped) != popped {
                 break alone;
             }
             if is_reached_into {
-                // The receiver is in the middle of taking the only message, for which it needs the lock. Whether
-                // its slot is free or another's already, this look does not tell.
+                // The receiver is in the middle of taking the only message, for which it needs the lock, and then
+                // gives its slot to whoever waits: or nobody does by then.
                 drop(alone);
                 relax(&mut looks);
-            } else if self.slots.is_full(look) {
+            } else if self.slots.is_full(look, popped) {
                 return Err((letter, Refused::Full));
             }
         };
@@ -160,7 +163,7 @@ impl<S: Send + 'static> Mailbox<S> {
     where
         S: Takes<M>,
     {
-        match self.slots.accept() {
+        match self.slots.accept(&self.outlet) {
             Ok(()) => {
                 self.push(letter);
                 Ok(())
@@ -180,7 +183,16 @@ impl<S: Send + 'static> Mailbox<S> {
         ticket: &mut Option<Ticket>,
         cx: &Context<'_>,
     ) -> Poll<Result<(), Refused>> {
-        self.slots.poll_reserve(ticket, cx)
+        self.slots.poll_reserve(ticket, cx, &self.outlet)
+    }
+
+    /// The same for a sender that has just found no room.
+    pub(crate) fn poll_line(
+        &self,
+        ticket: &mut Option<Ticket>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(), Refused>> {
+        self.slots.poll_line(ticket, cx, &self.outlet)
     }
 
     /// Fills a slot that was reserved; refused if the mailbox has closed since.
@@ -217,12 +229,12 @@ impl<S: Send + 'static> Mailbox<S> {
 
     /// Gives a reserved slot back, to the longest waiter if there is one.
     pub(crate) fn release(&self) {
-        self.slots.release();
+        self.slots.release(&self.outlet);
     }
 
     /// Gives up waiting, whether or not a slot was promised meanwhile.
     pub(crate) fn leave(&self, ticket: Ticket) {
-        self.slots.leave(ticket);
+        self.slots.leave(ticket, &self.outlet);
     }
 
     // ---- askers ----
@@ -254,7 +266,7 @@ impl<S: Send + 'static> Mailbox<S> {
     /// Whether there is nothing to do, for a task that has let go of the turn: see [`Hold::rest`].
     #[inline]
     fn is_quiet(&self) -> bool {
-        let popped = self.counters.popped();
+        let popped = self.outlet.popped();
         let look = self.slots.look();
         // Not the level: who raises it closes the mailbox and then gives notice. Until then there would be nothing
         // to do about it, again and again.
@@ -274,7 +286,10 @@ impl<S: Send + 'static> Mailbox<S> {
         if self.level.fetch_max(level.as_u8(), Ordering::SeqCst) >= level.as_u8() {
             return false;
         }
-        let wakers = self.slots.close().then(|| self.slots.dissolve());
+        let wakers = self
+            .slots
+            .close(&self.outlet)
+            .then(|| self.slots.dissolve(&self.outlet));
         self.turn.interrupt();
         if let Some(wakers) = wakers {
             wakers.wake();
@@ -293,7 +308,10 @@ impl<S: Send + 'static> Mailbox<S> {
 
     #[cold]
     fn close_now(&self) {
-        let wakers = self.slots.close().then(|| self.slots.dissolve());
+        let wakers = self
+            .slots
+            .close(&self.outlet)
+            .then(|| self.slots.dissolve(&self.outlet));
         self.turn.notify();
         if let Some(wakers) = wakers {
             wakers.wake();
@@ -353,13 +371,13 @@ impl<S: Send + 'static> Mailbox<S> {
 
     /// Where every message is.
     pub(crate) fn account(&self) -> Account {
-        self.counters.account(|| self.slots.look()).0
+        self.counters.account(&self.slots, &self.outlet).0
     }
 
     /// What there is. For one who has looked for a message and found none, `Queued` tells that one is on its way.
     #[inline]
     pub(crate) fn look(&self) -> Found {
-        let (left, look) = self.counters.left(|| self.slots.look());
+        let (left, look) = self.outlet.left(&self.slots);
         if look.accepted(left) != left {
             Found::Queued
         } else if look.is_closed() {
@@ -372,25 +390,21 @@ impl<S: Send + 'static> Mailbox<S> {
     /// Whether the receiving end was taken away: see [`seize`](Self::seize).
     #[inline]
     pub(crate) fn is_seized(&self) -> bool {
-        self.slots.look().is_seized()
+        self.outlet.signs().is_seized()
     }
 
     /// Whether messages are queued, or about to be.
     pub(crate) fn has_queued(&self) -> bool {
-        let (left, look) = self.counters.left(|| self.slots.look());
+        let (left, look) = self.outlet.left(&self.slots);
         look.accepted(left) != left
     }
 
     /// The mailbox as it is now.
     pub(crate) fn stats(&self, restarts: u64) -> MailboxStats {
-        let (account, look) = self.counters.account(|| self.slots.look());
+        let (account, look) = self.counters.account(&self.slots, &self.outlet);
         // A send that was just accepted may not have said so yet.
         self.slots.note(account.queued);
-        let reserved = if look.is_closed() {
-            0
-        } else {
-            look.taken().saturating_sub(account.queued)
-        };
+        let reserved = if look.is_closed() { 0 } else { look.reserved() };
         MailboxStats {
             capacity: self.slots.capacity(),
             depth: usize::try_from(account.queued).unwrap_or(usize::MAX),
@@ -435,18 +449,17 @@ impl<S: Send + 'static> Mailbox<S> {
     /// The caller has the turn, and a message was accepted that has not left the queue.
     #[inline]
     unsafe fn take_first(&self, alone: Option<Alone<'_>>) -> Option<Envelope<S>> {
-        // Announced before the word is changed; `seize` changes the same word, and looks for an announcement
-        // after. So either this sees that the queue was seized, or the thief waits for this to be done.
-        self.counters.pop();
-        let before = self.slots.free();
-        let header = if before.is_plain() {
+        // Announced before the signs are looked at; `seize` changes them, and looks for an announcement after. So
+        // either this sees that the queue was seized, or the thief waits for this to be done.
+        let signs = self.outlet.take();
+        let header = if signs.are_none() {
             // SAFETY: this is the one receiver, and by the contract there is something to come.
             unsafe { self.queue.pop_accepted() }
         } else {
             // SAFETY: the contract is the same.
-            unsafe { self.pop_specially(before, alone) }?
+            unsafe { self.pop_specially(signs, alone) }?
         };
-        self.counters.popped_one();
+        self.outlet.taken();
         // SAFETY: popped from this mailbox's queue.
         Some(unsafe { Envelope::new(header) })
     }
@@ -459,33 +472,34 @@ impl<S: Send + 'static> Mailbox<S> {
     #[cold]
     unsafe fn pop_specially(
         &self,
-        before: Look,
+        signs: Signs,
         alone: Option<Alone<'_>>,
     ) -> Option<NonNull<Header>> {
-        if before.is_seized() {
-            self.slots.take_back();
-            self.counters.undo_pop();
+        if signs.is_seized() {
+            self.outlet.undo_take();
             return None;
         }
-        let alone = alone.or_else(|| before.evicts().then(|| self.slots.alone()));
+        let alone = alone.or_else(|| signs.evicts().then(|| self.slots.alone()));
         // SAFETY: this is the one receiver; and senders that evict put one message in the place of another, so by the
         // contract there is something to come.
         let header = unsafe { self.queue.pop_accepted() };
         drop(alone);
-        self.slots.pass_on(before);
+        if signs.is_waited_for() {
+            self.slots.grant(&self.outlet);
+        }
         Some(header)
     }
 
     /// Takes the receiving end away from an actor whose handler never yields, so that somebody can give back what
     /// is queued. Once, after the mailbox was closed; whoever has the turn finds the queue empty from then on.
     pub(crate) fn seize(&self) -> Option<Seizure<'_, S>> {
-        if !self.slots.look().is_closed() || !self.slots.seize() {
+        if !self.slots.look().is_closed() || self.outlet.sign(Signs::SEIZED).is_seized() {
             return None;
         }
         fence(Ordering::SeqCst);
         let mut looks = 0;
         // The receiver may be in the middle of taking a message, which is a few instructions.
-        while self.counters.is_reaching_in() {
+        while self.outlet.is_reaching_in() {
             relax(&mut looks);
         }
         Some(Seizure(self))
@@ -583,21 +597,21 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
     {
         let Mailbox {
             queue,
+            outlet,
             slots,
-            counters,
             ..
         } = self.mailbox;
         // What is looked at is not to be evicted.
-        let alone = slots.look().evicts().then(|| slots.alone());
-        counters.peek(true);
+        let alone = outlet.signs().evicts().then(|| slots.alone());
+        outlet.peek(true);
         // Before looking whether the queue was seized, as `seize` looks for the announcement after seizing.
         fence(Ordering::SeqCst);
-        let same = !slots.look().is_seized() && {
+        let same = !outlet.signs().is_seized() && {
             // SAFETY: the holder of the turn is the one receiver, nobody has seized the queue, and whoever does
             // now waits until this is done.
             unsafe { queue.peek().is_some_and(|kind| is_kind::<S, M>(kind)) }
         };
-        counters.peek(false);
+        outlet.peek(false);
         if !same {
             return None;
         }
@@ -619,20 +633,20 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
     pub(crate) fn queued(&mut self) -> Vec<&'static str> {
         let Mailbox {
             queue,
+            outlet,
             slots,
-            counters,
             ..
         } = self.mailbox;
         let mut names = Vec::new();
         // As in `pop_same`.
-        let alone = slots.look().evicts().then(|| slots.alone());
-        counters.peek(true);
+        let alone = outlet.signs().evicts().then(|| slots.alone());
+        outlet.peek(true);
         fence(Ordering::SeqCst);
-        if !slots.look().is_seized() {
+        if !outlet.signs().is_seized() {
             // SAFETY: as in `pop_same`.
             unsafe { queue.each(|kind| names.push(super::envelope::name_of::<S>(kind))) };
         }
-        counters.peek(false);
+        outlet.peek(false);
         drop(alone);
         names
     }
@@ -687,7 +701,7 @@ impl<S: Send + 'static> Seizure<'_, S> {
         // SAFETY: whoever has the turn sees that the queue is seized before it reaches into it, so this is the one
         // receiver; and a message was accepted that has not left the queue.
         let header = unsafe { mailbox.queue.pop_accepted() };
-        mailbox.counters.taken_away();
+        mailbox.outlet.taken();
         // SAFETY: popped from this mailbox's queue.
         Some(unsafe { Envelope::new(header) })
     }
@@ -714,7 +728,7 @@ impl<'a, S: Send + 'static> Loan<'a, S> {
     #[inline]
     pub(crate) fn is_unused(&self) -> bool {
         let mailbox = self.0.mailbox;
-        mailbox.slots.look().is_unused() && !mailbox.is_let_out()
+        mailbox.slots.look().is_unused(mailbox.outlet.popped()) && !mailbox.is_let_out()
     }
 
     /// See [`Hold::begin`].

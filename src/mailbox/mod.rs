@@ -1,15 +1,15 @@
 //! The bounded mailbox: one queue, many senders, one receiver at a time.
 //!
 //! This layer knows messages only as envelopes, and what handles them only as something that runs. It decides
-//! five things, and nothing above it can decide them differently: who gets a free slot (`slots`), in what
-//! order accepted messages leave (`queue`), whose turn it is to touch the actor's state (`turn`), how far
+//! five things, and nothing above it can decide them differently: who gets a free slot (`slots`,
+//! `outlet`), in what order accepted messages leave (`queue`), whose turn it is to touch the actor's state (`turn`), how far
 //! an actor has been told to stop ([`Level`]), and how many messages are where ([`Account`]).
 //!
 //! ```text
 //!   senders                                             whoever has the turn: the actor's task, or an asker
 //!  ┌─────────────────────────────────────────────────┐ ┌─────────────────────────────────────────────────────┐
-//!  │ Slots: closed, waiting, taken, accepted         │ │ Seat: the state, and the handler that runs on it    │
-//!  │ Queue: ──► cell ──► cell ──► cell (Cell<M, R>)  │ │ Counters: popped, handled in place, ok              │
+//!  │ Slots: closed, waiting, reserved, accepted      │ │ Outlet: what has left the queue                     │
+//!  │ Queue: ──► cell ──► cell ──► cell (Cell<M, R>)  │ │ Seat: the state, and the handler that runs on it    │
 //!  └──────────────────────────┬──────────────────────┘ └──────────────────────┬──────────────────────────────┘
 //!                             └────────────── Turn: free, held, lent ─────────┘
 //! ```
@@ -47,6 +47,7 @@ mod level;
 mod loom_tests;
 #[expect(clippy::module_inception)] // the parts put together
 mod mailbox;
+mod outlet;
 mod pool;
 mod queue;
 mod seat;

@@ -114,6 +114,10 @@ impl Queue {
         let next = unsafe { first.as_ref() }.next.load(Ordering::Acquire);
         // If it is the last, a push that comes after `tail` is emptied writes `first` itself.
         self.first.store(next, Ordering::Relaxed);
+        #[cfg(target_arch = "x86_64")]
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(next.cast())
+        };
         if next.is_null() {
             let last = self.tail.compare_exchange(
                 first.as_ptr(),

@@ -3,34 +3,40 @@
 //! One word answers a send, so that closing, filling and counting are one atomic step each:
 //!
 //! ```text
-//!  63          31 30            4  3        2        1         0
-//! ┌──────────────┬───────────────┬────────┬────────┬─────────┬────────┐
-//! │ accepted     │ taken         │ evicts │ seized │ waiting │ closed │
-//! └──────────────┴───────────────┴────────┴────────┴─────────┴────────┘
+//!  63          31 30            4  3  2        1         0
+//! ┌──────────────┬───────────────┬──────┬─────────┬────────┐
+//! │ accepted     │ reserved      │  -   │ waiting │ closed │
+//! └──────────────┴───────────────┴──────┴─────────┴────────┘
 //! ```
 //!
-//! - `taken` counts the slots of queued messages, of permits, and of waiting sends that were given a slot and
-//!   have not used it yet. It never exceeds the capacity.
 //! - `accepted` counts sends, modulo 2^33. Its distance to the messages that have left the queue is below 2^27,
 //!   so the whole number can be had from it.
+//! - `reserved` counts the slots of permits, and of waiting sends that were given a slot and have not used it yet.
 //! - `waiting` is set while anyone stands in line. A send that does not wait, or has just come, then finds no
 //!   room: whoever frees a slot gives it to the head of the line, under the line's lock.
-//! - `seized` is set when the receiving end is taken away from an actor whose handler never yields.
-//! - `evicts` is set from the beginning if senders may push the oldest message out of a full mailbox. They, and the
-//!   receiver while it takes a message, then hold the line's lock, and so does whoever closes.
-//! - `closed`, `seized` and `evicts` are never cleared.
+//! - `closed` is never cleared.
+//!
+//! The receiver does not write the word, nor read it while there are messages: it would wait for senders on other
+//! cores at each, and they for it. It counts what has left the queue in a place of its own, the [`Outlet`], and so
+//!
+//! ```text
+//! taken = accepted - left + reserved      never more than the capacity
+//! ```
+//!
+//! As `left` only rises, a sender may go by what it was some time ago (`left_before`): there is at least as much room
+//! as that shows. Only if that is not enough, or more slots seem to be taken than ever were, does a sender look at the
+//! receiver's count.
 
+use super::outlet::{Outlet, Signs};
 use super::sync::{AtomicU32, AtomicU64, Guard, Mutex, Ordering, lock_own};
-use super::waiting::{Line, Ticket, Wakers};
+use super::waiting::{Line, Served, Ticket, Wakers};
 use std::task::{Context, Poll};
 
 const CLOSED: u64 = 1;
 const WAITING: u64 = 1 << 1;
-const SEIZED: u64 = 1 << 2;
-const EVICTS: u64 = 1 << 3;
-const TAKEN_SHIFT: u32 = 4;
-const TAKEN_ONE: u64 = 1 << TAKEN_SHIFT;
-const TAKEN_MASK: u64 = (1 << 27) - 1;
+const RESERVED_SHIFT: u32 = 4;
+const RESERVED_ONE: u64 = 1 << RESERVED_SHIFT;
+const RESERVED_MASK: u64 = (1 << 27) - 1;
 const ACCEPTED_SHIFT: u32 = 31;
 const ACCEPTED_ONE: u64 = 1 << ACCEPTED_SHIFT;
 const ACCEPTED_MASK: u64 = (1 << 33) - 1;
@@ -56,33 +62,37 @@ impl Look {
         self.0 & CLOSED != 0
     }
 
-    /// Whether it is open, no slot is taken, and nobody waits for one.
-    pub(super) const fn is_unused(self) -> bool {
-        self.0 & (CLOSED | WAITING | TAKEN_MASK << TAKEN_SHIFT) == 0
+    /// Whether it is open, nothing is queued, given how many have left, no slot is reserved, and nobody waits for one.
+    #[inline]
+    pub(super) const fn is_unused(self, left: u64) -> bool {
+        self.0 == left << ACCEPTED_SHIFT
     }
 
-    pub(super) const fn is_seized(self) -> bool {
-        self.0 & SEIZED != 0
-    }
-
-    pub(super) const fn evicts(self) -> bool {
-        self.0 & EVICTS != 0
-    }
-
-    /// Whether taking a message is no more than counting and popping.
-    pub(super) const fn is_plain(self) -> bool {
-        self.0 & (WAITING | SEIZED | EVICTS) == 0
-    }
-
-    pub(super) const fn taken(self) -> u64 {
-        (self.0 >> TAKEN_SHIFT) & TAKEN_MASK
+    pub(super) const fn reserved(self) -> u64 {
+        (self.0 >> RESERVED_SHIFT) & RESERVED_MASK
     }
 
     /// How many messages have been accepted, given how many of them have left the queue by now or a little
     /// earlier.
     pub(super) const fn accepted(self, left: u64) -> u64 {
-        let low = self.0 >> ACCEPTED_SHIFT;
-        left.wrapping_add(low.wrapping_sub(left) & ACCEPTED_MASK)
+        left.wrapping_add(self.queued(left))
+    }
+
+    /// How many messages are queued, given how many have left. If those that left were looked at later, more than
+    /// there ever can be.
+    const fn queued(self, left: u64) -> u64 {
+        (self.0 >> ACCEPTED_SHIFT).wrapping_sub(left) & ACCEPTED_MASK
+    }
+
+    /// Whether messages had left by then that were accepted later than this look.
+    const fn is_older_than(self, left: u64) -> bool {
+        self.queued(left) > ACCEPTED_MASK / 2
+    }
+
+    /// How many slots are taken, given how many messages have left the queue by now or earlier: the earlier, the more
+    /// it seems.
+    const fn taken(self, left: u64) -> u64 {
+        self.queued(left) + self.reserved()
     }
 }
 
@@ -97,18 +107,23 @@ pub(super) struct Alone<'a> {
 #[repr(C)]
 pub(super) struct Slots {
     line: Mutex<Line>,
+    served: Served,
     capacity: AtomicU32,
     high_water: AtomicU32,
+    /// How many messages had left the queue when a sender last looked.
+    left_before: AtomicU64,
     pub(super) word: AtomicU64,
 }
 
 impl Slots {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
-            word: AtomicU64::new(0),
+            line: Mutex::new(Line::default()),
+            served: Served::default(),
             capacity: AtomicU32::new(clamp(capacity)),
             high_water: AtomicU32::new(0),
-            line: Mutex::new(Line::default()),
+            left_before: AtomicU64::new(0),
+            word: AtomicU64::new(0),
         }
     }
 
@@ -120,6 +135,7 @@ impl Slots {
         self.high_water.load(Ordering::Relaxed) as usize
     }
 
+    #[inline]
     pub(super) fn look(&self) -> Look {
         // SeqCst: the holder of the turn looks after it has let go, see `turn`.
         Look(self.word.load(Ordering::SeqCst))
@@ -130,36 +146,73 @@ impl Slots {
     }
 
     /// Changes the capacity, and gives slots that this frees to whoever waits.
-    pub(super) fn set_capacity(&self, capacity: usize) {
+    pub(super) fn set_capacity(&self, capacity: usize, outlet: &Outlet) {
         self.capacity.store(clamp(capacity), Ordering::Relaxed);
-        self.grant();
+        self.grant(outlet);
     }
 
     /// Accepts a send: afterwards the caller pushes, whatever happens meanwhile.
     #[inline]
-    pub(super) fn accept(&self) -> Result<(), Refused> {
-        self.take(TAKEN_ONE + ACCEPTED_ONE)
+    pub(super) fn accept(&self, outlet: &Outlet) -> Result<(), Refused> {
+        let before = self.left_before.load(Ordering::Relaxed);
+        let word = self.word.load(Ordering::Relaxed);
+        // Most often nobody waits and no slot is reserved, and the message will not be the first for which so many
+        // slots are taken.
+        let is_simple = word & (CLOSED | WAITING | RESERVED_MASK << RESERVED_SHIFT) == 0;
+        let queued = Look(word).queued(before);
+        if is_simple
+            && queued < self.high_water.load(Ordering::Relaxed).into()
+            && queued < self.capacity.load(Ordering::Relaxed).into()
+            && self.exchange(word, word.wrapping_add(ACCEPTED_ONE)).is_ok()
+        {
+            return Ok(());
+        }
+        self.take(ACCEPTED_ONE, outlet)
     }
 
-    /// Adds `what`, which includes a slot, if one is free and nobody waits.
     #[inline]
-    fn take(&self, what: u64) -> Result<(), Refused> {
-        let capacity = u64::from(self.capacity.load(Ordering::Relaxed));
-        let mut word = self.word.load(Ordering::Relaxed);
+    fn exchange(&self, from: u64, to: u64) -> Result<u64, u64> {
+        // SeqCst: a sender goes on to look whose turn it is, and must not look earlier, see `turn`.
+        self.word
+            .compare_exchange_weak(from, to, Ordering::SeqCst, Ordering::Acquire)
+    }
+
+    /// How many messages have left the queue, and remembers it. `before` was remembered until now.
+    fn see(&self, outlet: &Outlet, before: u64) -> u64 {
+        let now = outlet.popped();
+        // It never goes back: only what was remembered last is exchanged.
+        let _ =
+            self.left_before
+                .compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed);
+        now
+    }
+
+    /// Adds `what`, which takes a slot, if one is free and nobody waits.
+    fn take(&self, what: u64, outlet: &Outlet) -> Result<(), Refused> {
+        let mut before = self.left_before.load(Ordering::Relaxed);
+        // Acquire: the word was like this before `left` is looked at. So if it says that there is no room, that was so.
+        let mut word = self.word.load(Ordering::Acquire);
         loop {
             if word & CLOSED != 0 {
                 return Err(Refused::Closed);
             }
-            let taken = Look(word).taken();
-            if word & WAITING != 0 || taken >= capacity {
+            if word & WAITING != 0 {
                 return Err(Refused::Full);
             }
-            let next = word.wrapping_add(what);
-            // SeqCst: the sender goes on to look whose turn it is, and must not look earlier, see `turn`.
-            match self
-                .word
-                .compare_exchange_weak(word, next, Ordering::SeqCst, Ordering::Relaxed)
-            {
+            let mut taken = Look(word).taken(before);
+            if taken >= self.high_water.load(Ordering::Relaxed).into() {
+                let seen = self.see(outlet, before);
+                if Look(word).is_older_than(seen) {
+                    word = self.word.load(Ordering::Acquire);
+                    continue;
+                }
+                before = seen;
+                taken = Look(word).taken(before);
+            }
+            if taken >= self.capacity.load(Ordering::Relaxed).into() {
+                return Err(Refused::Full);
+            }
+            match self.exchange(word, word.wrapping_add(what)) {
                 Ok(_) => {
                     self.note(taken + 1);
                     return Ok(());
@@ -168,7 +221,6 @@ impl Slots {
             }
         }
     }
-
     /// Remembers the most slots that were taken at once.
     #[inline]
     #[expect(clippy::cast_possible_truncation)] // `taken` has 27 bits
@@ -179,7 +231,7 @@ impl Slots {
         }
     }
 
-    /// Waits in line for a slot, which then belongs to the caller until [`accept_reserved`] or [`release`]. A
+    /// Waits for a slot, which then belongs to the caller until [`accept_reserved`] or [`release`]. A
     /// caller that gives up while `ticket` is set calls [`leave`].
     ///
     /// [`accept_reserved`]: Self::accept_reserved
@@ -189,44 +241,104 @@ impl Slots {
         &self,
         ticket: &mut Option<Ticket>,
         cx: &Context<'_>,
+        outlet: &Outlet,
     ) -> Poll<Result<(), Refused>> {
         if ticket.is_none() {
-            match self.take(TAKEN_ONE) {
+            match self.take(RESERVED_ONE, outlet) {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err(Refused::Closed) => return Poll::Ready(Err(Refused::Closed)),
                 Err(Refused::Full) => {}
             }
         }
-        // Cloned before the lock is taken, for a waker made by hand may panic; and dropped after it, like the other.
-        let waker = ticket.is_none().then(|| cx.waker().clone());
-        let mut replaced = None;
-        let mut line = lock_own(&self.line);
-        if let Some(mine) = *ticket {
-            if self.look().is_closed() {
-                // Closing dissolves the line, and every promise is void.
+        self.poll_line(ticket, cx, outlet)
+    }
+
+    /// The same for one who has just found no room: stands in line, unless there is room by now.
+    pub(super) fn poll_line(
+        &self,
+        ticket: &mut Option<Ticket>,
+        cx: &Context<'_>,
+        outlet: &Outlet,
+    ) -> Poll<Result<(), Refused>> {
+        match ticket {
+            None => self.join_line(ticket, cx, outlet),
+            // Most often one is polled again because it was given a slot, which shows without the lock.
+            Some(mine) if self.served.includes(*mine) && !self.look().is_closed() => {
                 *ticket = None;
-                return Poll::Ready(Err(Refused::Closed));
+                Poll::Ready(Ok(()))
             }
-            if line.still_waits(mine, cx, &mut replaced) {
-                return Poll::Pending;
+            Some(mine) => {
+                let mut replaced = None;
+                let mut line = lock_own(&self.line);
+                // Closing dissolves the line, and every promise is void.
+                let is_closed = self.look().is_closed();
+                if !is_closed && line.still_waits(*mine, cx, &mut replaced) {
+                    return Poll::Pending;
+                }
+                *ticket = None;
+                Poll::Ready(if is_closed {
+                    Err(Refused::Closed)
+                } else {
+                    Ok(())
+                })
             }
-            *ticket = None;
-            return Poll::Ready(Ok(()));
         }
+    }
+
+    fn join_line(
+        &self,
+        ticket: &mut Option<Ticket>,
+        cx: &Context<'_>,
+        outlet: &Outlet,
+    ) -> Poll<Result<(), Refused>> {
+        // Cloned before the lock is taken, for a waker made by hand may panic.
+        let waker = cx.waker().clone();
+        let mut line = lock_own(&self.line);
         // From here on no send overtakes this one; a slot freed before is seen now, one freed later is
         // given away under the lock.
-        let word = self.word.fetch_or(WAITING, Ordering::AcqRel);
-        if word & CLOSED != 0 {
-            self.word.fetch_and(!WAITING, Ordering::AcqRel);
+        if self.begin_line(outlet) & CLOSED != 0 {
+            self.end_line(outlet);
             return Poll::Ready(Err(Refused::Closed));
         }
-        if line.is_empty() && self.has_slot() {
-            self.word.fetch_add(TAKEN_ONE, Ordering::AcqRel);
-            self.word.fetch_and(!WAITING, Ordering::AcqRel);
+        if line.is_empty() && self.reserve(outlet, true) {
             return Poll::Ready(Ok(()));
         }
-        *ticket = waker.map(|waker| line.join(waker));
+        *ticket = Some(line.join(waker));
         Poll::Pending
+    }
+
+    /// Someone is about to stand in line. Under the line's lock, as are the next two. What the word was before.
+    fn begin_line(&self, outlet: &Outlet) -> u64 {
+        let mut word = self.word.load(Ordering::Acquire);
+        if word & WAITING == 0 {
+            word = self.word.fetch_or(WAITING, Ordering::SeqCst);
+            outlet.sign(Signs::WAITED_FOR);
+        }
+        word
+    }
+
+    /// Nobody stands in line.
+    fn end_line(&self, outlet: &Outlet) {
+        outlet.end_line();
+        self.word.fetch_and(!WAITING, Ordering::SeqCst);
+    }
+
+    /// Reserves a slot if one is free. While `WAITING` is set, as it is now, nobody else does. If it is for the last
+    /// in line, nobody stands there from now on.
+    fn reserve(&self, outlet: &Outlet, last: bool) -> bool {
+        // In this order, so that what has left was accepted.
+        let left = outlet.popped();
+        let taken = self.look().taken(left);
+        let is_free = taken < self.capacity.load(Ordering::Relaxed).into();
+        if is_free {
+            self.note(taken + 1);
+            if last {
+                outlet.end_line();
+            }
+            let ends = if last { WAITING } else { 0 };
+            self.word.fetch_add(RESERVED_ONE - ends, Ordering::SeqCst);
+        }
+        is_free
     }
 
     /// Accepts a send into a slot that was reserved; false if the mailbox has closed since.
@@ -236,23 +348,12 @@ impl Slots {
             if word & CLOSED != 0 {
                 return false;
             }
-            let next = word.wrapping_add(ACCEPTED_ONE);
-            match self
-                .word
-                .compare_exchange_weak(word, next, Ordering::SeqCst, Ordering::Relaxed)
-            {
-                Ok(_) => {
-                    self.note(Look(word).taken());
-                    return true;
-                }
+            let next = word.wrapping_add(ACCEPTED_ONE - RESERVED_ONE);
+            match self.exchange(word, next) {
+                Ok(_) => return true,
                 Err(seen) => word = seen,
             }
         }
-    }
-
-    /// Lets senders push the oldest message out. Only before there are any.
-    pub(super) fn set_evicts(&self) {
-        self.word.fetch_or(EVICTS, Ordering::AcqRel);
     }
 
     /// Keeps others that call this, and whoever closes the mailbox, out until it is dropped.
@@ -262,40 +363,17 @@ impl Slots {
         }
     }
 
-    /// Whether a send that came at the time of this look would find no room.
-    pub(super) fn is_full(&self, look: Look) -> bool {
-        look.0 & WAITING != 0 || look.taken() >= self.capacity.load(Ordering::Relaxed).into()
+    /// Whether a send that came at the time of this look would find no room, given how many messages had left by then.
+    pub(super) fn is_full(&self, look: Look, left: u64) -> bool {
+        look.0 & WAITING != 0 || look.taken(left) >= self.capacity.load(Ordering::Relaxed).into()
     }
 
-    /// Frees a slot, and gives it to the longest waiter if there is one.
-    pub(super) fn release(&self) {
-        let before = self.free();
-        self.pass_on(before);
-    }
-
-    /// Frees a slot. What was there before goes to [`pass_on`](Self::pass_on), if it is not plain.
-    #[inline]
-    pub(super) fn free(&self) -> Look {
-        Look(self.word.fetch_sub(TAKEN_ONE, Ordering::SeqCst))
-    }
-
-    /// Gives the slot that was freed to the longest waiter if there is one.
-    pub(super) fn pass_on(&self, before: Look) {
-        if before.0 & WAITING != 0 {
-            self.grant();
+    /// Gives a reserved slot back, to the longest waiter if there is one.
+    pub(super) fn release(&self, outlet: &Outlet) {
+        let before = self.word.fetch_sub(RESERVED_ONE, Ordering::SeqCst);
+        if before & WAITING != 0 {
+            self.grant(outlet);
         }
-    }
-
-    /// The slot that was just released is still in use, its message having been taken away. Only when seized,
-    /// and so closed.
-    #[cold]
-    pub(super) fn take_back(&self) {
-        self.word.fetch_add(TAKEN_ONE, Ordering::SeqCst);
-    }
-
-    /// Takes the receiving end away from whoever has the turn; false if somebody did before.
-    pub(super) fn seize(&self) -> bool {
-        self.word.fetch_or(SEIZED, Ordering::SeqCst) & SEIZED == 0
     }
 
     /// Whether a send still stands in line.
@@ -305,39 +383,38 @@ impl Slots {
     }
 
     /// Gives up waiting, whether or not a slot was promised meanwhile.
-    pub(super) fn leave(&self, ticket: Ticket) {
+    pub(super) fn leave(&self, ticket: Ticket, outlet: &Outlet) {
         let mut replaced = None;
         let promised = {
             let mut line = lock_own(&self.line);
-            let left = line.leave(ticket, &mut replaced);
+            let waited = line.leave(ticket, &mut replaced);
             if line.is_empty() {
-                self.word.fetch_and(!WAITING, Ordering::AcqRel);
+                self.end_line(outlet);
             }
             // Closing took every promise back.
-            !left && !self.look().is_closed()
+            !waited && !self.look().is_closed()
         };
         if promised {
-            self.release();
+            self.release(outlet);
         }
-    }
-
-    /// Whether a slot is free. Only under the line's lock, with `WAITING` set, does it stay so.
-    fn has_slot(&self) -> bool {
-        self.look().taken() < self.capacity.load(Ordering::Relaxed).into()
     }
 
     /// Gives free slots to those who wait.
     #[cold]
-    fn grant(&self) {
+    pub(super) fn grant(&self, outlet: &Outlet) {
         let mut wakers = Wakers::default();
         {
             let mut line = lock_own(&self.line);
-            while self.has_slot() && !self.look().is_closed() {
-                let Some(waker) = line.grant() else { break };
+            // `WAITING` is set as long as anyone is in line, and changes under the lock alone.
+            while !line.is_empty()
+                && !self.look().is_closed()
+                && self.reserve(outlet, line.len() == 1)
+            {
+                let Some((ticket, waker)) = line.grant() else {
+                    break;
+                };
+                self.served.set(ticket);
                 wakers.push(waker);
-                // `WAITING` is set as long as anyone is in line, and changes under the lock alone.
-                let last = if line.is_empty() { WAITING } else { 0 };
-                self.word.fetch_add(TAKEN_ONE - last, Ordering::AcqRel);
             }
         }
         wakers.wake();
@@ -346,13 +423,12 @@ impl Slots {
     /// Accepts nothing more; slots that were promised and permits are void, so what is taken afterwards is queued.
     /// True if somebody may stand in line, and is to be [sent away](Self::dissolve).
     #[inline]
-    pub(super) fn close(&self) -> bool {
-        let look = self.look();
-        if look.is_closed() {
+    pub(super) fn close(&self, outlet: &Outlet) -> bool {
+        if self.look().is_closed() {
             return false;
         }
         // Whoever evicts holds the lock.
-        let alone = look.evicts().then(|| self.alone());
+        let alone = outlet.signs().evicts().then(|| self.alone());
         // SeqCst: who closes goes on to look whose turn it is, see `turn`.
         let before = self.word.fetch_or(CLOSED, Ordering::SeqCst);
         drop(alone);
@@ -362,9 +438,9 @@ impl Slots {
 
     /// Whoever stands in line is to be woken, and finds the mailbox closed. Only after [`close`](Self::close).
     #[cold]
-    pub(super) fn dissolve(&self) -> Wakers {
+    pub(super) fn dissolve(&self, outlet: &Outlet) -> Wakers {
         let mut line = lock_own(&self.line);
-        self.word.fetch_and(!WAITING, Ordering::AcqRel);
+        self.end_line(outlet);
         line.dissolve()
     }
 }

@@ -4,6 +4,7 @@
 //! has been granted one: that needs no flag and no allocation per waiter.
 
 use super::renew;
+use super::sync::{AtomicU64, Ordering};
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,6 +14,23 @@ use std::task::{Context, Waker};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticket(u64);
 
+/// The youngest ticket that was granted a slot, and so all before it that have not left the line. It is known without
+/// the line's lock.
+#[derive(Debug, Default)]
+pub(super) struct Served(AtomicU64);
+
+impl Served {
+    /// This one was. Called under the line's lock, after the slot is reserved.
+    pub(super) fn set(&self, ticket: Ticket) {
+        self.0.store(ticket.0, Ordering::Release);
+    }
+
+    /// Whether this one was.
+    pub(super) fn includes(&self, ticket: Ticket) -> bool {
+        ticket.0 <= self.0.load(Ordering::Acquire)
+    }
+}
+
 /// Boxed when somebody waits for the first time: most mailboxes are never full.
 #[derive(Debug, Default)]
 pub(super) struct Line(Option<Box<Waiting>>);
@@ -21,7 +39,8 @@ pub(super) struct Line(Option<Box<Waiting>>);
 struct Waiting {
     /// The wakers are always there; they are optional to be exchanged like others.
     queue: VecDeque<(Ticket, Option<Waker>)>,
-    next: u64,
+    /// The last ticket that was given. The first is 1: none is served in the beginning.
+    last: u64,
 }
 
 impl Line {
@@ -36,8 +55,8 @@ impl Line {
     /// Joins the line at its end.
     pub(super) fn join(&mut self, waker: Waker) -> Ticket {
         let waiting = self.0.get_or_insert_default();
-        let ticket = Ticket(waiting.next);
-        waiting.next += 1;
+        waiting.last += 1;
+        let ticket = Ticket(waiting.last);
         waiting.queue.push_back((ticket, Some(waker)));
         ticket
     }
@@ -73,15 +92,15 @@ impl Line {
     }
 
     /// The longest waiter, who now has a slot and must be woken.
-    pub(super) fn grant(&mut self) -> Option<Waker> {
-        let (_, waker) = self.0.as_mut()?.queue.pop_front()?;
-        waker
+    pub(super) fn grant(&mut self) -> Option<(Ticket, Waker)> {
+        let (ticket, waker) = self.0.as_mut()?.queue.pop_front()?;
+        waker.map(|waker| (ticket, waker))
     }
 
     /// Everyone, to be woken.
     pub(super) fn dissolve(&mut self) -> Wakers {
         let mut wakers = Wakers::default();
-        while let Some(waker) = self.grant() {
+        while let Some((_, waker)) = self.grant() {
             wakers.push(waker);
         }
         wakers
