@@ -122,6 +122,7 @@
 //! | R10 | `r10_a_kill_cancels_every_unanswered_member` | `tests/actors/replies.rs` |
 //! | R11 | `r11_hooks_run_once_around_the_messages` | `tests/actors/life.rs` |
 //! | R11 | `r11_a_start_that_fails_in_any_way_ends_the_actor_without_stopped` | `tests/actors/life.rs` |
+//! | R11 | `r11_an_actor_with_nothing_to_start_has_started_when_it_is_spawned` | `tests/actors/life.rs` |
 //! | R11 | `r11_trouble_in_stopped_is_reported_and_hangs_nothing` | `tests/actors/life.rs` |
 //! | R11 | `r11_stopped_runs_after_a_panic_and_after_a_kill` | `tests/actors/life.rs` |
 //! | R11 | `r11_a_hook_that_waits_without_a_clock_says_so` | `tests/actors/endings.rs` |
@@ -307,6 +308,7 @@
 //! | R23 | `r23_asks_in_place_survive_every_end` | `tests/actors/schedules.rs` |
 //! | R23 | `r23_a_task_that_rests_and_finds_work_takes_over_what_an_asker_left` | `tests/actors/schedules.rs` |
 //! | R23 | `r23_an_idle_actor_handles_an_ask_in_the_askers_task` | `tests/actors/in_place.rs` |
+//! | R23 | `r23_an_actor_with_nothing_to_start_is_asked_in_place_before_its_task_has_run` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_an_actor_that_is_not_idle_handles_an_ask_in_its_own_task` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_an_ask_overtakes_no_sender_that_waits_for_room_or_was_given_some` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_a_task_that_blocks_on_another_runtime_runs_no_handlers_there` | `tests/actors/in_place.rs` |

@@ -280,7 +280,8 @@ impl<A: Actor> Builder<A> {
         seat.set_overflow(self.overflow);
         #[cfg(feature = "testing")]
         seat.actor.inject(self.faults);
-        let (handle, runner) = seat.split(self.mould, self.limits, None);
+        let (handle, mut runner) = seat.split(self.mould, self.limits, None);
+        runner.start_at_once();
         drop(runtime.spawn(runner));
         Ok(handle)
     }

@@ -113,6 +113,12 @@ impl<A: Actor> Shared<A> {
         let _ = self.place.set(Place::task(dispatch, runtime));
     }
 
+    /// Whether a test has it fail.
+    #[cfg(feature = "testing")]
+    pub(super) fn has_faults(&self) -> bool {
+        self.faults.get().is_some()
+    }
+
     /// Before it starts.
     #[cfg(feature = "testing")]
     pub(super) fn inject(&self, faults: super::Faults) {

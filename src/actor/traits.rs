@@ -1,5 +1,6 @@
 //! What a user implements: the actor and its handlers.
 
+use super::hook::NothingToStart;
 use super::name::short_type_name;
 use super::{Batch, Builder, Context, Handle, Message, StopReason};
 use std::borrow::Cow;
@@ -57,7 +58,7 @@ pub trait Actor: Sized + Send + 'static {
         ctx: &Context<Self>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
         let _ = ctx;
-        std::future::ready(Ok(()))
+        NothingToStart::new()
     }
 
     /// Runs once for every [`started`](Self::started) that returned `Ok`, whatever ended the actor,

@@ -140,14 +140,74 @@ async fn r23_an_idle_actor_handles_an_ask_in_the_askers_task() {
     assert_eq!((account.accepted, account.ok), (2, 2));
 }
 
+/// An actor that has something to do before it is asked.
+struct Hooked;
+
+impl Actor for Hooked {
+    type Error = Infallible;
+
+    async fn started(&mut self, _: &Context<Self>) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+impl Handler<Where> for Hooked {
+    async fn handle(&mut self, _: Where, _: &Context<Self>) -> Result<Place, Infallible> {
+        Ok(try_id())
+    }
+}
+
+#[tokio::test]
+async fn r23_an_actor_with_nothing_to_start_is_asked_in_place_before_its_task_has_run() {
+    let spawn = || {
+        let link = Builder::new(Link::default()).dispatch(Dispatch::InPlace);
+        link.spawn().unwrap()
+    };
+    let actor = spawn();
+    assert!(poll_once(&mut Box::pin(actor.ready())).await.is_ready());
+    assert!(matches!(
+        poll_once(&mut actor.ask(Where)).await,
+        Poll::Ready(Ok(None))
+    ));
+    actor.stop();
+    let exit = actor.closed().await;
+    assert!(matches!(exit.reason, StopReason::Stopped), "{exit}");
+    assert_eq!((exit.account.accepted, exit.account.ok), (1, 1));
+
+    // Its handler waits: the task, which has not run either, goes on with it.
+    let waits = spawn();
+    let next = spawn();
+    next.tell(Where).await.unwrap();
+    let chain = Link {
+        next: Some(next),
+        gate: Gate::default(),
+    };
+    let chain = Builder::new(chain).dispatch(Dispatch::InPlace);
+    let chain = chain.spawn().unwrap();
+    let mut ask = chain.ask(Chain);
+    assert!(poll_once(&mut ask).await.is_pending());
+    let places = ask.await.unwrap();
+    assert!(
+        matches!(places[..], [Some(_), None]),
+        "the second began here: {places:?}"
+    );
+
+    // It panics: the task finds that out.
+    let panicked = waits.ask(Panic).await;
+    assert!(
+        matches!(panicked, Err(AskError::Panicked { .. })),
+        "{panicked:?}"
+    );
+    let exit = waits.closed().await;
+    assert!(matches!(exit.reason, StopReason::Panicked { .. }), "{exit}");
+}
+
 #[tokio::test]
 async fn r23_an_actor_that_is_not_idle_handles_an_ask_in_its_own_task() {
-    let unstarted = Builder::new(Link::default()).dispatch(Dispatch::InPlace);
+    let unstarted = Builder::new(Hooked).dispatch(Dispatch::InPlace);
     let unstarted = unstarted.spawn().unwrap();
-    assert!(
-        unstarted.ask(Where).await.unwrap().is_some(),
-        "it had not started"
-    );
+    let place = unstarted.ask(Where).await.unwrap();
+    assert!(place.is_some(), "it had not started");
 
     let actor = link(Dispatch::InPlace, None, &Gate::default()).await;
     actor.tell(Where).await.unwrap();

@@ -135,6 +135,40 @@ async fn r11_a_start_that_fails_in_any_way_ends_the_actor_without_stopped() {
     }
 }
 
+#[tokio::test]
+async fn r11_an_actor_with_nothing_to_start_has_started_when_it_is_spawned() {
+    struct Stops(Log);
+
+    impl Actor for Stops {
+        type Error = Infallible;
+
+        async fn stopped(&mut self, reason: &StopReason) -> Result<(), Infallible> {
+            self.0.add(format!("stopped: {reason}"));
+            Ok(())
+        }
+    }
+
+    let log = Log::default();
+    let actor = Stops(log.clone()).spawn();
+    actor.kill();
+    let exit = actor.closed().await;
+    assert!(matches!(exit.reason, StopReason::Killed), "{exit}");
+    assert_eq!(log.entries(), ["stopped: killed"], "as for every start");
+    actor.ready().await.unwrap();
+
+    let log = Log::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.unwrap();
+    let actor = {
+        let _entered = runtime.enter();
+        Stops(log.clone()).spawn()
+    };
+    runtime.shutdown_background();
+    let exit = actor.closed().await;
+    assert!(matches!(exit.reason, StopReason::RuntimeGone), "{exit}");
+    assert!(log.entries().is_empty(), "there was no time for it");
+}
+
 #[tokio::test(start_paused = true)]
 async fn r11_trouble_in_stopped_is_reported_and_hangs_nothing() {
     for does in [Does::Fail, Does::Panic, Does::Hang] {

@@ -2,7 +2,8 @@
 
 use crate::common::{Lines, Log, poll_once};
 use postroom::actor::{
-    Actor, Batch, Builder, Context, Direct, Handle, Handler, Message, Receive, Recipient, Reply,
+    Actor, Batch, Builder, Context, Direct, Dispatch, Handle, Handler, Message, Receive, Recipient,
+    Reply,
 };
 use postroom::registry::{ActorRegistry, Routes};
 use std::borrow::Cow;
@@ -245,7 +246,8 @@ async fn r08_who_asks_back_after_the_answer_is_in_no_circle() {
             asker: Arc::clone(&asker),
             way,
         };
-        let (player, early) = (player.spawn(), early.spawn());
+        let early = Builder::new(early).dispatch(Dispatch::Queue).spawn();
+        let (player, early) = (player.spawn(), early.unwrap());
         let _ = asker.set(player.clone());
         let _ = to_early.set(Next::Recipient(early.recipient()));
         let mut ask = player.ask(Pass);

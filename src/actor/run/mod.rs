@@ -19,7 +19,7 @@ use super::exit::{HookProblem, StopReason};
 use super::giving_way::give_way;
 use super::grouped::Grouped;
 use super::guard::{Guarded, guarded};
-use super::hook::Stopped;
+use super::hook::{Stopped, has_nothing_to_start};
 use super::problems::{Problems, count_panic, note};
 use super::redelivery::Kept;
 use super::resident::Resident;
@@ -62,6 +62,8 @@ type Timer = Option<Pin<Box<Sleep>>>;
 enum Phase {
     /// Never polled.
     Waiting,
+    /// Nor this, but it has nothing to do to start, and has started.
+    Up,
     Starting(Timer),
     Serving,
     Stopping(Box<(Timer, Decision)>),
@@ -138,6 +140,23 @@ impl<A: Actor> Runner<A> {
             });
         }
         self
+    }
+
+    /// Starts an actor for which nothing is to be done: it can be asked before its task is polled.
+    #[inline]
+    pub(super) fn start_at_once(&mut self) {
+        #[cfg(feature = "testing")]
+        if self.shared.has_faults() {
+            return;
+        }
+        if has_nothing_to_start::<A>()
+            && let Some(hold) = hold(&self.shared, &mut self.tenancy)
+        {
+            self.phase = Phase::Up;
+            self.shared.life.set_ready();
+            // If something is to be done already its task does it, which keeps the turn.
+            let _ = hold.rest();
+        }
     }
 
     /// Begins to run on this runtime.
@@ -228,7 +247,7 @@ impl<A: Actor> Runner<A> {
     fn step(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<StopReason>> {
         let phase = std::mem::replace(&mut self.phase, Phase::Serving);
         match phase {
-            Phase::Serving => {
+            Phase::Serving | Phase::Up => {
                 let ended = if self.is_just_to_stop() {
                     Ended::Asked
                 } else {
@@ -383,7 +402,7 @@ impl<A: Actor> Future for Runner<A> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if matches!(this.phase, Phase::Waiting)
+        if matches!(this.phase, Phase::Waiting | Phase::Up)
             && let Some(tenancy) = &mut this.tenancy
             && this.shared.mailbox.introduce(tenancy, cx.waker())
         {
