@@ -71,12 +71,16 @@ impl Limit {
         }
     }
 
-    /// An ask without a limit has that of the handler which makes it.
+    /// The same for an ask, which without a limit has that of the handler that makes it. When it ends.
     #[inline]
-    pub(super) fn inherit(&mut self) {
-        if let (Self::None, Some(at)) = (&*self, current_deadline()) {
+    pub(super) fn start_ask(&mut self) -> Option<Instant> {
+        self.start();
+        if let Self::None = *self {
+            let at = current_deadline()?;
             *self = Self::At(at);
+            return Some(at);
         }
+        self.at()
     }
 
     /// When it ends.
@@ -213,9 +217,7 @@ impl<'a, M: Message> Delivery<'a, M> {
     /// When an ask has to be done, which counts from now.
     #[inline]
     pub(super) fn start_limit(&mut self) -> Option<Instant> {
-        self.limit.start();
-        self.limit.inherit();
-        self.limit.at()
+        self.limit.start_ask()
     }
 
     /// See [`Limit::poll_passed`].

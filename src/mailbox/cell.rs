@@ -124,6 +124,15 @@ impl<M, R> Cell<M, R> {
         self.state.fetch_or(bits, Ordering::AcqRel)
     }
 
+    /// The same for a bit that is not set, nor by anybody else meanwhile: an addition, for which machines have an
+    /// instruction that returns what was there.
+    #[inline]
+    fn set_first(&self, bit: u32) -> u32 {
+        let before = self.state.fetch_add(bit, Ordering::AcqRel);
+        debug_assert_eq!(before & bit, 0, "the bit was set before");
+        before
+    }
+
     /// The caller must own the body, and it must hold a message.
     unsafe fn take_message(&self) -> M {
         self.body.with_mut(|body| {
@@ -208,7 +217,8 @@ impl<M, R> Cell<M, R> {
             // function to nobody else on it. Nothing in it is to be dropped: whoever claimed it has taken the message.
             unsafe { ptr::write(body, Body::Answer(answer)) };
         });
-        let before = self.set(DONE);
+        // By the one duty, which is used up.
+        let before = self.set_first(DONE);
         if before & (WAKER | GONE) == WAKER {
             self.waker.with(|waker| {
                 // SAFETY: `WAKER` was set when `DONE` was, so the asker does not change the waker any more, and
@@ -360,10 +370,16 @@ impl<M, R> Letter<M, R> {
     #[inline]
     pub(crate) fn claim(self) -> Result<(M, Duty<M, R>), Revocation> {
         self.withhold()?;
+        Ok(self.take())
+    }
+
+    /// The message, once its asker cannot take it back any more, or if there is none.
+    #[inline]
+    fn take(self) -> (M, Duty<M, R>) {
         // SAFETY: `CLAIMED` was set before any revocation, or there is no asker: the body is the actor's, and
         // the message is in it, for a letter is claimed or taken back once, being consumed by that.
         let message = unsafe { self.0.take_message() };
-        Ok((message, Duty(self.0)))
+        (message, Duty(self.0))
     }
 
     /// The same for a message that is handled alone: one that was told needs no answer, so there is no duty, and its
@@ -371,7 +387,9 @@ impl<M, R> Letter<M, R> {
     #[inline]
     pub(crate) fn claim_alone(self) -> Result<(M, Option<Duty<M, R>>), Revocation> {
         if self.0.was_asked() {
-            return self.claim().map(|(message, duty)| (message, Some(duty)));
+            self.withhold_asked()?;
+            let (message, duty) = self.take();
+            return Ok((message, Some(duty)));
         }
         // SAFETY: a cell that was told has no asker: its body belongs to whoever holds the only reference, and the
         // message is in it, for a letter is claimed or taken back once.
@@ -389,13 +407,20 @@ impl<M, R> Letter<M, R> {
     #[inline]
     pub(super) fn withhold(&self) -> Result<(), Revocation> {
         if self.0.was_asked() {
-            let before = self.0.set(CLAIMED);
-            if before & EXPIRED != 0 {
-                return Err(Revocation::Expired);
-            }
-            if before & ABANDONED != 0 {
-                return Err(Revocation::Abandoned);
-            }
+            self.withhold_asked()?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn withhold_asked(&self) -> Result<(), Revocation> {
+        // By the one letter, which is claimed or evicted once.
+        let before = self.0.set_first(CLAIMED);
+        if before & EXPIRED != 0 {
+            return Err(Revocation::Expired);
+        }
+        if before & ABANDONED != 0 {
+            return Err(Revocation::Abandoned);
         }
         Ok(())
     }
@@ -531,7 +556,8 @@ impl<M, R> Receipt<M, R> {
                 let replaced = cell
                     .waker
                     .with_mut(|own| unsafe { std::mem::replace(&mut *own, waker) });
-                state = cell.set(WAKER);
+                // By the asker alone, who has cleared it.
+                state = cell.set_first(WAKER);
                 drop(replaced);
                 if state & DONE == 0 {
                     return Poll::Pending;

@@ -155,7 +155,8 @@ impl<S: Send + 'static> Mailbox<S> {
     }
 
     /// Accepts a message if a slot is free and nobody waits for one.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always)] // what it returns does not fit into registers
     pub(crate) fn try_push<M: Send + 'static>(
         &self,
         letter: Letter<M, S::Answer>,
@@ -406,10 +407,10 @@ impl<S: Send + 'static> Mailbox<S> {
         self.slots.note(account.queued);
         let reserved = if look.is_closed() { 0 } else { look.reserved() };
         MailboxStats {
-            capacity: self.slots.capacity(),
-            depth: usize::try_from(account.queued).unwrap_or(usize::MAX),
-            high_water: self.slots.high_water(),
-            reserved: usize::try_from(reserved).unwrap_or(usize::MAX),
+            capacity: size(self.slots.capacity()),
+            depth: size(account.queued),
+            high_water: size(self.slots.high_water()),
+            reserved: size(reserved),
             waiting: self.slots.waiting(),
             level: self.level(),
             restarts,
@@ -518,6 +519,11 @@ impl<S: Send + 'static> Mailbox<S> {
     }
 }
 
+/// A number of slots, of which there are fewer than 2^27.
+fn size(slots: u64) -> usize {
+    usize::try_from(slots).unwrap_or(usize::MAX)
+}
+
 impl<S: 'static> fmt::Debug for Mailbox<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailbox")
@@ -574,20 +580,14 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
         self.mailbox.counters.begin_in_place();
     }
 
-    /// Takes the oldest message, which frees its slot. It counts as running until it is settled. `None` if
-    /// there is none, or its sender is still on the way in ([`Mailbox::has_queued`] tells which), or the queue
-    /// was seized.
+    /// The oldest message. `None` if there is none, or its sender is still on the way in
+    /// ([`Mailbox::has_queued`] tells which).
     #[inline]
-    pub(crate) fn pop(&mut self) -> Option<Envelope<S>> {
-        if !self.mailbox.queue.has_first() {
-            return None;
-        }
-        #[cfg(feature = "testing")]
-        if !self.mailbox.gate.lets_through() {
-            return None;
-        }
-        // SAFETY: a message is there.
-        unsafe { self.mailbox.take_first(None) }
+    pub(crate) fn first(&mut self) -> Option<First<'_, S>> {
+        self.mailbox
+            .queue
+            .has_first()
+            .then_some(First(self.mailbox, PhantomData))
     }
 
     /// Takes the oldest message if it is of this type.
@@ -661,12 +661,6 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
         unsafe { self.mailbox.take_first(None) }
     }
 
-    /// Whether a message is there.
-    #[inline]
-    pub(crate) fn has_first(&self) -> bool {
-        self.mailbox.queue.has_first()
-    }
-
     /// What there is, when no message was there.
     #[inline]
     pub(crate) fn look(&self) -> Found {
@@ -685,6 +679,22 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
             return Ok(());
         }
         Err(self)
+    }
+}
+
+/// A message that is there, the oldest. Nobody else takes it without putting another in its place, but for a thief.
+pub(crate) struct First<'a, S: 'static>(&'a Mailbox<S>, PhantomData<&'a mut S>);
+
+impl<S: Send + 'static> First<'_, S> {
+    /// Takes it, which frees its slot. It counts as running until it is settled. `None` if the queue was seized.
+    #[inline]
+    pub(crate) fn pop(self) -> Option<Envelope<S>> {
+        #[cfg(feature = "testing")]
+        if !self.0.gate.lets_through() {
+            return None;
+        }
+        // SAFETY: a message is there, and whoever has made this has the turn, which is borrowed.
+        unsafe { self.0.take_first(None) }
     }
 }
 

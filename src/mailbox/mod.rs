@@ -63,6 +63,8 @@ pub use account::{Account, MailboxStats};
 pub(crate) use cell::{Conclusion, Duty, Expiry, Letter, Receipt, Witness};
 pub(crate) use envelope::{Envelope, Return, Takes};
 pub use level::Level;
+#[cfg(all(test, postroom_loom))]
+pub(crate) use mailbox::First;
 pub(crate) use mailbox::{Found, Hold, Loan, Mailbox, Tenancy};
 pub(crate) use seat::{
     Begin, Ending, Guard, InPlace, Polled, Sequel, SequelInPlace, Start, StartInPlace, Verdict,

@@ -28,7 +28,7 @@
 //! receiver's count.
 
 use super::outlet::{Outlet, Signs};
-use super::sync::{AtomicU32, AtomicU64, Guard, Mutex, Ordering, lock_own};
+use super::sync::{AtomicU64, Guard, Mutex, Ordering, lock_own};
 use super::waiting::{Line, Served, Ticket, Wakers};
 use std::task::{Context, Poll};
 
@@ -39,7 +39,10 @@ const RESERVED_ONE: u64 = 1 << RESERVED_SHIFT;
 const RESERVED_MASK: u64 = (1 << 27) - 1;
 const ACCEPTED_SHIFT: u32 = 31;
 const ACCEPTED_ONE: u64 = 1 << ACCEPTED_SHIFT;
-const ACCEPTED_MASK: u64 = (1 << 33) - 1;
+const CAPACITY_SHIFT: u32 = 32;
+const HIGH_WATER_MASK: u64 = (1 << CAPACITY_SHIFT) - 1;
+/// More than can ever be queued.
+const MAX_QUEUED: u64 = 1 << 27;
 
 /// The largest capacity; more is cut to it.
 pub(crate) const MAX_CAPACITY: usize = (1 << 26) - 1;
@@ -81,12 +84,12 @@ impl Look {
     /// How many messages are queued, given how many have left. If those that left were looked at later, more than
     /// there ever can be.
     const fn queued(self, left: u64) -> u64 {
-        (self.0 >> ACCEPTED_SHIFT).wrapping_sub(left) & ACCEPTED_MASK
+        self.0.wrapping_sub(left << ACCEPTED_SHIFT) >> ACCEPTED_SHIFT
     }
 
     /// Whether messages had left by then that were accepted later than this look.
     const fn is_older_than(self, left: u64) -> bool {
-        self.queued(left) > ACCEPTED_MASK / 2
+        self.queued(left) > MAX_QUEUED
     }
 
     /// How many slots are taken, given how many messages have left the queue by now or earlier: the earlier, the more
@@ -108,8 +111,9 @@ pub(super) struct Alone<'a> {
 pub(super) struct Slots {
     line: Mutex<Line>,
     served: Served,
-    capacity: AtomicU32,
-    high_water: AtomicU32,
+    /// The capacity, and in the lower half the most slots that were taken at once, which is never more: a message that
+    /// finds fewer taken than that has room.
+    bounds: AtomicU64,
     /// How many messages had left the queue when a sender last looked.
     left_before: AtomicU64,
     pub(super) word: AtomicU64,
@@ -120,19 +124,19 @@ impl Slots {
         Self {
             line: Mutex::new(Line::default()),
             served: Served::default(),
-            capacity: AtomicU32::new(clamp(capacity)),
-            high_water: AtomicU32::new(0),
+            bounds: AtomicU64::new(clamp(capacity) << CAPACITY_SHIFT),
             left_before: AtomicU64::new(0),
             word: AtomicU64::new(0),
         }
     }
 
-    pub(super) fn capacity(&self) -> usize {
-        self.capacity.load(Ordering::Relaxed) as usize
+    pub(super) fn capacity(&self) -> u64 {
+        self.bounds.load(Ordering::Relaxed) >> CAPACITY_SHIFT
     }
 
-    pub(super) fn high_water(&self) -> usize {
-        self.high_water.load(Ordering::Relaxed) as usize
+    #[inline]
+    pub(super) fn high_water(&self) -> u64 {
+        self.bounds.load(Ordering::Relaxed) & HIGH_WATER_MASK
     }
 
     #[inline]
@@ -147,25 +151,43 @@ impl Slots {
 
     /// Changes the capacity, and gives slots that this frees to whoever waits.
     pub(super) fn set_capacity(&self, capacity: usize, outlet: &Outlet) {
-        self.capacity.store(clamp(capacity), Ordering::Relaxed);
+        let capacity = clamp(capacity);
+        self.bound(|_, high_water| (capacity, high_water.min(capacity)));
         self.grant(outlet);
+    }
+
+    /// Changes the bounds.
+    fn bound(&self, change: impl Fn(u64, u64) -> (u64, u64)) {
+        let mut bounds = self.bounds.load(Ordering::Relaxed);
+        loop {
+            let (capacity, high_water) = change(bounds >> CAPACITY_SHIFT, bounds & HIGH_WATER_MASK);
+            let next = capacity << CAPACITY_SHIFT | high_water;
+            match self.bounds.compare_exchange_weak(
+                bounds,
+                next,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(seen) => bounds = seen,
+            }
+        }
     }
 
     /// Accepts a send: afterwards the caller pushes, whatever happens meanwhile.
     #[inline]
     pub(super) fn accept(&self, outlet: &Outlet) -> Result<(), Refused> {
-        let before = self.left_before.load(Ordering::Relaxed);
-        let word = self.word.load(Ordering::Relaxed);
-        // Most often nobody waits and no slot is reserved, and the message will not be the first for which so many
-        // slots are taken.
-        let is_simple = word & (CLOSED | WAITING | RESERVED_MASK << RESERVED_SHIFT) == 0;
-        let queued = Look(word).queued(before);
-        if is_simple
-            && queued < self.high_water.load(Ordering::Relaxed).into()
-            && queued < self.capacity.load(Ordering::Relaxed).into()
-            && self.exchange(word, word.wrapping_add(ACCEPTED_ONE)).is_ok()
-        {
-            return Ok(());
+        // Acquire: as in `take`, of which this is the usual case. Nobody waits, no slot is reserved, and the message
+        // is not the first for which so many slots are taken.
+        let word = self.word.load(Ordering::Acquire);
+        if word & (CLOSED | WAITING | RESERVED_MASK << RESERVED_SHIFT) == 0 {
+            let (look, high_water) = (Look(word), self.high_water());
+            let before = self.left_before.load(Ordering::Relaxed);
+            let has_room = look.queued(before) < high_water
+                || look.queued(self.see(outlet, before)) < high_water;
+            if has_room && self.exchange(word, word.wrapping_add(ACCEPTED_ONE)).is_ok() {
+                return Ok(());
+            }
         }
         self.take(ACCEPTED_ONE, outlet)
     }
@@ -178,6 +200,7 @@ impl Slots {
     }
 
     /// How many messages have left the queue, and remembers it. `before` was remembered until now.
+    #[inline]
     fn see(&self, outlet: &Outlet, before: u64) -> u64 {
         let now = outlet.popped();
         // It never goes back: only what was remembered last is exchanged.
@@ -188,6 +211,7 @@ impl Slots {
     }
 
     /// Adds `what`, which takes a slot, if one is free and nobody waits.
+    #[inline(never)]
     fn take(&self, what: u64, outlet: &Outlet) -> Result<(), Refused> {
         let mut before = self.left_before.load(Ordering::Relaxed);
         // Acquire: the word was like this before `left` is looked at. So if it says that there is no room, that was so.
@@ -200,7 +224,7 @@ impl Slots {
                 return Err(Refused::Full);
             }
             let mut taken = Look(word).taken(before);
-            if taken >= self.high_water.load(Ordering::Relaxed).into() {
+            if taken >= self.high_water() {
                 let seen = self.see(outlet, before);
                 if Look(word).is_older_than(seen) {
                     word = self.word.load(Ordering::Acquire);
@@ -209,7 +233,7 @@ impl Slots {
                 before = seen;
                 taken = Look(word).taken(before);
             }
-            if taken >= self.capacity.load(Ordering::Relaxed).into() {
+            if taken >= self.capacity() {
                 return Err(Refused::Full);
             }
             match self.exchange(word, word.wrapping_add(what)) {
@@ -222,12 +246,9 @@ impl Slots {
         }
     }
     /// Remembers the most slots that were taken at once.
-    #[inline]
-    #[expect(clippy::cast_possible_truncation)] // `taken` has 27 bits
     pub(super) fn note(&self, taken: u64) {
-        let taken = taken as u32;
-        if taken > self.high_water.load(Ordering::Relaxed) {
-            self.high_water.fetch_max(taken, Ordering::Relaxed);
+        if taken > self.high_water() {
+            self.bound(|capacity, high_water| (capacity, high_water.max(taken).min(capacity)));
         }
     }
 
@@ -329,7 +350,7 @@ impl Slots {
         // In this order, so that what has left was accepted.
         let left = outlet.popped();
         let taken = self.look().taken(left);
-        let is_free = taken < self.capacity.load(Ordering::Relaxed).into();
+        let is_free = taken < self.capacity();
         if is_free {
             self.note(taken + 1);
             if last {
@@ -365,7 +386,7 @@ impl Slots {
 
     /// Whether a send that came at the time of this look would find no room, given how many messages had left by then.
     pub(super) fn is_full(&self, look: Look, left: u64) -> bool {
-        look.0 & WAITING != 0 || look.taken(left) >= self.capacity.load(Ordering::Relaxed).into()
+        look.0 & WAITING != 0 || look.taken(left) >= self.capacity()
     }
 
     /// Gives a reserved slot back, to the longest waiter if there is one.
@@ -445,7 +466,6 @@ impl Slots {
     }
 }
 
-#[expect(clippy::cast_possible_truncation)] // cut to 26 bits first
-fn clamp(capacity: usize) -> u32 {
-    capacity.min(MAX_CAPACITY) as u32
+fn clamp(capacity: usize) -> u64 {
+    capacity.min(MAX_CAPACITY) as u64
 }

@@ -172,7 +172,7 @@ mod real {
         )*};
     }
 
-    counting!(AtomicU8: u8: fetch_max, AtomicU64: u64: fetch_add fetch_sub fetch_and fetch_or);
+    counting!(AtomicU8: u8: fetch_and fetch_max fetch_or, AtomicU64: u64: fetch_add fetch_sub fetch_and fetch_or);
 
     pub(crate) fn relax(_: &mut u32) {
         loom::thread::yield_now();

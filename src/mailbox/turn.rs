@@ -93,25 +93,30 @@ impl Turn {
     /// There is something to do for the holder. Called after it was made visible. Whether this has woken the task.
     #[inline]
     pub(super) fn notify(&self) -> bool {
-        let mut state = self.state.load(Ordering::SeqCst);
         loop {
-            let next = match state {
-                FREE => HELD,
-                LENT => NOTED,
-                _ => return false,
-            };
-            match self
-                .state
-                .compare_exchange_weak(state, next, Ordering::SeqCst, Ordering::SeqCst)
-            {
-                Ok(FREE) => {
-                    self.wake();
-                    return true;
+            match self.state.load(Ordering::SeqCst) {
+                FREE => {
+                    if self.change(FREE, HELD) {
+                        self.wake();
+                        return true;
+                    }
                 }
-                Ok(_) => return false,
-                Err(seen) => state = seen,
+                LENT => {
+                    if self.change(LENT, NOTED) {
+                        return false;
+                    }
+                }
+                _ => return false,
             }
         }
+    }
+
+    /// False if it was not, or not any more, as it is to be changed from.
+    #[inline]
+    fn change(&self, from: u8, to: u8) -> bool {
+        self.state
+            .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
     }
 
     /// There is something to do even for a task that holds the turn and waits for its handler.
@@ -124,21 +129,21 @@ impl Turn {
     /// The task wants the turn; false if an asker has it, who will wake the task when it is done.
     #[inline]
     pub(super) fn take(&self) -> bool {
-        // SeqCst: whoever returns the turn looks for the task's waker, which was set before, see `introduce`.
-        let mut state = self.state.load(Ordering::SeqCst);
         loop {
-            let next = match state {
+            // SeqCst: whoever returns the turn looks for the task's waker, which was set before, see `introduce`.
+            match self.state.load(Ordering::SeqCst) {
                 HELD => return true,
-                FREE => HELD,
-                LENT => NOTED,
+                FREE => {
+                    if self.change(FREE, HELD) {
+                        return true;
+                    }
+                }
+                LENT => {
+                    if self.change(LENT, NOTED) {
+                        return false;
+                    }
+                }
                 _ => return false,
-            };
-            match self
-                .state
-                .compare_exchange_weak(state, next, Ordering::SeqCst, Ordering::SeqCst)
-            {
-                Ok(found) => return found == FREE,
-                Err(seen) => state = seen,
             }
         }
     }

@@ -64,9 +64,10 @@ impl<'a, A: Receive<M>, M: Message> Visit<'a, A, M> {
                     if self.desk.shared.id().is_current() {
                         return Poll::Ready(Err(SendError::WouldDeadlock(message)));
                     }
-                    self.limit.start();
                     if self.asks {
-                        self.limit.inherit();
+                        self.limit.start_ask();
+                    } else {
+                        self.limit.start();
                     }
                     self.stage = Stage::InLine(message, Line::new(self.desk));
                 }

@@ -104,10 +104,10 @@ impl<A: Actor> Runner<A> {
                     continue;
                 }
             }
-            if hold.has_first() {
+            if let Some(first) = hold.first() {
                 // A flooded mailbox gives way to other tasks like any tokio resource.
                 ready!(pace.poll(cx));
-                if let Some(envelope) = hold.pop() {
+                if let Some(envelope) = first.pop() {
                     pace.count();
                     begun = gauge.and_then(crate::actor::dispatch::Gauge::begin);
                     polled = envelope.open(&mut hold, cx);

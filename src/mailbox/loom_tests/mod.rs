@@ -9,5 +9,6 @@ mod evictions;
 mod list;
 mod sends;
 mod set_once;
+mod slots;
 mod toy;
 mod turns;

@@ -1,7 +1,7 @@
 //! A state that counts, handlers that may wait, and a task that serves them as an actor's does.
 
 use crate::mailbox::{
-    Account, Begin, Duty, Ending, Found, Guard, Hold, InPlace, Letter, Level, Loan, Mailbox,
+    Account, Begin, Duty, Ending, First, Found, Guard, Hold, InPlace, Letter, Level, Loan, Mailbox,
     Outcome, Polled, Receipt, Refused, Return, Sequel, SequelInPlace, Start, StartInPlace, Takes,
     Tenancy, Verdict,
 };
@@ -355,7 +355,7 @@ impl Task {
             if mailbox.level() >= Level::Stop {
                 break;
             }
-            if let Some(envelope) = hold.pop() {
+            if let Some(envelope) = hold.first().and_then(First::pop) {
                 if let Polled::Waits = envelope.open(&mut hold, cx) {
                     // What it waits for comes at once.
                     cx.waker().wake_by_ref();
