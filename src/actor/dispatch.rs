@@ -1,6 +1,6 @@
 //! Where an asked handler runs: in the actor's task, or in its asker's.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Where the handler of an ask runs when the actor is idle and nothing waits: no message, no sender for room, and
@@ -41,23 +41,14 @@ pub enum Dispatch {
 const SHORT: Duration = Duration::from_micros(2);
 /// One handler in this many is measured.
 const SAMPLE: u8 = 64;
+/// The first handler is not measured: it runs cold.
+const FIRST_SAMPLE: u8 = 2;
 
-/// What is known of how long an actor's handlers take. Written by whoever has the turn.
-#[derive(Debug)]
+/// What is known of how long an actor's handlers take. Written by whoever has the turn, but not with each message:
+/// askers on other cores look at it.
+#[derive(Debug, Default)]
 pub(crate) struct Gauge {
-    /// How many more to let pass unmeasured.
-    skip: AtomicU8,
     long: AtomicBool,
-}
-
-impl Default for Gauge {
-    /// The first handler is not measured: it runs cold.
-    fn default() -> Self {
-        Self {
-            skip: AtomicU8::new(1),
-            long: AtomicBool::new(false),
-        }
-    }
 }
 
 impl Gauge {
@@ -67,16 +58,10 @@ impl Gauge {
         self.long.load(Ordering::Relaxed)
     }
 
-    /// The time, if the handler that starts now is to be measured.
+    /// The time, if the handler that starts now is to be measured. `started` counts the handlers, modulo 256.
     #[inline]
-    pub(crate) fn begin(&self) -> Option<Instant> {
-        let skip = self.skip.load(Ordering::Relaxed);
-        if skip > 0 {
-            self.skip.store(skip - 1, Ordering::Relaxed);
-            return None;
-        }
-        self.skip.store(SAMPLE - 1, Ordering::Relaxed);
-        Some(Instant::now())
+    pub(crate) fn begin(started: u8) -> Option<Instant> {
+        (started % SAMPLE == FIRST_SAMPLE).then(Instant::now)
     }
 
     /// A handler was done at its first poll.
@@ -90,7 +75,9 @@ impl Gauge {
     /// A handler had to wait for something.
     #[inline]
     pub(crate) fn waits(&self) {
-        self.long.store(true, Ordering::Relaxed);
+        if !self.is_long() {
+            self.long.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -100,8 +87,7 @@ mod tests {
 
     #[test]
     fn r23_the_second_handler_is_measured_and_then_one_in_64() {
-        let gauge = Gauge::default();
-        let measured: Vec<_> = (1..=200).filter(|_| gauge.begin().is_some()).collect();
+        let measured: Vec<_> = (1..=200).filter(|n| Gauge::begin(*n).is_some()).collect();
         assert_eq!(measured, [2, 66, 130, 194]);
     }
 }

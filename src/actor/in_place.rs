@@ -1,6 +1,7 @@
 //! Asking an idle actor without a task switch: the asker runs the handler itself.
 
 use super::asker::{is_on, may_run};
+use super::dispatch::Gauge;
 use super::ending::{end_in_place_of_task, in_drop};
 use super::guard::Guarded;
 use super::handling::{BeginBatch, BeginHere};
@@ -72,7 +73,11 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
         return Ok(Begun::GiveWay(message));
     }
     loan.begin();
-    let begun = if auto { shared.gauge.begin() } else { None };
+    let begun = if auto {
+        Gauge::begin(loan.hold().count_start())
+    } else {
+        None
+    };
     let guard = Guarded(shared.id());
     if !A::ONE_AT_A_TIME {
         return Ok(batch_in_place(loan, shared, message, deadline, begun, cx));

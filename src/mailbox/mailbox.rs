@@ -30,6 +30,8 @@ pub(crate) struct Mailbox<S: 'static> {
     outlet: Outlet,
     level: AtomicU8,
     let_out: AtomicBool,
+    /// How many handlers have been started, modulo 256, as far as that is counted.
+    started: AtomicU8,
     counters: Counters,
     #[cfg(feature = "testing")]
     gate: super::gate::Gate,
@@ -70,6 +72,7 @@ impl<S: Send + 'static> Mailbox<S> {
             outlet: Outlet::default(),
             level: AtomicU8::new(Level::Open.as_u8()),
             let_out: AtomicBool::new(false),
+            started: AtomicU8::new(0),
             counters: Counters::default(),
             #[cfg(feature = "testing")]
             gate: super::gate::Gate::new(),
@@ -572,6 +575,15 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
     pub(crate) fn seat(&mut self) -> Seated<'_, S> {
         // SAFETY: this has the turn, and is borrowed as long as what is returned lives.
         unsafe { self.mailbox.seat.take() }
+    }
+
+    /// Counts the handlers that start, modulo 256, for who wants to know how many did. It is kept with what the holder of
+    /// the turn writes for each message anyway.
+    #[inline]
+    pub(crate) fn count_start(&mut self) -> u8 {
+        let started = self.mailbox.started.load(Ordering::Relaxed).wrapping_add(1);
+        self.mailbox.started.store(started, Ordering::Relaxed);
+        started
     }
 
     /// A message is handled that never was queued. It counts as running until it is settled.

@@ -1,6 +1,7 @@
 //! The loop that handles messages.
 
 use super::{Ended, Runner, hold};
+use crate::actor::dispatch::Gauge;
 use crate::actor::ending::{end_running, in_drop};
 use crate::actor::giving_way::Pace;
 use crate::actor::guard::{Guarded, guarded};
@@ -109,7 +110,9 @@ impl<A: Actor> Runner<A> {
                 ready!(pace.poll(cx));
                 if let Some(envelope) = first.pop() {
                     pace.count();
-                    begun = gauge.and_then(crate::actor::dispatch::Gauge::begin);
+                    if gauge.is_some() {
+                        begun = Gauge::begin(hold.count_start());
+                    }
                     polled = envelope.open(&mut hold, cx);
                     continue;
                 }
