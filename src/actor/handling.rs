@@ -62,7 +62,8 @@ impl<A: Receive<M>, M: Message> Sequel<Result<M::Response, M::Error>> for One<'_
         set_deadline(self.deadline);
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always)] // one of its two callers runs for each message
     fn done(self, answer: Result<M::Response, M::Error>) -> Verdict {
         // Counted first: whoever has the answer finds it in the account.
         count(self.ctx, answer.is_ok());

@@ -16,7 +16,8 @@
 //!   before `DONE`, when nobody touches it again). A cell that was told has no asker: its body belongs to
 //!   whoever holds the only reference.
 //! - **waker**: belongs to the asker while `WAKER` is not set, and is only read by either side while it is.
-//!   The asker clears `WAKER` to change it, and must not if it finds `DONE` set in doing so.
+//!   The asker clears `WAKER` to change it, and must not if it finds `DONE` set in doing so. Who sets `DONE` while
+//!   `WAKER` is set moves the waker out, by reading it: what is left in its place is nobody's.
 //!
 //! The `DECIDED`, `TEARING_DOWN` and `TOKEN_LOST` bits make sure that a message is counted once:
 //!
@@ -26,7 +27,7 @@
 
 use super::queue::Header;
 use super::sync::{AtomicU32, Ordering, Track, UnsafeCell};
-use super::waiting::wake_by_ref;
+use super::waiting::wake;
 use super::{Terms, pool};
 use std::fmt;
 use std::ops::Deref;
@@ -173,8 +174,15 @@ impl<M, R> Cell<M, R> {
         !cfg!(postroom_loom) && self.body.with_mut(is_empty) && self.terms.is_none()
     }
 
+    /// The waker, if it was not moved out by who has answered.
     #[inline]
     fn take_waker(&mut self) -> Option<Waker> {
+        if self.state.load(Ordering::Relaxed) & (DONE | WAKER) == DONE | WAKER {
+            // SAFETY: the cell is borrowed mutably; and what is overwritten was moved out, and is not to be dropped.
+            self.waker
+                .with_mut(|waker| unsafe { ptr::write(waker, None) });
+            return None;
+        }
         // SAFETY: the cell is borrowed mutably.
         self.waker.with_mut(|waker| unsafe { (*waker).take() })
     }
@@ -204,13 +212,14 @@ impl<M, R> Cell<M, R> {
         self.set(TEARING_DOWN);
     }
 
-    /// Gives the asker its answer, if it still listens.
+    /// Gives the asker its answer, if it still listens, and returns what wakes it.
     ///
     /// # Safety
     /// The message must have been claimed, and the caller uses up the one duty to answer it.
-    unsafe fn put_answer(&self, answer: R) {
+    #[inline]
+    unsafe fn put_answer(&self, answer: R) -> Option<Waker> {
         if self.state() & (ASKED | GONE) != ASKED {
-            return;
+            return None;
         }
         self.body.with_mut(|body| {
             // SAFETY: between `CLAIMED` and `DONE` the body belongs to the actor's side, and by the contract of this
@@ -219,16 +228,12 @@ impl<M, R> Cell<M, R> {
         });
         // By the one duty, which is used up.
         let before = self.set_first(DONE);
-        if before & (WAKER | GONE) == WAKER {
-            self.waker.with(|waker| {
-                // SAFETY: `WAKER` was set when `DONE` was, so the asker does not change the waker any more, and
-                // the cell lives as long as the caller's reference.
-                if let Some(waker) = unsafe { &*waker } {
-                    // One that panics, which only one made by hand can, is no fault of the handler's.
-                    wake_by_ref(waker);
-                }
-            });
+        if before & (WAKER | GONE) != WAKER {
+            return None;
         }
+        // SAFETY: `WAKER` was set when `DONE` was, so the asker neither changes the waker any more nor drops it: it is
+        // moved out here.
+        self.waker.with(|waker| unsafe { ptr::read(waker) })
     }
 }
 
@@ -300,11 +305,11 @@ impl<M, R> Drop for Counted<M, R> {
             // SAFETY: this was the last reference. The acquiring load or the acquiring and releasing subtraction
             // makes all that other holders did happen before.
             unsafe {
-                if self.0.as_mut().is_spent() {
-                    drop(self.0.as_mut().take_waker());
-                } else {
+                let waker = self.0.as_mut().take_waker();
+                if !self.0.as_mut().is_spent() {
                     self.0.drop_in_place();
                 }
+                drop(waker);
             }
             drop(emptied);
         }
@@ -387,7 +392,8 @@ impl<M, R> Letter<M, R> {
     #[inline]
     pub(crate) fn claim_alone(self) -> Result<(M, Option<Duty<M, R>>), Revocation> {
         if self.0.was_asked() {
-            self.withhold_asked()?;
+            // It has not been withheld before: that is for what is evicted, and claimed to be given back.
+            withheld(self.0.set_first(CLAIMED))?;
             let (message, duty) = self.take();
             return Ok((message, Some(duty)));
         }
@@ -407,20 +413,7 @@ impl<M, R> Letter<M, R> {
     #[inline]
     pub(super) fn withhold(&self) -> Result<(), Revocation> {
         if self.0.was_asked() {
-            self.withhold_asked()?;
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn withhold_asked(&self) -> Result<(), Revocation> {
-        // By the one letter, which is claimed or evicted once.
-        let before = self.0.set_first(CLAIMED);
-        if before & EXPIRED != 0 {
-            return Err(Revocation::Expired);
-        }
-        if before & ABANDONED != 0 {
-            return Err(Revocation::Abandoned);
+            withheld(self.0.set(CLAIMED))?;
         }
         Ok(())
     }
@@ -457,6 +450,18 @@ impl<M, R> Letter<M, R> {
     }
 }
 
+/// What was found when `CLAIMED` was set.
+#[inline]
+const fn withheld(before: u32) -> Result<(), Revocation> {
+    if before & EXPIRED != 0 {
+        return Err(Revocation::Expired);
+    }
+    if before & ABANDONED != 0 {
+        return Err(Revocation::Abandoned);
+    }
+    Ok(())
+}
+
 impl<M, R> Duty<M, R> {
     /// A cell for a message that is being handled already, with its asker's side.
     pub(crate) fn begun(deadline: Option<Instant>) -> (Self, Receipt<M, R>) {
@@ -468,7 +473,13 @@ impl<M, R> Duty<M, R> {
     #[inline]
     pub(crate) fn answer(self, answer: R) {
         // SAFETY: the message was claimed when this duty was made, there is one duty, and it is used up here.
-        unsafe { self.0.put_answer(answer) };
+        let waker = unsafe { self.0.put_answer(answer) };
+        // Before the asker runs, which then has the cell for itself.
+        drop(self);
+        if let Some(waker) = waker {
+            // One that panics, which only one made by hand can, is no fault of the handler's.
+            wake(waker);
+        }
     }
 
     /// The token is dropped without an answer. `None`: the run loop will decide, because the handler is being
@@ -548,6 +559,10 @@ impl<M, R> Receipt<M, R> {
                     return Poll::Pending;
                 }
                 state = cell.state.fetch_and(!WAKER, Ordering::AcqRel);
+                if state & DONE != 0 {
+                    // Whoever has answered has moved the waker out.
+                    cell.set(WAKER);
+                }
             }
             if state & DONE == 0 {
                 let waker = Some(cx.waker().clone());
@@ -562,6 +577,8 @@ impl<M, R> Receipt<M, R> {
                 if state & DONE == 0 {
                     return Poll::Pending;
                 }
+                // Too late for whoever has answered, who has not moved it out.
+                cell.state.fetch_and(!WAKER, Ordering::AcqRel);
             }
         }
         // SAFETY: `DONE` was seen, and this side has not set `GONE`: it does so only when it is used up.

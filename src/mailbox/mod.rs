@@ -49,6 +49,7 @@ mod loom_tests;
 mod mailbox;
 mod outlet;
 mod pool;
+mod prefetch;
 mod queue;
 mod seat;
 mod set_once;

@@ -14,6 +14,7 @@
 //! comes behind cannot be reached, and a pop finds nothing. So the receiver never trusts an empty look: it
 //! knows from the count of accepted messages whether there are more to come, and looks again.
 
+use super::prefetch::prefetch;
 use super::sync::{AtomicPtr, Ordering, UnsafeCell, relax};
 use std::ptr::{self, NonNull};
 
@@ -114,10 +115,7 @@ impl Queue {
         let next = unsafe { first.as_ref() }.next.load(Ordering::Acquire);
         // If it is the last, a push that comes after `tail` is emptied writes `first` itself.
         self.first.store(next, Ordering::Relaxed);
-        #[cfg(target_arch = "x86_64")]
-        unsafe {
-            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(next.cast())
-        };
+        prefetch(next);
         if next.is_null() {
             let last = self.tail.compare_exchange(
                 first.as_ptr(),

@@ -158,12 +158,6 @@ pub(crate) fn wake(waker: Waker) {
     unharmed(|| waker.wake());
 }
 
-/// The same for a waker that is not used up.
-#[inline]
-pub(super) fn wake_by_ref(waker: &Waker) {
-    unharmed(|| waker.wake_by_ref());
-}
-
 /// Calls code that may panic, which the panic hook then says, and does no harm.
 #[inline]
 pub(super) fn unharmed(code: impl FnOnce()) {

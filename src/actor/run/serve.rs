@@ -110,9 +110,7 @@ impl<A: Actor> Runner<A> {
                 ready!(pace.poll(cx));
                 if let Some(envelope) = first.pop() {
                     pace.count();
-                    if gauge.is_some() {
-                        begun = Gauge::begin(hold.count_start());
-                    }
+                    begun = gauge.and_then(|_| Gauge::begin(hold.count_start()));
                     polled = envelope.open(&mut hold, cx);
                     continue;
                 }
