@@ -17,7 +17,7 @@
 //! | R8 | yes | Waiting for oneself returns `WouldDeadlock`, through handles, recipients, routes, permits and pending replies. With debug assertions a circle of asks, waits for room and direct calls is logged by name, once. |
 //! | R9 | yes | The general form of a handler gets a reply token, which may move into a task or another message, and knows its asker's deadline and whether the asker has gone. A dropped token answers `NoReply`. An ask can be enqueued now and its answer awaited later and elsewhere. |
 //! | R10 | yes | A batch is the run of consecutive messages of one type at the head, at most `MAX_BATCH`; each is answered separately; a panic answers every unanswered one. |
-//! | R11 | yes | `started` and `stopped` have deadlines. `stopped` runs once for every `started` that returned `Ok`, also after a panic or a kill, and the next incarnation starts only after it. |
+//! | R11 | yes | `started` and `stopped` have deadlines. `stopped` runs once for every `started` that returned `Ok`, also after a panic or a kill, and the next incarnation starts only after it. An actor without a `started` of its own has started when it is spawned. |
 //! | R12 | yes | A handler's error is the asker's answer and stops nothing. A panic ends no other actor; a panic in a hook, a drop or a payload is reported and hangs nothing. (A build with `panic = "abort"` has no isolation.) |
 //! | R13 | yes | Permanent and transient actors come from a factory, temporary ones are plain values. Intensity in a sliding window, backoff with full jitter; an outside stop is final. A critical actor that fails for good shuts its registry down. Groups restart together, one-for-all or rest-for-one: siblings finish their handler within their stop deadline, end in reverse order and start in order. |
 //! | R14 | yes | The mailbox, its messages, its waiting senders and all handles survive a restart; the message that panicked is consumed. A type may have its messages handled again, at most n times, before all others; then they are set aside and reported. Repeated panics of one type are reported. |
@@ -25,7 +25,7 @@
 //! | R16 | yes | `drain`, `stop` and `kill`; levels only rise. A shutdown closes the routes at once and each mailbox in its turn, in reverse order, under deadlines, in a task of its own. Every accepted message is accounted for. |
 //! | R17 | yes | An actor that no registry holds drains when its last handle, recipient, permit and pending send are gone. `closed` is repeatable and carries the account. Handles have a name, an id, `Eq`, `Hash` and `Debug`. |
 //! | R18 | yes | Both kinds of runtime; a flooded mailbox starves neither timers nor stop nor other tasks. Threads send with blocking variants, which are an error inside a runtime. |
-//! | R19 | yes | Depth, high-water mark, every term of the account and restarts are readable at any time, exactly; the age of the running handler from the first look at it on. Unasked for, no clock is looked at: times are sampled, and histograms go through the `metrics` facade alone. |
+//! | R19 | yes | Depth, high-water mark, every term of the account and restarts are readable at any time, exactly (the high-water mark to one message, if one leaves as another comes); the age of the running handler from the first look at it on. Unasked for, no clock is looked at: times are sampled, and histograms go through the `metrics` facade alone. |
 //! | R20 | yes | If a subscriber asks for them, handlers run in spans (`handle`, target `postroom::handler`, level `DEBUG`) that follow from the span of the sender and have no parent, so that they nest nothing. Unasked for they add no bytes to a message, and one look at the level to its way. |
 //! | R21 | yes | A kit (feature `testing`) steps an actor message by message, looks into its mailbox and its state, stands in for a collaborator, injects faults, fills mailboxes and works with virtual time. |
 //! | R22 | yes | Two dispatchers for one trait: behind a mailbox, or called in place behind a fair asynchronous mutex, with the same hooks, errors, restarts and counts. (`benches/dispatch.rs` measures the price of the mailbox.) |
@@ -55,6 +55,9 @@
 //! | R3 | `r03_any_schedule_keeps_capacity_order_and_conservation` | `tests/actors/backpressure_model.rs` |
 //! | R3 | `r03_a_waker_that_panics_harms_neither_the_actor_nor_who_waits_behind` | `tests/actors/endings.rs` |
 //! | R3 | `r03_a_waker_that_panics_at_the_answer_is_not_the_handlers_fault` | `tests/actors/endings.rs` |
+//! | R3 | `r03_the_count_of_messages_may_wrap_around` | `src/mailbox/slots.rs` |
+//! | R3 | `r03_what_senders_remember_is_renewed_while_all_of_them_wait` | `src/mailbox/slots.rs` |
+//! | R3 | `r03_a_capacity_that_is_lowered_holds_from_then_on` | `src/mailbox/slots.rs` |
 //! | R4 | `r04_try_tell_and_try_ask_give_the_message_back_when_full` | `tests/actors/backpressure.rs` |
 //! | R4 | `r04_tell_waits_for_room` | `tests/actors/backpressure.rs` |
 //! | R4 | `r04_a_timed_tell_gives_the_message_back` | `tests/actors/backpressure.rs` |
@@ -122,6 +125,7 @@
 //! | R10 | `r10_a_kill_cancels_every_unanswered_member` | `tests/actors/replies.rs` |
 //! | R11 | `r11_hooks_run_once_around_the_messages` | `tests/actors/life.rs` |
 //! | R11 | `r11_a_start_that_fails_in_any_way_ends_the_actor_without_stopped` | `tests/actors/life.rs` |
+//! | R11 | `r11_a_start_that_calls_anothers_default_is_no_default` | `tests/actors/life.rs` |
 //! | R11 | `r11_an_actor_with_nothing_to_start_has_started_when_it_is_spawned` | `tests/actors/life.rs` |
 //! | R11 | `r11_trouble_in_stopped_is_reported_and_hangs_nothing` | `tests/actors/life.rs` |
 //! | R11 | `r11_stopped_runs_after_a_panic_and_after_a_kill` | `tests/actors/life.rs` |

@@ -280,8 +280,7 @@ impl<A: Actor> Builder<A> {
         seat.set_overflow(self.overflow);
         #[cfg(feature = "testing")]
         seat.actor.inject(self.faults);
-        let (handle, mut runner) = seat.split(self.mould, self.limits, None);
-        runner.start_at_once();
+        let (handle, runner) = seat.split(self.mould, self.limits, None);
         drop(runtime.spawn(runner));
         Ok(handle)
     }

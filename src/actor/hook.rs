@@ -11,32 +11,33 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
 
-/// What [`Actor::started`] returns for an actor that does nothing there.
-pub(super) struct NothingToStart<E>(PhantomData<fn() -> E>);
+/// What the default of [`Actor::started`] returns: there is nothing to do. No other actor's returns the same, not even one
+/// that goes on to call it.
+pub(super) struct NothingToStart<A>(PhantomData<fn() -> A>);
 
-impl<E> NothingToStart<E> {
+impl<A> NothingToStart<A> {
     pub(super) const fn new() -> Self {
         Self(PhantomData)
     }
 }
 
-impl<E> Future for NothingToStart<E> {
-    type Output = Result<(), E>;
+impl<A: Actor> Future for NothingToStart<A> {
+    type Output = Result<(), A::Error>;
 
     fn poll(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(Ok(()))
     }
 }
 
-/// Whether an actor of this type has started as soon as it is made. False only means that its hook is called.
+/// Whether an actor of this type has the default of [`Actor::started`]. False only means that its hook is called.
 #[inline]
 pub(super) fn has_nothing_to_start<A: Actor>() -> bool {
     fn name_of<'a, A: Actor, F>(_: impl FnOnce(&'a mut A, &'a Context<A>) -> F) -> &'static str {
         type_name::<F>()
     }
-    // By its name, for the future borrows the actor, and so has no type id. Nothing outside of this module makes one,
-    // and no other type has its path.
-    name_of(|actor: &mut A, ctx| actor.started(ctx)) == type_name::<NothingToStart<A::Error>>()
+    // By its name, for the future may borrow the actor, and so has no type id. Only the default makes one for `A`, which
+    // cannot be called where it is overridden.
+    name_of(|actor: &mut A, ctx| actor.started(ctx)) == type_name::<NothingToStart<A>>()
 }
 
 /// Begins [`Actor::started`].

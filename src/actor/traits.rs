@@ -49,7 +49,8 @@ pub trait Actor: Sized + Send + 'static {
         Cow::Borrowed(short_type_name::<Self>())
     }
 
-    /// Runs before the first message is handled, under the actor's start deadline (10 s by default).
+    /// Runs before the first message is handled, under the actor's start deadline (10 s by default). An actor without
+    /// one of its own has started as soon as it is spawned, or, in a registry, when its turn has come.
     ///
     /// # Errors
     /// An error ends the actor, or, in a restart, counts as a failure of the new incarnation.
@@ -58,7 +59,7 @@ pub trait Actor: Sized + Send + 'static {
         ctx: &Context<Self>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
         let _ = ctx;
-        NothingToStart::new()
+        NothingToStart::<Self>::new()
     }
 
     /// Runs once for every [`started`](Self::started) that returned `Ok`, whatever ended the actor,

@@ -285,7 +285,8 @@ pub struct MailboxStats {
     pub capacity: usize,
     /// Messages waiting now.
     pub depth: usize,
-    /// The most slots that were ever taken at once, by messages and permits together.
+    /// The most slots that were ever taken at once, by messages and permits together: or one more, if a message left just
+    /// as the last of them was taken.
     pub high_water: usize,
     /// Slots held by permits, and by waiting sends that were given a slot and have not used it yet.
     pub reserved: usize,

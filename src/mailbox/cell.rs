@@ -17,7 +17,8 @@
 //!   whoever holds the only reference.
 //! - **waker**: belongs to the asker while `WAKER` is not set, and is only read by either side while it is.
 //!   The asker clears `WAKER` to change it, and must not if it finds `DONE` set in doing so. Who sets `DONE` while
-//!   `WAKER` is set moves the waker out, by reading it: what is left in its place is nobody's.
+//!   `WAKER` is set moves the waker out, by reading it: what is left in its place is nobody's. The asker may be comparing
+//!   it meanwhile, even when it has been used up: it compares the two pointers, and follows none.
 //!
 //! The `DECIDED`, `TEARING_DOWN` and `TOKEN_LOST` bits make sure that a message is counted once:
 //!
@@ -30,6 +31,7 @@ use super::sync::{AtomicU32, Ordering, Track, UnsafeCell};
 use super::waiting::wake;
 use super::{Terms, pool};
 use std::fmt;
+use std::hint::cold_path;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::task::{Context, Poll, Waker};
@@ -164,27 +166,33 @@ impl<M, R> Cell<M, R> {
         })
     }
 
-    /// Whether what is left in it, but for the waker, need not be dropped. Under loom everything must be.
+    /// Whether nothing that is left in it has to be dropped, as after most asks. Under loom everything is.
     #[inline]
     fn is_spent(&mut self) -> bool {
         let is_empty = |body: *mut Body<M, R>| {
             // SAFETY: the cell is borrowed mutably.
             matches!(unsafe { &*body }, Body::Empty)
         };
-        !cfg!(postroom_loom) && self.body.with_mut(is_empty) && self.terms.is_none()
+        !cfg!(postroom_loom)
+            && self.is_waker_moved()
+            && self.body.with_mut(is_empty)
+            && self.terms.is_none()
     }
 
-    /// The waker, if it was not moved out by who has answered.
+    /// Whether who has answered has moved the waker out.
     #[inline]
-    fn take_waker(&mut self) -> Option<Waker> {
-        if self.state.load(Ordering::Relaxed) & (DONE | WAKER) == DONE | WAKER {
+    fn is_waker_moved(&mut self) -> bool {
+        self.state.load(Ordering::Relaxed) & (DONE | WAKER) == DONE | WAKER
+    }
+
+    /// Has its drop leave out the waker if that was moved out.
+    #[cold]
+    fn forget_moved_waker(&mut self) {
+        if self.is_waker_moved() {
             // SAFETY: the cell is borrowed mutably; and what is overwritten was moved out, and is not to be dropped.
             self.waker
                 .with_mut(|waker| unsafe { ptr::write(waker, None) });
-            return None;
         }
-        // SAFETY: the cell is borrowed mutably.
-        self.waker.with_mut(|waker| unsafe { (*waker).take() })
     }
 
     /// Whether the sender asked for an answer.
@@ -305,11 +313,10 @@ impl<M, R> Drop for Counted<M, R> {
             // SAFETY: this was the last reference. The acquiring load or the acquiring and releasing subtraction
             // makes all that other holders did happen before.
             unsafe {
-                let waker = self.0.as_mut().take_waker();
                 if !self.0.as_mut().is_spent() {
+                    self.0.as_mut().forget_moved_waker();
                     self.0.drop_in_place();
                 }
-                drop(waker);
             }
             drop(emptied);
         }
@@ -470,7 +477,8 @@ impl<M, R> Duty<M, R> {
     }
 
     /// Gives the asker its answer, if it still listens.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always)] // one of its callers runs for each message that was asked
     pub(crate) fn answer(self, answer: R) {
         // SAFETY: the message was claimed when this duty was made, there is one duty, and it is used up here.
         let waker = unsafe { self.0.put_answer(answer) };
@@ -573,12 +581,14 @@ impl<M, R> Receipt<M, R> {
                     .with_mut(|own| unsafe { std::mem::replace(&mut *own, waker) });
                 // By the asker alone, who has cleared it.
                 state = cell.set_first(WAKER);
-                drop(replaced);
                 if state & DONE == 0 {
+                    drop(replaced);
                     return Poll::Pending;
                 }
                 // Too late for whoever has answered, who has not moved it out.
+                cold_path();
                 cell.state.fetch_and(!WAKER, Ordering::AcqRel);
+                drop(replaced);
             }
         }
         // SAFETY: `DONE` was seen, and this side has not set `GONE`: it does so only when it is used up.

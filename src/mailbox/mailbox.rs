@@ -4,7 +4,7 @@ use super::account::{Counters, Outcome};
 use super::cell::Letter;
 use super::envelope::{Envelope, Takes, is_kind, kind};
 use super::outlet::{Outlet, Signs};
-use super::queue::{Header, Queue};
+use super::queue::Queue;
 use super::seat::{Seat, Seated};
 use super::slots::{Alone, Slots};
 use super::sync::{AtomicBool, AtomicU8, Ordering, fence, relax};
@@ -12,7 +12,6 @@ use super::turn::{Returned, Turn};
 use super::{Account, Level, MailboxStats, Refused, Ticket};
 use std::fmt;
 use std::marker::PhantomData;
-use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
 /// The message whose place was taken, if there was no room; or a letter that was refused.
@@ -456,13 +455,12 @@ impl<S: Send + 'static> Mailbox<S> {
         // Announced before the signs are looked at; `seize` changes them, and looks for an announcement after. So
         // either this sees that the queue was seized, or the thief waits for this to be done.
         let signs = self.outlet.take();
-        let header = if signs.are_none() {
-            // SAFETY: this is the one receiver, and by the contract there is something to come.
-            unsafe { self.queue.pop_accepted() }
-        } else {
+        if !signs.are_none() {
             // SAFETY: the contract is the same.
-            unsafe { self.pop_specially(signs, alone) }?
-        };
+            return unsafe { self.take_specially(signs, alone) };
+        }
+        // SAFETY: this is the one receiver, and by the contract there is something to come.
+        let header = unsafe { self.queue.pop_accepted() };
         self.outlet.taken();
         // SAFETY: popped from this mailbox's queue.
         Some(unsafe { Envelope::new(header) })
@@ -474,11 +472,7 @@ impl<S: Send + 'static> Mailbox<S> {
     /// # Safety
     /// As there.
     #[cold]
-    unsafe fn pop_specially(
-        &self,
-        signs: Signs,
-        alone: Option<Alone<'_>>,
-    ) -> Option<NonNull<Header>> {
+    unsafe fn take_specially(&self, signs: Signs, alone: Option<Alone<'_>>) -> Option<Envelope<S>> {
         if signs.is_seized() {
             self.outlet.undo_take();
             return None;
@@ -488,10 +482,13 @@ impl<S: Send + 'static> Mailbox<S> {
         // contract there is something to come.
         let header = unsafe { self.queue.pop_accepted() };
         drop(alone);
+        // Before anybody is woken.
+        self.outlet.taken();
         if signs.is_waited_for() {
             self.slots.grant(&self.outlet);
         }
-        Some(header)
+        // SAFETY: popped from this mailbox's queue.
+        Some(unsafe { Envelope::new(header) })
     }
 
     /// Takes the receiving end away from an actor whose handler never yields, so that somebody can give back what

@@ -3,8 +3,9 @@
 //! The receiver counts, and then looks at the [`Signs`]. Whoever gives a sign then looks at the count. Both are
 //! sequentially consistent, so one of the two sees the other:
 //!
-//! - a sender that waits for room, or finds a slot free, or is given it;
-//! - a thief that seizes the queue, or sees that the receiver is reaching into it and waits for that to be done.
+//! - a sender that is about to stand in line finds the slot that the receiver has just left, or is given it;
+//! - a thief that seizes the queue sees that the receiver reaches into it, and waits for that to be done, or the receiver
+//!   sees that the queue is seized.
 //!
 //! The signs are here and not in the word that senders write, which the receiver would have to wait for at each
 //! message while they run on another core.
@@ -59,6 +60,16 @@ impl Signs {
 }
 
 impl Outlet {
+    /// As after so many messages.
+    #[cfg(all(test, not(postroom_loom)))]
+    pub(super) fn after(messages: u64) -> Self {
+        Self {
+            popped: AtomicU64::new(messages),
+            out: AtomicU64::new(messages),
+            ..Self::default()
+        }
+    }
+
     // ---- the receiver ----
 
     /// The receiver is about to take a message. From now on it counts as running, and its slot is free. What the
@@ -103,12 +114,11 @@ impl Outlet {
     pub(super) fn left(&self, slots: &Slots) -> (u64, Look) {
         let popped = self.popped();
         let look = slots.look();
-        let left = if self.signs().is_seized() {
-            self.out.load(Ordering::Acquire)
-        } else {
-            popped
-        };
-        (left, look)
+        if self.signs().is_seized() {
+            // It was closed before: what was accepted does not change any more.
+            return (self.out.load(Ordering::Acquire), slots.look());
+        }
+        (popped, look)
     }
 
     /// Whether the receiver is about to look or reach into the queue.

@@ -16,8 +16,8 @@
 //!   room: whoever frees a slot gives it to the head of the line, under the line's lock.
 //! - `closed` is never cleared.
 //!
-//! The receiver does not write the word, nor read it while there are messages: it would wait for senders on other
-//! cores at each, and they for it. It counts what has left the queue in a place of its own, the [`Outlet`], and so
+//! The receiver does not write the word unless somebody waits, nor read it while there are messages: it would wait for
+//! senders on other cores at each, and they for it. It counts what has left the queue in a place of its own, the [`Outlet`], and so
 //!
 //! ```text
 //! taken = accepted - left + reserved      never more than the capacity
@@ -25,7 +25,8 @@
 //!
 //! As `left` only rises, a sender may go by what it was some time ago (`left_before`): there is at least as much room
 //! as that shows. Only if that is not enough, or more slots seem to be taken than ever were, does a sender look at the
-//! receiver's count.
+//! receiver's count. So does whoever gives a slot to a waiting send, for what is remembered must not be older than 2^33
+//! sends, nor therefore may a sender stand for so many between its look at the word and its change of it.
 
 use super::outlet::{Outlet, Signs};
 use super::sync::{AtomicU64, Guard, Mutex, Ordering, lock_own};
@@ -182,7 +183,7 @@ impl Slots {
         let word = self.word.load(Ordering::Acquire);
         if word & (CLOSED | WAITING | RESERVED_MASK << RESERVED_SHIFT) == 0 {
             let (look, high_water) = (Look(word), self.high_water());
-            let before = self.left_before.load(Ordering::Relaxed);
+            let before = self.left_before();
             let has_room = look.queued(before) < high_water
                 || look.queued(self.see(outlet, before)) < high_water;
             if has_room && self.exchange(word, word.wrapping_add(ACCEPTED_ONE)).is_ok() {
@@ -199,6 +200,13 @@ impl Slots {
             .compare_exchange_weak(from, to, Ordering::SeqCst, Ordering::Acquire)
     }
 
+    /// What was remembered last of how many messages had left.
+    #[inline]
+    fn left_before(&self) -> u64 {
+        // Acquire: who looks at the receiver's count afterwards sees no less.
+        self.left_before.load(Ordering::Acquire)
+    }
+
     /// How many messages have left the queue, and remembers it. `before` was remembered until now.
     #[inline]
     fn see(&self, outlet: &Outlet, before: u64) -> u64 {
@@ -206,14 +214,14 @@ impl Slots {
         // It never goes back: only what was remembered last is exchanged.
         let _ =
             self.left_before
-                .compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed);
+                .compare_exchange(before, now, Ordering::Release, Ordering::Relaxed);
         now
     }
 
     /// Adds `what`, which takes a slot, if one is free and nobody waits.
     #[inline(never)]
     fn take(&self, what: u64, outlet: &Outlet) -> Result<(), Refused> {
-        let mut before = self.left_before.load(Ordering::Relaxed);
+        let mut before = self.left_before();
         // Acquire: the word was like this before `left` is looked at. So if it says that there is no room, that was so.
         let mut word = self.word.load(Ordering::Acquire);
         loop {
@@ -245,6 +253,7 @@ impl Slots {
             }
         }
     }
+
     /// Remembers the most slots that were taken at once.
     pub(super) fn note(&self, taken: u64) {
         if taken > self.high_water() {
@@ -328,7 +337,7 @@ impl Slots {
         Poll::Pending
     }
 
-    /// Someone is about to stand in line. Under the line's lock, as are the next two. What the word was before.
+    /// Someone is about to stand in line. Under the line's lock, as are the next two. What the word was or is.
     fn begin_line(&self, outlet: &Outlet) -> u64 {
         let mut word = self.word.load(Ordering::Acquire);
         if word & WAITING == 0 {
@@ -348,7 +357,7 @@ impl Slots {
     /// in line, nobody stands there from now on.
     fn reserve(&self, outlet: &Outlet, last: bool) -> bool {
         // In this order, so that what has left was accepted.
-        let left = outlet.popped();
+        let left = self.see(outlet, self.left_before());
         let taken = self.look().taken(left);
         let is_free = taken < self.capacity();
         if is_free {
@@ -468,4 +477,70 @@ impl Slots {
 
 fn clamp(capacity: usize) -> u64 {
     capacity.min(MAX_CAPACITY) as u64
+}
+
+#[cfg(all(test, not(postroom_loom)))]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    /// Empty, after so many messages have come and left.
+    fn after(messages: u64, capacity: usize) -> (Slots, Outlet) {
+        let mut slots = Slots::new(capacity);
+        slots.word = AtomicU64::new(messages << ACCEPTED_SHIFT);
+        slots.left_before = AtomicU64::new(messages);
+        (slots, Outlet::after(messages))
+    }
+
+    #[test]
+    fn r03_the_count_of_messages_may_wrap_around() {
+        let begin = (1 << 33) - 5;
+        let (slots, outlet) = after(begin, 3);
+        for round in 0..10 {
+            for taken in 0..3 {
+                assert_eq!(slots.accept(&outlet), Ok(()), "{round}, {taken}");
+            }
+            assert_eq!(slots.accept(&outlet), Err(Refused::Full), "{round}");
+            for _ in 0..3 {
+                assert!(outlet.take().are_none());
+            }
+            let messages = begin + 3 * (round + 1);
+            assert_eq!(slots.look().accepted(outlet.popped()), messages);
+            assert!(slots.look().is_unused(messages));
+        }
+        assert_eq!(slots.high_water(), 3);
+    }
+
+    /// Whoever waits for room does not let what senders remember of the receiver's count grow old.
+    #[test]
+    fn r03_what_senders_remember_is_renewed_while_all_of_them_wait() {
+        let (slots, outlet) = after(0, 1);
+        assert_eq!(slots.accept(&outlet), Ok(()));
+        let cx = Context::from_waker(Waker::noop());
+        for messages in 1..10 {
+            let mut ticket = None;
+            assert!(slots.poll_line(&mut ticket, &cx, &outlet).is_pending());
+            assert!(outlet.take().is_waited_for());
+            slots.grant(&outlet);
+            assert_eq!(slots.left_before(), messages);
+            assert!(slots.poll_line(&mut ticket, &cx, &outlet).is_ready());
+            assert!(slots.accept_reserved());
+        }
+        assert_eq!(slots.high_water(), 1);
+    }
+
+    #[test]
+    fn r03_a_capacity_that_is_lowered_holds_from_then_on() {
+        let (slots, outlet) = after(0, 5);
+        for _ in 0..4 {
+            assert_eq!(slots.accept(&outlet), Ok(()));
+        }
+        slots.set_capacity(2, &outlet);
+        for taken in (2..=4).rev() {
+            assert_eq!(slots.accept(&outlet), Err(Refused::Full), "{taken}");
+            assert!(outlet.take().are_none());
+        }
+        assert_eq!(slots.accept(&outlet), Ok(()));
+        assert_eq!(slots.accept(&outlet), Err(Refused::Full));
+    }
 }

@@ -175,7 +175,6 @@ async fn r23_an_actor_with_nothing_to_start_is_asked_in_place_before_its_task_ha
     assert_eq!((exit.account.accepted, exit.account.ok), (1, 1));
 
     // Its handler waits: the task, which has not run either, goes on with it.
-    let waits = spawn();
     let next = spawn();
     next.tell(Where).await.unwrap();
     let chain = Link {
@@ -192,14 +191,24 @@ async fn r23_an_actor_with_nothing_to_start_is_asked_in_place_before_its_task_ha
         "the second began here: {places:?}"
     );
 
-    // It panics: the task finds that out.
-    let panicked = waits.ask(Panic).await;
-    assert!(
-        matches!(panicked, Err(AskError::Panicked { .. })),
-        "{panicked:?}"
-    );
-    let exit = waits.closed().await;
-    assert!(matches!(exit.reason, StopReason::Panicked { .. }), "{exit}");
+    // It panics: the task finds that out, and there is an actor again if there is to be one.
+    let once = spawn();
+    let again = Builder::supervised(Link::default, RestartPolicy::permanent())
+        .dispatch(Dispatch::InPlace)
+        .spawn()
+        .unwrap();
+    for actor in [&once, &again] {
+        let panicked = poll_once(&mut actor.ask(Panic)).await;
+        let Poll::Ready(Err(AskError::Panicked { .. })) = panicked else {
+            panic!("{panicked:?}");
+        };
+    }
+    let exit = once.closed().await;
+    let StopReason::Panicked { .. } = exit.reason else {
+        panic!("{exit}");
+    };
+    again.ask(Where).await.unwrap();
+    assert_eq!(again.stats().restarts, 1);
 }
 
 #[tokio::test]

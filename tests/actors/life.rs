@@ -1,13 +1,15 @@
 //! Starting and stopping: hooks, levels, handles, and panics everywhere.
 
-use crate::common::{Crash, Gate, Held, Log, Note, Probe, occupy, poll_once};
+use crate::common::{Crash, Gate, Held, Log, Note, Probe, Refusal, occupy, poll_once};
 use postroom::actor::{
     Actor, AskError, Builder, Context, Exit, Handler, Hook, Message, SendError, StopReason,
     Trouble, WeakHandle,
 };
 use std::convert::Infallible;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot::{self, Sender};
 
 #[derive(Debug, thiserror::Error)]
 #[error("no disk")]
@@ -133,6 +135,43 @@ async fn r11_a_start_that_fails_in_any_way_ends_the_actor_without_stopped() {
         assert!(exit.is_balanced());
         assert_eq!(log.entries(), ["started", "dropped"]);
     }
+}
+
+#[tokio::test]
+async fn r11_a_start_that_calls_anothers_default_is_no_default() {
+    struct Inner(Option<Sender<Context<Inner>>>);
+    struct Outer(Log, Inner, Context<Inner>);
+
+    impl Actor for Inner {
+        type Error = Infallible;
+    }
+
+    impl Handler<Note> for Inner {
+        async fn handle(&mut self, _: Note, ctx: &Context<Self>) -> Result<u32, Refusal> {
+            let _ = self.0.take().map(|place| place.send(ctx.clone()));
+            Ok(0)
+        }
+    }
+
+    impl Actor for Outer {
+        type Error = Infallible;
+
+        fn started(
+            &mut self,
+            _: &Context<Self>,
+        ) -> impl Future<Output = Result<(), Infallible>> + Send {
+            self.0.add("started");
+            self.1.started(&self.2)
+        }
+    }
+
+    let (place, ctx) = oneshot::channel();
+    let inner = Inner(Some(place)).spawn();
+    inner.ask(Note(1)).await.unwrap();
+    let log = Log::default();
+    let outer = Outer(log.clone(), Inner(None), ctx.await.unwrap()).spawn();
+    outer.ready().await.unwrap();
+    assert_eq!(log.entries(), ["started"]);
 }
 
 #[tokio::test]

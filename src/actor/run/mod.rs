@@ -5,7 +5,8 @@
 //!
 //! ```text
 //!   Waiting ──► Starting ──► Serving ──► Stopping ──► (again) Pausing ──► Starting …
-//!                                                └──► the end: give back, report
+//!                               ▲                └──► the end: give back, report
+//!   Up ─────────────────────────┘
 //! ```
 
 mod comeback;
@@ -62,7 +63,7 @@ type Timer = Option<Pin<Box<Sleep>>>;
 enum Phase {
     /// Never polled.
     Waiting,
-    /// Nor this, but it has nothing to do to start, and has started.
+    /// Never polled, and up: it had nothing to do to start.
     Up,
     Starting(Timer),
     Serving,
@@ -132,31 +133,32 @@ impl<A: Actor> Runner<A> {
         if limits != Limits::default() {
             self.limits = Some(Box::new(limits));
         }
+        let is_up = self.starts_at_once(group);
         if let Some(mut hold) = hold(&self.shared, &mut self.tenancy) {
             hold.seat().sit(Resident {
                 actor: mould.first,
                 ctx,
                 left: None,
             });
+            if is_up {
+                self.phase = Phase::Up;
+                self.shared.life.set_ready();
+                // If something is to be done already its task does it, which keeps the turn.
+                let _ = hold.rest();
+            }
         }
         self
     }
 
-    /// Starts an actor for which nothing is to be done: it can be asked before its task is polled.
+    /// Whether it is up as soon as it is made, and can be asked before its task is polled: it has nothing to do for that,
+    /// where it runs is settled, and no group says when it starts.
     #[inline]
-    pub(super) fn start_at_once(&mut self) {
+    fn starts_at_once(&self, group: Option<&Arc<Group>>) -> bool {
         #[cfg(feature = "testing")]
         if self.shared.has_faults() {
-            return;
+            return false;
         }
-        if has_nothing_to_start::<A>()
-            && let Some(hold) = hold(&self.shared, &mut self.tenancy)
-        {
-            self.phase = Phase::Up;
-            self.shared.life.set_ready();
-            // If something is to be done already its task does it, which keeps the turn.
-            let _ = hold.rest();
-        }
+        has_nothing_to_start::<A>() && group.is_none() && self.shared.task().is_some()
     }
 
     /// Begins to run on this runtime.

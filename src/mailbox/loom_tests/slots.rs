@@ -4,8 +4,10 @@ use super::toy::model;
 use crate::mailbox::Refused;
 use crate::mailbox::outlet::Outlet;
 use crate::mailbox::slots::Slots;
+use loom::future::block_on;
 use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
+use std::future::poll_fn;
 
 struct Both {
     slots: Slots,
@@ -13,7 +15,7 @@ struct Both {
 }
 
 impl Both {
-    /// Full, as senders know: its last message was accepted.
+    /// No slot is free, and no sender has looked at what has left.
     fn full(capacity: usize) -> Arc<Self> {
         let both = Self {
             slots: Slots::new(capacity),
@@ -23,6 +25,13 @@ impl Both {
             assert_eq!(both.accept(), Ok(()));
         }
         Arc::new(both)
+    }
+
+    /// What the receiver does, but for the queue.
+    fn receive(&self) {
+        if self.outlet.take().is_waited_for() {
+            self.slots.grant(&self.outlet);
+        }
     }
 
     fn accept(&self) -> Result<(), Refused> {
@@ -53,20 +62,49 @@ fn each_slot_that_a_message_leaves_is_taken_once() {
 }
 
 #[test]
+fn a_slot_goes_to_who_waits_or_to_who_comes_and_to_nobody_else() {
+    model(|| {
+        let both = Both::full(1);
+        let comer = sender(&both);
+        let waiter = {
+            let both = Arc::clone(&both);
+            thread::spawn(move || {
+                let mut ticket = None;
+                let wait = poll_fn(|cx| both.slots.poll_line(&mut ticket, cx, &both.outlet));
+                assert_eq!(block_on(wait), Ok(()));
+                assert_eq!(both.accept(), Err(Refused::Full), "it has the only slot");
+                assert!(both.slots.accept_reserved());
+            })
+        };
+        both.receive();
+        // If another has come before it, the waiter needs this one's slot.
+        let has_come = comer.join().unwrap();
+        if has_come {
+            both.receive();
+        }
+        waiter.join().unwrap();
+        assert_eq!(both.accept(), Err(Refused::Full));
+        assert_eq!(both.slots.high_water(), 1);
+    });
+}
+
+#[test]
 fn a_sender_finds_no_room_only_if_there_was_none() {
     model(|| {
         let both = Both::full(2);
-        assert!(both.outlet.take().are_none());
-        // From now on at most one slot is taken besides this sender's.
-        let receiver = {
+        both.receive();
+        both.receive();
+        // Another message comes and leaves, and one more comes: never is more than one slot taken by them.
+        let others = {
             let both = Arc::clone(&both);
             thread::spawn(move || {
-                assert!(both.outlet.take().are_none());
+                assert_eq!(both.accept(), Ok(()));
+                both.receive();
                 both.accept()
             })
         };
         assert_eq!(both.accept(), Ok(()));
-        assert_eq!(receiver.join().unwrap(), Ok(()));
+        assert_eq!(others.join().unwrap(), Ok(()));
         assert_eq!(both.accept(), Err(Refused::Full));
     });
 }
