@@ -15,8 +15,8 @@ cd "$(dirname "$0")"
 # through: another release of tokio or of the compiler moves both sides.
 bounds() {
   cat <<'END'
-postroom in place:ask:0.212
-postroom in place:life:0.808
+postroom in place:ask:0.219
+postroom in place:life:0.811
 postroom always-queued:ask:0.916
 postroom always-queued:queued:0.892
 postroom always-queued:tell:0.813

@@ -9,14 +9,14 @@ use tokio::task;
 use tokio::task::coop::{has_budget_remaining, poll_proceed};
 
 /// After how many handlers a task spends a unit of tokio's budget, and its runtime is looked up again.
-const ROUND: i32 = 8;
+const ROUND: i32 = 4;
 
 /// How many handlers in a row a task runs where other tasks of the thread do the same. Each of them waits for all the
 /// others' turns; so many asks take about as long as one that goes through the actor's task.
 const AMONG_OTHERS: i32 = ROUND;
 
 /// The same for a task that keeps nobody else waiting so.
-const ALONE: i32 = 16 * ROUND;
+const ALONE: i32 = 32 * ROUND;
 
 /// The task of this thread that has last asked where it might run the handler itself.
 struct Asker {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 ///
 /// What differs is parallelism. An asker that runs a handler does nothing else meanwhile: a task that asks
 /// many actors at once runs one after the other what the actors' own tasks would run on all threads. So that others are
-/// not kept waiting, a task gives way after 8 such asks in a row if other tasks of its thread make them too, and after
+/// not kept waiting, a task gives way after 4 such asks in a row if other tasks of its thread make them too, and after
 /// 128 if none does; an ask may therefore be pending once although the actor is idle.
 ///
 /// A handler in its asker's task sees that task, up to the first thing that it waits for: its `tokio::task::id`, its
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 /// are for [`Queue`](Self::Queue).
 ///
 /// Only askers on the actor's own runtime run its handlers. Which runtime a task is on is looked up anew at least once
-/// in eight handlers, and otherwise remembered. So a task that asks both outside and inside of another runtime's context,
+/// in four handlers, and otherwise remembered. So a task that asks both outside and inside of another runtime's context,
 /// entered by [`Handle::enter`](tokio::runtime::Handle::enter) or a wrapper like `tokio_util`'s `TokioContext`, or a task
 /// of a `LocalSet` that goes from one runtime to another, may take that context along into a few handlers. If that
 /// matters to them, such actors are for [`Queue`](Self::Queue). Whoever blocks on a future is looked up each time.
