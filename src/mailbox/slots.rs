@@ -17,7 +17,8 @@
 //! - `closed` is never cleared.
 //!
 //! The receiver does not write the word unless somebody waits, nor read it while there are messages: it would wait for
-//! senders on other cores at each, and they for it. It counts what has left the queue in a place of its own, the [`Outlet`], and so
+//! senders on other cores at each, and they for it. It counts what has left the queue in a place of its own, the
+//! [`Outlet`], and so
 //!
 //! ```text
 //! taken = accepted - left + reserved      never more than the capacity
