@@ -93,30 +93,31 @@ impl Turn {
     /// There is something to do for the holder. Called after it was made visible. Whether this has woken the task.
     #[inline]
     pub(super) fn notify(&self) -> bool {
-        loop {
-            match self.state.load(Ordering::SeqCst) {
-                FREE => {
-                    if self.change(FREE, HELD) {
-                        self.wake();
-                        return true;
-                    }
-                }
-                LENT => {
-                    if self.change(LENT, NOTED) {
-                        return false;
-                    }
-                }
-                _ => return false,
-            }
+        let was_free = self.claim() == FREE;
+        if was_free {
+            self.wake();
         }
+        was_free
     }
 
-    /// False if it was not, or not any more, as it is to be changed from.
+    /// Takes the turn for the task, or leaves word to the asker that has it. How it was before.
     #[inline]
-    fn change(&self, from: u8, to: u8) -> bool {
-        self.state
-            .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
-            .is_ok()
+    fn claim(&self) -> u8 {
+        loop {
+            // SeqCst: whoever returns the turn looks for the task's waker, which was set before, see `introduce`.
+            let state = self.state.load(Ordering::SeqCst);
+            let next = match state {
+                FREE => HELD,
+                LENT => NOTED,
+                _ => return state,
+            };
+            let changed =
+                self.state
+                    .compare_exchange(state, next, Ordering::SeqCst, Ordering::SeqCst);
+            if changed.is_ok() {
+                return state;
+            }
+        }
     }
 
     /// There is something to do even for a task that holds the turn and waits for its handler.
@@ -129,23 +130,7 @@ impl Turn {
     /// The task wants the turn; false if an asker has it, who will wake the task when it is done.
     #[inline]
     pub(super) fn take(&self) -> bool {
-        loop {
-            // SeqCst: whoever returns the turn looks for the task's waker, which was set before, see `introduce`.
-            match self.state.load(Ordering::SeqCst) {
-                HELD => return true,
-                FREE => {
-                    if self.change(FREE, HELD) {
-                        return true;
-                    }
-                }
-                LENT => {
-                    if self.change(LENT, NOTED) {
-                        return false;
-                    }
-                }
-                _ => return false,
-            }
-        }
+        matches!(self.claim(), FREE | HELD)
     }
 
     /// The task, which holds the turn, lets go of it. It then looks once more for something to do, and if there
