@@ -4,13 +4,12 @@ use super::delivery::{Accepted, Delivery, Destination, Limit};
 use super::pending::Enqueue;
 use super::reply::Answer;
 use super::target::{Begun, ReceiptOf, Target};
-use super::{AskError, Message, SendError};
+use super::{ActorName, AskError, Message, SendError};
 use crate::mailbox::Expiry;
 use std::any::type_name;
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -118,11 +117,11 @@ impl<'a, M: Message> Ask<'a, M> {
         answer.into_result(|| self.actor())
     }
 
-    fn actor(&self) -> Arc<str> {
-        self.delivery
-            .to
-            .target()
-            .map_or_else(|| Arc::from(""), |target| Arc::clone(target.name()))
+    fn actor(&self) -> ActorName {
+        self.delivery.to.target().map_or_else(
+            || ActorName::from_static(""),
+            |target| target.name().clone(),
+        )
     }
 }
 

@@ -5,10 +5,9 @@ use super::held::{Held, Holdable};
 use super::life::Life;
 use super::run::Runner;
 use super::shared::{Place, Shared};
-use super::{Actor, ActorId, Context, Direct, Dispatch, Exit, Handle, Level, Overflow};
+use super::{Actor, ActorId, ActorName, Direct, Dispatch, Exit, Handle, Level, Overflow};
 use crate::mailbox::MailboxStats;
 use crate::supervision::{Group, RestartPolicy};
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,11 +57,8 @@ impl<A: Actor> Mould<A> {
     }
 
     #[inline]
-    pub(crate) fn name(&self) -> Arc<str> {
-        match self.first.name() {
-            Cow::Borrowed(name) => super::name::shared(name),
-            Cow::Owned(name) => Arc::from(name),
-        }
+    pub(crate) fn name(&self) -> ActorName {
+        self.first.name().into()
     }
 }
 
@@ -74,12 +70,8 @@ pub(crate) struct Seat<A: Actor> {
 
 impl<A: Actor> Seat<A> {
     /// Where it runs is settled when it is spawned.
-    pub(crate) fn new(name: Arc<str>, capacity: usize) -> Self {
-        Self::at(None, name, capacity)
-    }
-
-    fn at(place: Option<Place<A>>, name: Arc<str>, capacity: usize) -> Self {
-        let (shared, tenancy) = Shared::new(name, capacity, place);
+    pub(crate) fn new(name: ActorName, capacity: usize) -> Self {
+        let (shared, tenancy) = Shared::new(name, capacity, None);
         let vacant = Runner::vacant(Arc::clone(&shared), tenancy);
         let actor = Held::first(shared);
         Self { actor, vacant }
@@ -108,28 +100,14 @@ impl<A: Actor> Seat<A> {
         limits: Limits,
         group: Option<&Arc<Group>>,
     ) -> Runner<A> {
-        self.split(mould, limits, group).1
-    }
-
-    fn split(
-        self,
-        mould: Mould<A>,
-        limits: Limits,
-        group: Option<&Arc<Group>>,
-    ) -> (Handle<A>, Runner<A>) {
-        let Self { actor, vacant } = self;
-        let ctx = Context {
-            shared: Arc::clone(actor.shared()),
-        };
-        let runner = vacant.occupied(mould, limits, group, ctx);
-        (Handle(actor), runner)
+        self.vacant.occupied(mould, limits, group)
     }
 }
 
 /// An actor of any type as its registry sees it.
 pub(crate) trait Managed: Holdable + Send + Sync {
     fn id(&self) -> ActorId;
-    fn name(&self) -> &Arc<str>;
+    fn name(&self) -> &ActorName;
     fn raise(&self, level: Level);
     fn stats(&self) -> MailboxStats;
     fn life(&self) -> &Life;
@@ -142,7 +120,7 @@ impl<A: Actor> Managed for Shared<A> {
         Self::id(self)
     }
 
-    fn name(&self) -> &Arc<str> {
+    fn name(&self) -> &ActorName {
         &self.name
     }
 
@@ -193,7 +171,7 @@ impl<A: Actor> Managed for Shared<A> {
 #[must_use = "nothing runs until `spawn`"]
 pub struct Builder<A: Actor> {
     mould: Mould<A>,
-    name: Option<Arc<str>>,
+    name: Option<ActorName>,
     capacity: usize,
     overflow: Overflow,
     dispatch: Dispatch,
@@ -228,7 +206,7 @@ impl<A: Actor> Builder<A> {
     }
 
     /// What the actor is called instead of [`Actor::name`].
-    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+    pub fn name(mut self, name: impl Into<ActorName>) -> Self {
         self.name = Some(name.into());
         self
     }
@@ -276,11 +254,12 @@ impl<A: Actor> Builder<A> {
             return Err(SpawnError::NoRuntime { actor: name });
         };
         let place = Place::task(self.dispatch, &runtime);
-        let seat = Seat::at(Some(place), name, self.capacity);
-        seat.set_overflow(self.overflow);
+        let (shared, tenancy) = Shared::new(name, self.capacity, Some(place));
+        shared.set_overflow(self.overflow);
         #[cfg(feature = "testing")]
-        seat.actor.inject(self.faults);
-        let (handle, runner) = seat.split(self.mould, self.limits, None);
+        shared.inject(self.faults);
+        let handle = Handle(Held::first(Arc::clone(&shared)));
+        let runner = Runner::vacant(shared, tenancy).occupied(self.mould, self.limits, None);
         drop(runtime.spawn(runner));
         Ok(handle)
     }
@@ -328,11 +307,8 @@ impl<A: Actor> Builder<A> {
         let (shared, tenancy) = Shared::new(name, 1, None);
         #[cfg(feature = "testing")]
         shared.inject(self.faults);
-        let ctx = Context {
-            shared: Arc::clone(&shared),
-        };
-        let runner = Runner::vacant(Arc::clone(&shared), tenancy);
-        let runner = runner.occupied(self.mould, self.limits, None, ctx);
+        let vacant = Runner::vacant(Arc::clone(&shared), tenancy);
+        let runner = vacant.occupied(self.mould, self.limits, None);
         Ok(Direct::new(shared, runner, runtime))
     }
 }
@@ -354,12 +330,12 @@ pub enum SpawnError {
     #[error("actor `{actor}` has capacity 0: give it at least 1")]
     ZeroCapacity {
         /// The actor's name.
-        actor: Arc<str>,
+        actor: ActorName,
     },
     /// There is no runtime to run it on.
     #[error("actor `{actor}` was spawned outside a tokio runtime: call this inside one")]
     NoRuntime {
         /// The actor's name.
-        actor: Arc<str>,
+        actor: ActorName,
     },
 }

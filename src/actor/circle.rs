@@ -4,9 +4,10 @@
 //! when the send ends. A send may have got what it waits for and not have run since, so an edge says whether it still
 //! holds: a circle counts only if all its edges do.
 
+use super::ActorName;
 use super::identity::current;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{LazyLock, Mutex};
 
 use crate::mailbox::lock;
 
@@ -16,7 +17,7 @@ pub(super) type Holds = Box<dyn Fn() -> bool + Send>;
 struct Edge {
     number: u64,
     to: u64,
-    name: Arc<str>,
+    name: ActorName,
     holds: Holds,
 }
 
@@ -39,7 +40,7 @@ pub(super) struct Wait(Option<(u64, u64)>);
 
 impl Wait {
     /// The handler that this thread is polling waits for an actor. Logs a circle that this closes.
-    pub(super) fn begin(&mut self, actor: u64, name: &Arc<str>, holds: impl FnOnce() -> Holds) {
+    pub(super) fn begin(&mut self, actor: u64, name: &ActorName, holds: impl FnOnce() -> Holds) {
         let waiter = current();
         if waiter == 0 || self.0.is_some() {
             return;
@@ -52,7 +53,7 @@ impl Wait {
             graph.edges.entry(waiter).or_default().push(Edge {
                 number,
                 to: actor,
-                name: Arc::clone(name),
+                name: name.clone(),
                 holds: holds(),
             });
             graph.new_circle(waiter)
@@ -116,14 +117,14 @@ impl Graph {
         &self,
         from: u64,
         goal: u64,
-        path: &mut Vec<(u64, Arc<str>)>,
+        path: &mut Vec<(u64, ActorName)>,
         seen: &mut HashSet<u64>,
     ) -> bool {
         for edge in self.edges.get(&from).into_iter().flatten() {
             if !(edge.holds)() {
                 continue;
             }
-            path.push((edge.to, Arc::clone(&edge.name)));
+            path.push((edge.to, edge.name.clone()));
             if edge.to == goal || seen.insert(edge.to) && self.reaches(edge.to, goal, path, seen) {
                 return true;
             }

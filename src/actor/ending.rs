@@ -1,12 +1,12 @@
 //! The end of an actor, whoever brings it about: its task, or an asker that has the turn when the task is gone.
 
 use super::Actor;
-use super::exit::{Exit, Hook, HookProblem, StopReason, Trouble};
+use super::exit::{Cause, Exit, Hook, HookProblem, StopReason, Trouble};
 use super::guard::{Guarded, guarded};
 use super::problems::{Problems, absorb, count_panic, note};
 use super::resident::{Left, Resident};
 use super::shared::Shared;
-use crate::mailbox::{Ending, Guard, Hold, lock};
+use crate::mailbox::{Ending, Guard, Hold, arc, lock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,7 +20,7 @@ pub(super) struct Aftermath {
     /// How many threads take the queue away from the actor.
     thieves: u32,
     /// How the actor has ended while they did. The last of them publishes its report.
-    ended: Option<StopReason>,
+    ended: Option<Cause>,
 }
 
 /// Ends what runs, and tells whoever waits for it.
@@ -40,7 +40,7 @@ pub(super) fn end_running<A: Actor>(
 pub(super) fn end<A: Actor>(
     mut hold: Hold<'_, Resident<A>>,
     shared: &Shared<A>,
-    reason: StopReason,
+    cause: Cause,
     mut problems: Option<Box<Problems>>,
 ) {
     let guard = Guarded(shared.id());
@@ -66,11 +66,11 @@ pub(super) fn end<A: Actor>(
         absorb(&mut problems, aftermath.problems.take());
         if aftermath.thieves > 0 {
             aftermath.problems = problems;
-            aftermath.ended = Some(reason);
+            aftermath.ended = Some(cause);
             return;
         }
     }
-    publish(shared, reason, problems);
+    publish(shared, cause, problems);
 }
 
 /// What nobody has taken up that an asker has left. Messages that are handled again are never handled by an asker, so
@@ -86,8 +86,8 @@ fn note_left<A: Actor>(left: Left<A>, shared: &Shared<A>, problems: &mut Option<
 }
 
 #[inline]
-fn publish<A: Actor>(shared: &Shared<A>, reason: StopReason, problems: Option<Box<Problems>>) {
-    let mut exit = Arc::new(report(shared, reason, false));
+fn publish<A: Actor>(shared: &Shared<A>, cause: Cause, problems: Option<Box<Problems>>) {
+    let mut exit = arc(|| (report(shared, cause.into(), false), ())).0;
     if let Some(problems) = problems {
         add(&mut exit, *problems);
     }
@@ -114,7 +114,7 @@ fn log(exit: &Exit) {
 #[cold]
 pub(super) fn end_in_place_of_task<A: Actor>(hold: Hold<'_, Resident<A>>, shared: &Shared<A>) {
     let problems = take_problems(shared);
-    end(hold, shared, StopReason::RuntimeGone, problems);
+    end(hold, shared, Cause::RuntimeGone, problems);
 }
 
 /// Lays down what the actor's task has noted, for whoever ends the actor.
@@ -152,13 +152,13 @@ pub(super) fn give_up<A: Actor>(shared: &Shared<A>) -> Arc<Exit> {
         }
         aftermath.thieves -= 1;
         match aftermath.ended.take_if(|_| aftermath.thieves == 0) {
-            Some(reason) => (Some(reason), aftermath.problems.take()),
+            Some(cause) => (Some(cause), aftermath.problems.take()),
             None => (None, aftermath.problems.clone()),
         }
     };
     let preliminary = match ended {
-        Some(reason) => {
-            publish(shared, reason, problems);
+        Some(cause) => {
+            publish(shared, cause, problems);
             None
         }
         None => problems,
@@ -199,7 +199,7 @@ pub(super) fn report<A: Actor>(
             .map_or_else(Vec::new, |it| it.undelivered.clone())
     };
     Exit {
-        actor: Arc::clone(&shared.name),
+        actor: shared.name.clone(),
         id: shared.id(),
         reason,
         account,

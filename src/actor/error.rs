@@ -1,7 +1,7 @@
 //! What can go wrong with a send, and whether the handler ran.
 
-use super::Message;
 use super::name::short_type_name;
+use super::{ActorName, Message};
 use std::any::type_name;
 use std::error::Error;
 use std::fmt;
@@ -129,7 +129,7 @@ pub enum AskError<M: Message> {
     /// The handler panicked before it answered.
     Panicked {
         /// The actor's name.
-        actor: Arc<str>,
+        actor: ActorName,
         /// The message's type.
         message: &'static str,
         /// What the panic said.
@@ -138,21 +138,21 @@ pub enum AskError<M: Message> {
     /// A kill dropped the handler before it answered.
     Cancelled {
         /// The actor's name.
-        actor: Arc<str>,
+        actor: ActorName,
         /// The message's type.
         message: &'static str,
     },
     /// The reply token was dropped without an answer.
     NoReply {
         /// The actor's name.
-        actor: Arc<str>,
+        actor: ActorName,
         /// The message's type.
         message: &'static str,
     },
     /// The timeout passed while the handler was running; it runs on.
     TimedOut {
         /// The actor's name.
-        actor: Arc<str>,
+        actor: ActorName,
         /// The message's type.
         message: &'static str,
     },
@@ -193,7 +193,7 @@ pub enum AskFailure<E> {
     #[error("actor `{actor}` panicked while it handled `{message}`: {text}")]
     Panicked {
         /// The actor's name.
-        actor: Arc<str>,
+        actor: ActorName,
         /// The message's type.
         message: &'static str,
         /// What the panic said.
@@ -203,7 +203,7 @@ pub enum AskFailure<E> {
     #[error("actor `{actor}` was killed while it handled `{message}`")]
     Cancelled {
         /// The actor's name.
-        actor: Arc<str>,
+        actor: ActorName,
         /// The message's type.
         message: &'static str,
     },
@@ -211,7 +211,7 @@ pub enum AskFailure<E> {
     #[error("actor `{actor}` dropped the reply token of `{message}`")]
     NoReply {
         /// The actor's name.
-        actor: Arc<str>,
+        actor: ActorName,
         /// The message's type.
         message: &'static str,
     },
@@ -219,7 +219,7 @@ pub enum AskFailure<E> {
     #[error("the timeout passed while actor `{actor}` was handling `{message}`")]
     TimedOut {
         /// The actor's name.
-        actor: Arc<str>,
+        actor: ActorName,
         /// The message's type.
         message: &'static str,
     },

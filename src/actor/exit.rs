@@ -1,6 +1,6 @@
 //! How an actor ended.
 
-use super::{Account, ActorId};
+use super::{Account, ActorId, ActorName};
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub enum StopReason {
     /// It was restarted together with another one of its group, which failed.
     GroupRestart {
         /// The name of the one that failed.
-        failed: Arc<str>,
+        failed: ActorName,
     },
     /// Its runtime was shut down under it.
     RuntimeGone,
@@ -85,6 +85,50 @@ impl fmt::Display for StopReason {
             }
             Self::RuntimeGone => f.write_str("ended because its runtime was shut down"),
             Self::NeverStarted => f.write_str("was never started"),
+        }
+    }
+}
+
+/// Why an actor ended, as it is handed on until the report is written: in two registers.
+#[derive(Debug)]
+pub(super) enum Cause {
+    Stopped,
+    Drained,
+    Killed,
+    HandlesDropped,
+    RuntimeGone,
+    NeverStarted,
+    Other(Box<StopReason>),
+}
+
+const _: () = assert!(size_of::<Option<Cause>>() == 2 * size_of::<usize>());
+
+impl From<StopReason> for Cause {
+    #[cold]
+    fn from(reason: StopReason) -> Self {
+        match reason {
+            StopReason::Stopped => Self::Stopped,
+            StopReason::Drained => Self::Drained,
+            StopReason::Killed => Self::Killed,
+            StopReason::HandlesDropped => Self::HandlesDropped,
+            StopReason::RuntimeGone => Self::RuntimeGone,
+            StopReason::NeverStarted => Self::NeverStarted,
+            other => Self::Other(Box::new(other)),
+        }
+    }
+}
+
+impl From<Cause> for StopReason {
+    #[inline]
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Stopped => Self::Stopped,
+            Cause::Drained => Self::Drained,
+            Cause::Killed => Self::Killed,
+            Cause::HandlesDropped => Self::HandlesDropped,
+            Cause::RuntimeGone => Self::RuntimeGone,
+            Cause::NeverStarted => Self::NeverStarted,
+            Cause::Other(reason) => *reason,
         }
     }
 }
@@ -164,7 +208,7 @@ impl Error for HookProblem {
 #[non_exhaustive]
 pub struct Exit {
     /// Its name.
-    pub actor: Arc<str>,
+    pub actor: ActorName,
     /// Its number.
     pub id: ActorId,
     /// Why it ended.

@@ -22,7 +22,7 @@ impl Grouped {
     pub(super) fn join<A: Actor>(group: &Arc<Group>, shared: &Arc<Shared<A>>) -> Self {
         let peer: Weak<Shared<A>> = Arc::downgrade(shared);
         Self {
-            membership: group.join(Arc::clone(&shared.name), peer),
+            membership: group.join(shared.name.clone(), peer),
             patience: None,
         }
     }

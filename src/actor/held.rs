@@ -40,9 +40,9 @@ impl Holders {
 }
 
 impl<T: Holdable + ?Sized> Held<T> {
-    /// The first of a new actor.
+    /// The first of a new actor, of which nobody else knows yet.
     pub(super) fn first(actor: Arc<T>) -> Self {
-        actor.holders().add();
+        actor.holders().0.store(1, Ordering::Relaxed);
         Self(actor)
     }
 

@@ -1,7 +1,7 @@
 //! `started` and `stopped`, which run in the seat like handlers.
 
 use super::resident::Resident;
-use super::{Actor, Context, StopReason};
+use super::{Actor, StopReason};
 use crate::mailbox::{Begin, Ending, Sequel, Start, Verdict};
 use std::any::type_name;
 use std::error::Error;
@@ -11,17 +11,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
 
-/// What the default of [`Actor::started`] returns: there is nothing to do. No other actor's returns the same, not even one
-/// that goes on to call it.
-pub(super) struct NothingToStart<A>(PhantomData<fn() -> A>);
+/// What the default of a hook returns: there is nothing to do. No other actor's returns the same, not even one that goes
+/// on to call it; nor does the other hook.
+pub(super) struct Nothing<A, H>(PhantomData<fn() -> (A, H)>);
 
-impl<A> NothingToStart<A> {
-    pub(super) const fn new() -> Self {
+impl<A, H> Nothing<A, H> {
+    pub(super) const fn to_do() -> Self {
         Self(PhantomData)
     }
 }
 
-impl<A: Actor> Future for NothingToStart<A> {
+impl<A: Actor, H> Future for Nothing<A, H> {
     type Output = Result<(), A::Error>;
 
     fn poll(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<Self::Output> {
@@ -32,12 +32,20 @@ impl<A: Actor> Future for NothingToStart<A> {
 /// Whether an actor of this type has the default of [`Actor::started`]. False only means that its hook is called.
 #[inline]
 pub(super) fn has_nothing_to_start<A: Actor>() -> bool {
-    fn name_of<'a, A: Actor, F>(_: impl FnOnce(&'a mut A, &'a Context<A>) -> F) -> &'static str {
-        type_name::<F>()
-    }
     // By its name, for the future may borrow the actor, and so has no type id. Only the default makes one for `A`, which
     // cannot be called where it is overridden.
-    name_of(|actor: &mut A, ctx| actor.started(ctx)) == type_name::<NothingToStart<A>>()
+    name_of(|actor: &mut A, ctx| actor.started(ctx)) == type_name::<Nothing<A, Started>>()
+}
+
+/// Whether an actor of this type has the default of [`Actor::stopped`]. False only means that its hook is called.
+#[inline]
+pub(super) fn has_nothing_to_stop<A: Actor>() -> bool {
+    name_of(|actor: &mut A, reason| actor.stopped(reason)) == type_name::<Nothing<A, Stopped>>()
+}
+
+/// The name of the type of what a hook returns.
+fn name_of<'a, A: 'a, I: 'a, F>(_: impl FnOnce(&'a mut A, &'a I) -> F) -> &'static str {
+    type_name::<F>()
 }
 
 /// Begins [`Actor::started`].

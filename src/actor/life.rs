@@ -55,6 +55,12 @@ impl Life {
         }
     }
 
+    /// The same for an actor that nobody else knows yet.
+    #[inline]
+    pub(super) fn set_ready_unknown(&self) {
+        self.ready.store(true, Ordering::Release);
+    }
+
     #[inline]
     pub(super) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)

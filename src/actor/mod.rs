@@ -77,6 +77,7 @@ pub use handle::{Handle, WeakHandle};
 pub(crate) use held::Held;
 pub use identity::ActorId;
 pub use message::Message;
+pub use name::ActorName;
 pub use overflow::{Overflow, Told};
 pub use pending::{Enqueue, PendingReply};
 pub use permit::{Closed, OwnedPermit, Permit};

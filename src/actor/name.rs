@@ -1,16 +1,168 @@
 //! What actors and messages are called.
-//!
-//! Programs start many actors of one type, and naming each is a noticeable part of starting it; so each thread keeps
-//! what it found last.
 
-use std::cell::{Cell, RefCell};
+use std::borrow::{Borrow, Cow};
+use std::cell::Cell;
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
 use std::ptr;
 use std::sync::Arc;
 
+/// What an actor is called in reports, errors and logs: a `str` that is cheap to clone.
+///
+/// ```
+/// use postroom::actor::ActorName;
+///
+/// let name = ActorName::from("orders");
+/// assert_eq!(name, "orders");
+/// assert!(name.starts_with("ord"));
+/// ```
+#[derive(Clone)]
+pub struct ActorName(Repr);
+
+/// Most actors have the name of their type. Starting and ending them is then spared a count that all of them would
+/// share.
+#[derive(Clone)]
+enum Repr {
+    Static(&'static str),
+    /// Boxed, so that a name takes no more than a reference to text does.
+    Shared(Arc<Box<str>>),
+}
+
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<ActorName>() == 16);
+
+impl ActorName {
+    /// A name that is known when the program is compiled.
+    #[must_use]
+    pub const fn from_static(name: &'static str) -> Self {
+        Self(Repr::Static(name))
+    }
+
+    /// As the value of a label.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn label(&self) -> metrics::SharedString {
+        match &self.0 {
+            Repr::Static(name) => metrics::SharedString::const_str(name),
+            Repr::Shared(name) => metrics::SharedString::from(name.to_string()),
+        }
+    }
+}
+
+impl Deref for ActorName {
+    type Target = str;
+
+    #[inline]
+    fn deref(&self) -> &str {
+        match &self.0 {
+            Repr::Static(name) => name,
+            Repr::Shared(name) => name,
+        }
+    }
+}
+
+impl AsRef<str> for ActorName {
+    fn as_ref(&self) -> &str {
+        self
+    }
+}
+
+impl Borrow<str> for ActorName {
+    fn borrow(&self) -> &str {
+        self
+    }
+}
+
+impl From<&str> for ActorName {
+    fn from(name: &str) -> Self {
+        Box::<str>::from(name).into()
+    }
+}
+
+impl From<Box<str>> for ActorName {
+    fn from(name: Box<str>) -> Self {
+        Self(Repr::Shared(Arc::new(name)))
+    }
+}
+
+impl From<String> for ActorName {
+    fn from(name: String) -> Self {
+        name.into_boxed_str().into()
+    }
+}
+
+impl From<Arc<str>> for ActorName {
+    fn from(name: Arc<str>) -> Self {
+        Self::from(&*name)
+    }
+}
+
+impl From<Cow<'static, str>> for ActorName {
+    #[inline]
+    fn from(name: Cow<'static, str>) -> Self {
+        match name {
+            Cow::Borrowed(name) => Self::from_static(name),
+            Cow::Owned(name) => name.into(),
+        }
+    }
+}
+
+impl fmt::Display for ActorName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&**self, f)
+    }
+}
+
+impl fmt::Debug for ActorName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl PartialEq for ActorName {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for ActorName {}
+
+impl PartialEq<str> for ActorName {
+    fn eq(&self, other: &str) -> bool {
+        **self == *other
+    }
+}
+
+impl PartialEq<&str> for ActorName {
+    fn eq(&self, other: &&str) -> bool {
+        **self == **other
+    }
+}
+
+impl PartialOrd for ActorName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ActorName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (**self).cmp(&**other)
+    }
+}
+
+/// The same as of its text, by which it is looked up.
+impl Hash for ActorName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
 thread_local! {
-    /// A type's name and its last segment.
+    /// A type's name and its last segment. Programs start many actors of one type, and finding that is a noticeable part
+    /// of starting them.
     static SHORT: Cell<(&'static str, &'static str)> = const { Cell::new(("", "")) };
-    static SHARED: RefCell<Option<(&'static str, Arc<str>)>> = const { RefCell::new(None) };
 }
 
 /// The last segment of a type's name, without its generic arguments.
@@ -27,19 +179,36 @@ pub(crate) fn short_type_name<T: ?Sized>() -> &'static str {
     short
 }
 
-/// A name to be shared.
-pub(super) fn shared(name: &'static str) -> Arc<str> {
-    // A thread at its end keeps nothing.
-    let kept = SHARED.try_with(|kept| {
-        let mut kept = kept.borrow_mut();
-        match &*kept {
-            Some((last, shared)) if ptr::eq(*last, name) => Arc::clone(shared),
-            _ => {
-                let shared = Arc::from(name);
-                *kept = Some((name, Arc::clone(&shared)));
-                shared
-            }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn names_are_their_text_however_they_were_made() {
+        let made: [ActorName; 6] = [
+            ActorName::from_static("orders"),
+            "orders".into(),
+            String::from("orders").into(),
+            Arc::<str>::from("orders").into(),
+            Cow::Borrowed("orders").into(),
+            Cow::<str>::Owned(String::from("orders")).into(),
+        ];
+        let places = HashMap::from([(made[0].clone(), 1)]);
+        for name in &made {
+            assert_eq!((name, places[name], places["orders"]), (&made[0], 1, 1));
+            assert_eq!(
+                format!("{name} {name:?} {name:>8}"),
+                "orders \"orders\"   orders"
+            );
         }
-    });
-    kept.unwrap_or_else(|_| Arc::from(name))
+        assert!(made[1] < ActorName::from_static("payments"));
+    }
+
+    #[test]
+    fn a_type_is_called_by_its_last_segment() {
+        assert_eq!(short_type_name::<ActorName>(), "ActorName");
+        assert_eq!(short_type_name::<Vec<Option<u8>>>(), "Vec");
+        assert_eq!(short_type_name::<u8>(), "u8");
+    }
 }

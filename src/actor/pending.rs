@@ -4,13 +4,12 @@ use super::delivery::Limit;
 use super::giving_way::spend;
 use super::name::short_type_name;
 use super::target::ReceiptOf;
-use super::{ActorId, Ask, AskError, Message, SendError};
+use super::{ActorId, ActorName, Ask, AskError, Message, SendError};
 use crate::mailbox::Expiry;
 use std::any::type_name;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 /// A message being sent whose answer will be awaited later: see [`Ask::enqueue`].
@@ -35,7 +34,7 @@ impl<M: Message> Future for Enqueue<'_, M> {
         Poll::Ready(Ok(PendingReply {
             receipt: Some(receipt),
             limit,
-            actor: Arc::clone(target.name()),
+            actor: target.name().clone(),
             id: target.id(),
             #[cfg(debug_assertions)]
             wait: super::circle::Wait::default(),
@@ -62,7 +61,7 @@ pub struct PendingReply<M: Message> {
     /// There until it is answered.
     receipt: Option<ReceiptOf<M>>,
     limit: Limit,
-    actor: Arc<str>,
+    actor: ActorName,
     id: ActorId,
     #[cfg(debug_assertions)]
     wait: super::circle::Wait,
@@ -79,7 +78,7 @@ impl<M: Message> Future for PendingReply<M> {
         let Some(receipt) = &mut this.receipt else {
             panic!("a reply was polled after it had completed");
         };
-        let actor = || Arc::clone(&this.actor);
+        let actor = || this.actor.clone();
         if let Poll::Ready(answer) = receipt.poll_answer(cx) {
             this.receipt = None;
             #[cfg(debug_assertions)]

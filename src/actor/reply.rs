@@ -1,7 +1,7 @@
 //! Reply tokens, and the batches that carry them.
 
 use super::name::short_type_name;
-use super::{AskError, Message};
+use super::{ActorName, AskError, Message};
 use crate::mailbox::{Duty, Outcome};
 use std::any::type_name;
 use std::fmt;
@@ -26,7 +26,7 @@ impl<M: Message> Answer<M> {
     #[inline]
     pub(super) fn into_result(
         self,
-        actor: impl FnOnce() -> Arc<str>,
+        actor: impl FnOnce() -> ActorName,
     ) -> Result<M::Response, AskError<M>> {
         let message = type_name::<M>();
         match self {

@@ -3,16 +3,15 @@
 use super::guard::guarded;
 use super::reply::Answer;
 use super::resident::Resident;
-use super::{Actor, ActorId, Message};
+use super::{Actor, ActorId, ActorName, Message};
 use crate::mailbox::{
     Begin, Ending, Hold, Letter, Sequel, SequelInPlace, Start, StartInPlace, Verdict,
 };
-use metrics::{SharedString, histogram};
+use metrics::histogram;
 use std::any::type_name;
 use std::cell::Cell;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -87,11 +86,11 @@ fn waited<A: Actor>(hold: &mut Hold<'_, Resident<A>>, message: &'static str, wai
 fn record(
     what: &'static str,
     id: ActorId,
-    actor: &Arc<str>,
+    actor: &ActorName,
     message: &'static str,
     took: Duration,
 ) {
-    let actor = SharedString::from(Arc::clone(actor));
+    let actor = actor.label();
     let _ = guarded(id, || {
         histogram!(what, "actor" => actor, "message" => message).record(took);
     });
@@ -144,7 +143,7 @@ impl<A: Actor, T: StartInPlace<Resident<A>>> StartInPlace<Resident<A>> for Timed
 
 struct Stopwatch {
     id: ActorId,
-    actor: Arc<str>,
+    actor: ActorName,
     begun: Instant,
 }
 
@@ -153,7 +152,7 @@ impl Stopwatch {
         let shared = &state.ctx.shared;
         Self {
             id: shared.id(),
-            actor: Arc::clone(&shared.name),
+            actor: shared.name.clone(),
             begun: Instant::now(),
         }
     }

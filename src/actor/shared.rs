@@ -10,7 +10,9 @@ use super::identity::ActorId;
 use super::life::{Life, wait_for};
 use super::reply::Ledger;
 use super::resident::Resident;
-use super::{Actor, Dispatch, Level, Overflow};
+use super::{Actor, ActorName, Dispatch, Level, Overflow};
+#[cfg(not(debug_assertions))]
+use crate::mailbox::arc;
 use crate::mailbox::{
     Envelope, Found, Mailbox, MailboxStats, Outcome, Return, SetOnce, Tenancy, lock,
 };
@@ -28,7 +30,7 @@ use tokio::time::Sleep;
 /// In this order, so that what each sender writes in the mailbox lies in one line of the cache: see the test.
 #[repr(C)]
 pub(crate) struct Shared<A: Actor> {
-    pub(super) name: Arc<str>,
+    pub(super) name: ActorName,
     holders: Holders,
     pub(super) mailbox: Mailbox<Resident<A>>,
     pub(super) life: Life,
@@ -65,21 +67,26 @@ impl<A: Actor> Place<A> {
 impl<A: Actor> Shared<A> {
     /// An actor without a task, and the right to be its task.
     pub(super) fn new(
-        name: Arc<str>,
+        name: ActorName,
         capacity: usize,
         place: Option<Place<A>>,
     ) -> (Arc<Self>, Tenancy) {
-        let (mailbox, tenancy) = Mailbox::new(capacity);
         #[cfg(debug_assertions)]
-        let shared = Arc::new_cyclic(|itself| Self::of(name, mailbox, place, Weak::clone(itself)));
+        {
+            let (mailbox, tenancy) = Mailbox::new(capacity);
+            let of = |itself: &Weak<Self>| Self::of(name, mailbox, place, Weak::clone(itself));
+            (Arc::new_cyclic(of), tenancy)
+        }
         #[cfg(not(debug_assertions))]
-        let shared = Arc::new(Self::of(name, mailbox, place));
-        (shared, tenancy)
+        arc(|| {
+            let (mailbox, tenancy) = Mailbox::new(capacity);
+            (Self::of(name, mailbox, place), tenancy)
+        })
     }
 
     #[inline]
     fn of(
-        name: Arc<str>,
+        name: ActorName,
         mailbox: Mailbox<Resident<A>>,
         place: Option<Place<A>>,
         #[cfg(debug_assertions)] itself: Weak<Self>,

@@ -11,7 +11,6 @@ use crate::mailbox::{Begin, Letter, Sequel, SequelInPlace, Start, StartInPlace};
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 use tracing::{Level, Span};
@@ -66,7 +65,7 @@ impl<A: Actor, T: Start<Resident<A>>> Start<Resident<A>> for InSpan<T> {
         impl Begin<Future = impl Future<Output = Self::Output> + Send> + Send,
         impl Sequel<Self::Output>,
     ) {
-        let actor = Arc::clone(&state.ctx.shared.name);
+        let actor = state.ctx.shared.name.clone();
         let link = self.link;
         let (begin, sequel) = self.begin.start(state);
         let message = message_of(&sequel);
@@ -85,7 +84,7 @@ impl<A: Actor, T: StartInPlace<Resident<A>>> StartInPlace<Resident<A>> for InSpa
         impl Begin<Future = impl Future<Output = Self::Output> + Send> + Send,
         impl SequelInPlace<Self::Output, Receipt = Self::Receipt>,
     ) {
-        let actor = Arc::clone(&state.ctx.shared.name);
+        let actor = state.ctx.shared.name.clone();
         let link = self.link;
         let (begin, sequel) = self.begin.start(state);
         let message = message_of_later(&sequel);

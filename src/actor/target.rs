@@ -5,9 +5,8 @@ use super::in_place::ask_in_place;
 use super::overflow::overflow;
 use super::reply::Answer;
 use super::shared::Shared;
-use super::{ActorId, Message, Overflow, Receive, Told, sending};
+use super::{ActorId, ActorName, Message, Overflow, Receive, Told, sending};
 use crate::mailbox::{Letter, MailboxStats, Receipt, Refused, Ticket};
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
@@ -33,7 +32,7 @@ pub(crate) enum Begun<M: Message> {
 /// which keeps the futures of mutually asking actors from containing each other.
 pub(crate) trait Target<M: Message>: Holdable + Send + Sync {
     fn id(&self) -> ActorId;
-    fn name(&self) -> &Arc<str>;
+    fn name(&self) -> &ActorName;
     fn stats(&self) -> MailboxStats;
     fn ask(&self, message: M, deadline: Option<Instant>, cx: &mut Context<'_>) -> Begun<M>;
     fn tell(&self, message: M) -> Result<(), (LetterOf<M>, Refused)>;
@@ -57,7 +56,7 @@ impl<A: Receive<M>, M: Message> Target<M> for Shared<A> {
         Self::id(self)
     }
 
-    fn name(&self) -> &Arc<str> {
+    fn name(&self) -> &ActorName {
         &self.name
     }
 

@@ -1,6 +1,6 @@
 //! What a user implements: the actor and its handlers.
 
-use super::hook::NothingToStart;
+use super::hook::{Nothing, Started, Stopped};
 use super::name::short_type_name;
 use super::{Batch, Builder, Context, Handle, Message, StopReason};
 use std::borrow::Cow;
@@ -59,7 +59,7 @@ pub trait Actor: Sized + Send + 'static {
         ctx: &Context<Self>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
         let _ = ctx;
-        NothingToStart::<Self>::new()
+        Nothing::<Self, Started>::to_do()
     }
 
     /// Runs once for every [`started`](Self::started) that returned `Ok`, whatever ended the actor,
@@ -75,7 +75,7 @@ pub trait Actor: Sized + Send + 'static {
         reason: &StopReason,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
         let _ = reason;
-        std::future::ready(Ok(()))
+        Nothing::<Self, Stopped>::to_do()
     }
 
     /// Starts the actor with the defaults. [`Builder`] sets anything else.

@@ -214,6 +214,7 @@ impl Counters {
 
     /// Everything at one instant: read again and again until nothing has changed meanwhile. If that does not
     /// happen for very long, what was read last.
+    #[inline]
     pub(super) fn account(&self, slots: &Slots, outlet: &Outlet) -> (Account, Look) {
         self.all_ok(slots, outlet)
             .unwrap_or_else(|| self.read_twice(slots, outlet))
@@ -239,6 +240,7 @@ impl Counters {
         (accepted == ok).then_some((account, look))
     }
 
+    #[inline(never)]
     fn read_twice(&self, slots: &Slots, outlet: &Outlet) -> (Account, Look) {
         let mut last = self.read(slots, outlet);
         // Counts only rise, and what was accepted was read last: if as many were settled, no count had changed by then.

@@ -265,7 +265,12 @@ unsafe impl<M: Send, R: Send> Sync for Counted<M, R> {}
 impl<M, R> Counted<M, R> {
     #[inline(always)]
     #[expect(clippy::inline_always)] // all it is given is known where it is called
-    fn alloc(state: u32, refs: u32, terms: Terms, body: Body<M, R>) -> NonNull<Cell<M, R>> {
+    fn alloc(
+        state: u32,
+        refs: u32,
+        terms: Terms,
+        body: impl FnOnce() -> Body<M, R>,
+    ) -> NonNull<Cell<M, R>> {
         let place = pool::take::<Cell<M, R>>();
         let cell = Cell {
             header: Header::new(),
@@ -273,7 +278,8 @@ impl<M, R> Counted<M, R> {
             refs: AtomicU32::new(refs),
             terms,
             waker: UnsafeCell::new(None),
-            body: UnsafeCell::new(body),
+            // Made here: what is made before and kept in memory meanwhile is waited for when it is copied.
+            body: UnsafeCell::new(body()),
             _allocated: Track::new(()),
         };
         // SAFETY: the place is for a cell, and nobody else has it.
@@ -356,13 +362,15 @@ impl<M, R> Letter<M, R> {
     /// The same, with what travels with it.
     #[inline]
     pub(crate) fn tell_under(message: M, terms: Terms) -> Self {
-        Self(Counted(Counted::alloc(0, 1, terms, Body::Message(message))))
+        Self(Counted(Counted::alloc(0, 1, terms, || {
+            Body::Message(message)
+        })))
     }
 
     /// A message, and its asker's side.
     #[inline]
     pub(crate) fn ask(message: M, terms: impl Into<Terms>) -> (Self, Receipt<M, R>) {
-        let cell = Counted::alloc(ASKED, 2, terms.into(), Body::Message(message));
+        let cell = Counted::alloc(ASKED, 2, terms.into(), || Body::Message(message));
         (Self(Counted(cell)), Receipt(Counted(cell)))
     }
 
@@ -472,7 +480,7 @@ const fn withheld(before: u32) -> Result<(), Revocation> {
 impl<M, R> Duty<M, R> {
     /// A cell for a message that is being handled already, with its asker's side.
     pub(crate) fn begun(deadline: Option<Instant>) -> (Self, Receipt<M, R>) {
-        let cell = Counted::alloc(ASKED | CLAIMED, 2, deadline.into(), Body::Empty);
+        let cell = Counted::alloc(ASKED | CLAIMED, 2, deadline.into(), || Body::Empty);
         (Self(Counted(cell)), Receipt(Counted(cell)))
     }
 

@@ -373,6 +373,7 @@ impl<S: Send + 'static> Mailbox<S> {
     }
 
     /// Where every message is.
+    #[inline]
     pub(crate) fn account(&self) -> Account {
         self.counters.account(&self.slots, &self.outlet).0
     }
@@ -407,11 +408,13 @@ impl<S: Send + 'static> Mailbox<S> {
         let (account, look) = self.counters.account(&self.slots, &self.outlet);
         // A send that was just accepted may not have said so yet.
         self.slots.note(account.queued);
+        let (left, now) = self.outlet.left(&self.slots);
+        let high_water = self.slots.high_water(now.accepted(left));
         let reserved = if look.is_closed() { 0 } else { look.reserved() };
         MailboxStats {
             capacity: size(self.slots.capacity()),
             depth: size(account.queued),
-            high_water: size(self.slots.high_water()),
+            high_water: size(high_water),
             reserved: size(reserved),
             waiting: self.slots.waiting(),
             level: self.level(),
@@ -688,6 +691,12 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
             return Ok(());
         }
         Err(self)
+    }
+
+    /// The same for a mailbox that nobody else knows yet: there is nothing to do.
+    #[inline]
+    pub(crate) fn rest_unknown(self) {
+        self.mailbox.turn.free_unknown();
     }
 }
 

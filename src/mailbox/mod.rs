@@ -37,6 +37,7 @@
 #![allow(unsafe_code)] // here and nowhere else
 
 mod account;
+mod arc;
 mod cell;
 mod envelope;
 #[cfg(feature = "testing")]
@@ -61,6 +62,7 @@ mod waiting;
 
 pub(crate) use account::Outcome;
 pub use account::{Account, MailboxStats};
+pub(crate) use arc::arc;
 pub(crate) use cell::{Conclusion, Duty, Expiry, Letter, Receipt, Witness};
 pub(crate) use envelope::{Envelope, Return, Takes};
 pub use level::Level;

@@ -304,8 +304,10 @@ impl<'a, S> Seated<'a, S> {
         cx: &mut Context<'_>,
     ) -> Polled {
         let (state, slot) = self.ready();
+        // First: what is made before and kept in memory meanwhile is waited for when it is copied.
+        let place = slot.place();
         let (begin, sequel) = starter.start(state);
-        poll_once(slot, begin, sequel, guard, cx)
+        poll_once(slot, place, begin, sequel, guard, cx)
     }
 
     /// Starts something whose output is wanted, and polls it once.
@@ -320,8 +322,10 @@ impl<'a, S> Seated<'a, S> {
         cx: &mut Context<'_>,
     ) -> InPlace<T::Output, T::Receipt> {
         let (state, slot) = self.ready();
+        // As in `start_and_poll`.
+        let place = slot.place();
         let (begin, sequel) = starter.start(state);
-        poll_in_place(slot, begin, sequel, guard, cx)
+        poll_in_place(slot, place, begin, sequel, guard, cx)
     }
 
     /// Ends what runs, if anything does, and tells whoever waits for it. Returns what panics in that said.
@@ -386,6 +390,7 @@ impl<S> Drop for Seat<S> {
 #[inline]
 fn poll_once<B, Q>(
     slot: &mut Slot,
+    mut place: Place<B::Future, Q>,
     begin: B,
     sequel: Q,
     guard: &impl Guard,
@@ -395,7 +400,6 @@ where
     B: Begin<Future: Future + Send>,
     Q: Sequel<<B::Future as Future>::Output>,
 {
-    let mut place = slot.place::<B::Future, Q>();
     let mut sequel = Some(sequel);
     let polled = guard.call(|| {
         if let Some(sequel) = &sequel {
@@ -419,6 +423,7 @@ where
 #[inline]
 fn poll_in_place<B, Q>(
     slot: &mut Slot,
+    mut place: Place<B::Future, Q::Later>,
     begin: B,
     sequel: Q,
     guard: &impl Guard,
@@ -428,7 +433,6 @@ where
     B: Begin<Future: Future + Send>,
     Q: SequelInPlace<<B::Future as Future>::Output>,
 {
-    let mut place = slot.place::<B::Future, Q::Later>();
     let mut done = None;
     let polled = guard.call(|| {
         sequel.enter();

@@ -136,8 +136,14 @@ impl Slots {
         self.bounds.load(Ordering::Relaxed) >> CAPACITY_SHIFT
     }
 
+    /// The most slots that were taken at once, given how many sends were accepted by now. One of them alone is not
+    /// noted.
+    pub(super) fn high_water(&self, accepted: u64) -> u64 {
+        self.noted().max(accepted.min(1))
+    }
+
     #[inline]
-    pub(super) fn high_water(&self) -> u64 {
+    fn noted(&self) -> u64 {
         self.bounds.load(Ordering::Relaxed) & HIGH_WATER_MASK
     }
 
@@ -183,7 +189,9 @@ impl Slots {
         // is not the first for which so many slots are taken.
         let word = self.word.load(Ordering::Acquire);
         if word & (CLOSED | WAITING | RESERVED_MASK << RESERVED_SHIFT) == 0 {
-            let (look, high_water) = (Look(word), self.high_water());
+            let look = Look(word);
+            // There is always room for one, and none has to be noted: see `high_water`.
+            let high_water = self.noted().max(1);
             let before = self.left_before();
             let has_room = look.queued(before) < high_water
                 || look.queued(self.see(outlet, before)) < high_water;
@@ -212,10 +220,11 @@ impl Slots {
     #[inline]
     fn see(&self, outlet: &Outlet, before: u64) -> u64 {
         let now = outlet.popped();
-        // It never goes back: only what was remembered last is exchanged.
-        let _ =
-            self.left_before
-                .compare_exchange(before, now, Ordering::Release, Ordering::Relaxed);
+        if now != before {
+            // It may go back, if another sender has looked later and was faster: whoever finds too little room then
+            // looks again.
+            self.left_before.store(now, Ordering::Release);
+        }
         now
     }
 
@@ -233,7 +242,7 @@ impl Slots {
                 return Err(Refused::Full);
             }
             let mut taken = Look(word).taken(before);
-            if taken >= self.high_water() {
+            if taken >= self.noted() {
                 let seen = self.see(outlet, before);
                 if Look(word).is_older_than(seen) {
                     word = self.word.load(Ordering::Acquire);
@@ -257,7 +266,7 @@ impl Slots {
 
     /// Remembers the most slots that were taken at once.
     pub(super) fn note(&self, taken: u64) {
-        if taken > self.high_water() {
+        if taken > self.noted() {
             self.bound(|capacity, high_water| (capacity, high_water.max(taken).min(capacity)));
         }
     }
@@ -509,7 +518,7 @@ mod tests {
             assert_eq!(slots.look().accepted(outlet.popped()), messages);
             assert!(slots.look().is_unused(messages));
         }
-        assert_eq!(slots.high_water(), 3);
+        assert_eq!(slots.high_water(begin + 30), 3);
     }
 
     /// Whoever waits for room does not let what senders remember of the receiver's count grow old.
@@ -527,7 +536,27 @@ mod tests {
             assert!(slots.poll_line(&mut ticket, &cx, &outlet).is_ready());
             assert!(slots.accept_reserved());
         }
-        assert_eq!(slots.high_water(), 1);
+        assert_eq!(slots.high_water(9), 1);
+    }
+
+    /// The first slot is noted by nobody, but for a permit.
+    #[test]
+    fn r03_one_slot_is_the_high_water_mark_of_one_that_was_taken() {
+        let (slots, outlet) = after(0, 3);
+        assert_eq!(slots.high_water(0), 0);
+        assert_eq!(slots.accept(&outlet), Ok(()));
+        assert_eq!(slots.high_water(1), 1);
+        assert!(outlet.take().are_none());
+        assert_eq!(slots.accept(&outlet), Ok(()));
+        assert_eq!(slots.high_water(2), 1);
+        assert_eq!(slots.accept(&outlet), Ok(()));
+        assert_eq!(slots.high_water(3), 2);
+
+        let (slots, outlet) = after(0, 3);
+        let cx = Context::from_waker(Waker::noop());
+        assert!(slots.poll_reserve(&mut None, &cx, &outlet).is_ready());
+        slots.release(&outlet);
+        assert_eq!(slots.high_water(0), 1);
     }
 
     #[test]

@@ -140,6 +140,12 @@ impl Turn {
         self.state.store(FREE, Ordering::SeqCst);
     }
 
+    /// The same before anybody else knows the mailbox.
+    #[inline]
+    pub(super) fn free_unknown(&self) {
+        self.state.store(FREE, Ordering::Release);
+    }
+
     /// Whether nobody has the turn, just now.
     #[inline]
     pub(super) fn is_free(&self) -> bool {

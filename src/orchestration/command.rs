@@ -51,6 +51,7 @@
 //! [`HealthActor`]: super::actors::HealthActor
 //! [`TaskFinalizerActor`]: super::actors::TaskFinalizerActor
 
+use crate::actor::ActorName;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -145,5 +146,5 @@ pub struct ProcessingStats {
     /// What waited and what ran in the whole database when the metrics actor counted last.
     pub census: Option<Census>,
     /// Each actor's name and mailbox.
-    pub actors: Vec<(Arc<str>, MailboxStats)>,
+    pub actors: Vec<(ActorName, MailboxStats)>,
 }

@@ -6,7 +6,7 @@ use super::roster::Roster;
 use super::routes::{Routes, Table};
 use super::running::{ActorRegistry, Settings};
 use super::{BuildError, StartError, order};
-use crate::actor::{Actor, ActorId, DEFAULT_CAPACITY, Handle, Mould, Seat};
+use crate::actor::{Actor, ActorId, ActorName, DEFAULT_CAPACITY, Handle, Mould, Seat};
 use crate::supervision::RestartPolicy;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -19,7 +19,7 @@ use std::time::Duration;
 /// messages that were sent ahead come back.
 #[must_use = "nothing runs until `start`"]
 pub struct ActorRegistryBuilder {
-    names: HashSet<Arc<str>>,
+    names: HashSet<ActorName>,
     reserved: Vec<Dependency>,
     table: Table,
     routes: Routes,
@@ -63,11 +63,11 @@ impl ActorRegistryBuilder {
     /// Makes a mailbox for an actor that is registered later with [`fill`](Self::fill), so that others
     /// can be given its handle first. Until it is filled it takes as many messages as any mailbox by
     /// default, 1,024.
-    pub fn reserve<A: Actor>(&mut self, name: impl Into<Arc<str>>) -> Slot<A> {
+    pub fn reserve<A: Actor>(&mut self, name: impl Into<ActorName>) -> Slot<A> {
         let name = name.into();
-        let duplicate = !self.names.insert(Arc::clone(&name));
-        let seat = Seat::new(Arc::clone(&name), DEFAULT_CAPACITY);
-        self.reserved.push((seat.handle().id(), Arc::clone(&name)));
+        let duplicate = !self.names.insert(name.clone());
+        let seat = Seat::new(name.clone(), DEFAULT_CAPACITY);
+        self.reserved.push((seat.handle().id(), name.clone()));
         Slot {
             seat,
             name,
@@ -144,20 +144,20 @@ impl ActorRegistryBuilder {
             .collect();
         if let Some((_, name)) = self.reserved.iter().find(|(id, _)| !index.contains_key(id)) {
             return Err(BuildError::Unfilled {
-                actor: Arc::clone(name),
+                actor: name.clone(),
             });
         }
         let names: Vec<_> = self
             .planned
             .iter()
-            .map(|planned| Arc::clone(planned.member.actor.name()))
+            .map(|planned| planned.member.actor.name().clone())
             .collect();
         let mut sends = Vec::with_capacity(names.len());
         for (planned, actor) in self.planned.iter().zip(&names) {
             let mut targets = Vec::with_capacity(planned.sends_to.len());
             for (id, name) in &planned.sends_to {
                 let Some(&at) = index.get(id) else {
-                    let (actor, dependency) = (Arc::clone(actor), Arc::clone(name));
+                    let (actor, dependency) = (actor.clone(), name.clone());
                     return Err(BuildError::Stranger { actor, dependency });
                 };
                 targets.push(at);
@@ -179,7 +179,7 @@ impl<A: Actor> Registration<&mut ActorRegistryBuilder, A> {
         let is_taken = |name: &str| builder.names.contains(name);
         self.description.check(&name, is_taken, &builder.table)?;
         let sends_to = self.description.take_dependencies();
-        builder.names.insert(Arc::clone(&name));
+        builder.names.insert(name.clone());
         let admitted = self.description.admit(&name, &mut builder.table);
         builder.planned.push(Planned {
             member: Arc::new(admitted.member),
@@ -202,7 +202,7 @@ impl fmt::Debug for ActorRegistryBuilder {
 #[must_use = "a place that is never filled is an error at `start`"]
 pub struct Slot<A: Actor> {
     pub(super) seat: Seat<A>,
-    pub(super) name: Arc<str>,
+    pub(super) name: ActorName,
     pub(super) duplicate: bool,
 }
 

@@ -117,7 +117,7 @@ impl<A: Actor> Registration<&ActorRegistry, A> {
             }
             for (id, dependency) in description.dependencies() {
                 if !roster.has(*id, dependency) {
-                    let dependency = Arc::clone(dependency);
+                    let dependency = dependency.clone();
                     return Err(BuildError::Stranger { actor, dependency }.into());
                 }
             }

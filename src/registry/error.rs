@@ -1,6 +1,7 @@
 //! What can be wrong with a registry.
 
 use super::ActorReport;
+use crate::actor::ActorName;
 use crate::actor::Exit;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ pub enum BuildError {
     #[error("two actors are named `{name}`: name one of them differently with `.name(..)`")]
     DuplicateName {
         /// The name.
-        name: Arc<str>,
+        name: ActorName,
     },
     /// Two actors are routed the same message.
     #[error("`{message}` is routed to `{first}` and to `{second}`: declare it for one of them")]
@@ -20,21 +21,21 @@ pub enum BuildError {
         /// The message's type.
         message: &'static str,
         /// The actor that declared it first.
-        first: Arc<str>,
+        first: ActorName,
         /// The actor that declared it again.
-        second: Arc<str>,
+        second: ActorName,
     },
     /// A mailbox without a slot could never accept a message.
     #[error("actor `{actor}` has capacity 0: give it at least 1")]
     ZeroCapacity {
         /// The actor's name.
-        actor: Arc<str>,
+        actor: ActorName,
     },
     /// The declared sends go in a circle, so that no order of shutdown lets everyone finish.
     #[error("the declared sends go in a circle: {}", join(path))]
     Cycle {
         /// The circle; its first actor is its last.
-        path: Vec<Arc<str>>,
+        path: Vec<ActorName>,
     },
     /// An actor is registered before one it sends to.
     #[error(
@@ -42,23 +43,23 @@ pub enum BuildError {
     )]
     StartsTooEarly {
         /// The actor that sends.
-        actor: Arc<str>,
+        actor: ActorName,
         /// The actor it sends to.
-        dependency: Arc<str>,
+        dependency: ActorName,
     },
     /// A declared send goes to an actor that this registry does not have.
     #[error("`{actor}` declares that it sends to `{dependency}`, which is not in this registry")]
     Stranger {
         /// The actor that sends.
-        actor: Arc<str>,
+        actor: ActorName,
         /// The name of the actor it sends to.
-        dependency: Arc<str>,
+        dependency: ActorName,
     },
     /// A reserved place was never filled.
     #[error("the place of `{actor}` was reserved and never filled: call `fill` for it")]
     Unfilled {
         /// The reserved name.
-        actor: Arc<str>,
+        actor: ActorName,
     },
 }
 
@@ -76,7 +77,7 @@ pub enum StartError {
     #[error("actor `{actor}` did not start, and the registry was rolled back")]
     Actor {
         /// The actor's name.
-        actor: Arc<str>,
+        actor: ActorName,
         /// How it ended.
         #[source]
         cause: Arc<Exit>,
@@ -96,7 +97,7 @@ pub enum AddError {
     #[error("actor `{actor}` did not start and was not added")]
     Actor {
         /// The actor's name.
-        actor: Arc<str>,
+        actor: ActorName,
         /// How it ended.
         #[source]
         cause: Arc<Exit>,
@@ -105,7 +106,7 @@ pub enum AddError {
     #[error("actor `{actor}` was not added: its registry has begun to shut down")]
     ShutDown {
         /// The actor's name.
-        actor: Arc<str>,
+        actor: ActorName,
     },
 }
 
@@ -117,13 +118,13 @@ pub enum RemoveError {
     #[error("the registry has no actor named `{actor}`")]
     Unknown {
         /// The name.
-        actor: Arc<str>,
+        actor: ActorName,
     },
     /// The registry is shutting down, or has been shut down: its report tells of the actor.
     #[error("actor `{actor}` cannot be removed: its registry has begun to shut down")]
     ShutDown {
         /// The actor's name.
-        actor: Arc<str>,
+        actor: ActorName,
     },
 }
 
@@ -136,7 +137,7 @@ pub struct Unrouted {
     pub message: &'static str,
 }
 
-fn join(path: &[Arc<str>]) -> String {
+fn join(path: &[ActorName]) -> String {
     let names: Vec<_> = path.iter().map(|name| format!("`{name}`")).collect();
     names.join(" -> ")
 }

@@ -5,20 +5,17 @@
 //! each other.
 
 use super::BuildError;
-use std::sync::Arc;
+use crate::actor::ActorName;
 
 /// `sends[i]` are the indices that actor `i` sends to.
-pub(super) fn check(names: &[Arc<str>], sends: &[Vec<usize>]) -> Result<(), BuildError> {
+pub(super) fn check(names: &[ActorName], sends: &[Vec<usize>]) -> Result<(), BuildError> {
     if let Some(circle) = circle(sends) {
-        let path = circle
-            .into_iter()
-            .map(|at| Arc::clone(&names[at]))
-            .collect();
+        let path = circle.into_iter().map(|at| names[at].clone()).collect();
         return Err(BuildError::Cycle { path });
     }
     for (actor, targets) in sends.iter().enumerate() {
         if let Some(&later) = targets.iter().find(|target| **target > actor) {
-            let (actor, dependency) = (Arc::clone(&names[actor]), Arc::clone(&names[later]));
+            let (actor, dependency) = (names[actor].clone(), names[later].clone());
             return Err(BuildError::StartsTooEarly { actor, dependency });
         }
     }
@@ -63,8 +60,8 @@ fn circle(sends: &[Vec<usize>]) -> Option<Vec<usize>> {
 mod tests {
     use super::*;
 
-    fn names(n: usize) -> Vec<Arc<str>> {
-        (0..n).map(|i| Arc::from(format!("a{i}"))).collect()
+    fn names(n: usize) -> Vec<ActorName> {
+        (0..n).map(|i| format!("a{i}").into()).collect()
     }
 
     #[test]

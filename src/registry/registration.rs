@@ -5,8 +5,8 @@ use super::builder::Slot;
 use super::member::Member;
 use super::routes::{Route, Table};
 use crate::actor::{
-    Actor, ActorId, DEFAULT_CAPACITY, Dispatch, Handle, Limits, Message, Mould, Overflow, Receive,
-    Seat,
+    Actor, ActorId, ActorName, DEFAULT_CAPACITY, Dispatch, Handle, Limits, Message, Mould,
+    Overflow, Receive, Seat,
 };
 use crate::supervision::Group;
 use std::any::{Any, TypeId, type_name};
@@ -27,7 +27,7 @@ pub struct Registration<P, A: Actor> {
 pub(super) struct Description<A: Actor> {
     mould: Mould<A>,
     slot: Option<Slot<A>>,
-    name: Option<Arc<str>>,
+    name: Option<ActorName>,
     capacity: Option<usize>,
     overflow: Overflow,
     dispatch: Dispatch,
@@ -47,7 +47,7 @@ type Declared<A> = (
 );
 
 /// An actor that another one sends to.
-pub(super) type Dependency = (ActorId, Arc<str>);
+pub(super) type Dependency = (ActorId, ActorName);
 
 impl<P, A: Actor> Registration<P, A> {
     pub(super) fn new(place: P, mould: Mould<A>, slot: Option<Slot<A>>) -> Self {
@@ -69,7 +69,7 @@ impl<P, A: Actor> Registration<P, A> {
     }
 
     /// What the actor is called instead of [`Actor::name`]. A reserved place has its name already.
-    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+    pub fn name(mut self, name: impl Into<ActorName>) -> Self {
         self.description.name = Some(name.into());
         self
     }
@@ -132,7 +132,7 @@ impl<P, A: Actor> Registration<P, A> {
     /// Declares that this actor sends to another one of the registry. The graph of declared sends must
     /// be free of circles, and an actor starts after those it sends to.
     pub fn sends_to<B: Actor>(mut self, other: &Handle<B>) -> Self {
-        let dependency = (other.id(), Arc::from(other.name()));
+        let dependency = (other.id(), other.name().into());
         self.description.sends_to.push(dependency);
         self
     }
@@ -166,10 +166,10 @@ impl<A: Actor> Description<A> {
         std::mem::take(&mut self.sends_to)
     }
 
-    pub(super) fn name(&self) -> Arc<str> {
+    pub(super) fn name(&self) -> ActorName {
         match (&self.slot, &self.name) {
-            (Some(slot), _) => Arc::clone(&slot.name),
-            (None, Some(name)) => Arc::clone(name),
+            (Some(slot), _) => slot.name.clone(),
+            (None, Some(name)) => name.clone(),
             (None, None) => self.mould.name(),
         }
     }
@@ -177,7 +177,7 @@ impl<A: Actor> Description<A> {
     /// Checks everything before anything is entered, so that a refusal leaves no trace.
     pub(super) fn check(
         &self,
-        name: &Arc<str>,
+        name: &ActorName,
         is_taken: impl FnOnce(&str) -> bool,
         table: &Table,
     ) -> Result<(), BuildError> {
@@ -186,11 +186,11 @@ impl<A: Actor> Description<A> {
             None => is_taken(name),
         };
         if duplicate {
-            let name = Arc::clone(name);
+            let name = name.clone();
             return Err(BuildError::DuplicateName { name });
         }
         if self.capacity == Some(0) {
-            let actor = Arc::clone(name);
+            let actor = name.clone();
             return Err(BuildError::ZeroCapacity { actor });
         }
         let mut own = HashSet::new();
@@ -198,7 +198,7 @@ impl<A: Actor> Description<A> {
             let first = table.get(*message).map(|route| &route.actor);
             let twice = (!own.insert(*message)).then_some(name);
             if let Some(first) = first.or(twice) {
-                let (first, second) = (Arc::clone(first), Arc::clone(name));
+                let (first, second) = (first.clone(), name.clone());
                 return Err(BuildError::DuplicateRoute {
                     message: text,
                     first,
@@ -210,10 +210,10 @@ impl<A: Actor> Description<A> {
     }
 
     /// Lets the actor in. It has been checked.
-    pub(super) fn admit(self, name: &Arc<str>, table: &mut Table) -> Admitted<A> {
+    pub(super) fn admit(self, name: &ActorName, table: &mut Table) -> Admitted<A> {
         let seat = match self.slot {
             Some(slot) => slot.seat,
-            None => Seat::new(Arc::clone(name), DEFAULT_CAPACITY),
+            None => Seat::new(name.clone(), DEFAULT_CAPACITY),
         };
         if let Some(capacity) = self.capacity {
             seat.set_capacity(capacity);
@@ -221,7 +221,7 @@ impl<A: Actor> Description<A> {
         seat.set_overflow(self.overflow);
         let handle = seat.handle();
         for (message, _, recipient) in &self.handles {
-            let (recipient, actor) = (recipient(&handle), Arc::clone(name));
+            let (recipient, actor) = (recipient(&handle), name.clone());
             table.insert(*message, Route { recipient, actor });
         }
         let member = Member {

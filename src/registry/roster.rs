@@ -3,6 +3,7 @@
 use super::ActorReport;
 use super::member::Member;
 use crate::actor::ActorId;
+use crate::actor::ActorName;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -16,7 +17,7 @@ pub(super) type Departing = watch::Receiver<Option<ActorReport>>;
 #[derive(Default)]
 pub(super) struct Roster {
     entries: BTreeMap<Place, Entry>,
-    places: HashMap<Arc<str>, Place>,
+    places: HashMap<ActorName, Place>,
     next: Place,
     closed: bool,
 }
@@ -55,7 +56,7 @@ impl Roster {
     pub(super) fn enter(&mut self, member: Arc<Member>) -> Place {
         let place = self.next;
         self.next += 1;
-        self.places.insert(Arc::clone(member.actor.name()), place);
+        self.places.insert(member.actor.name().clone(), place);
         let departing = None;
         self.entries.insert(place, Entry { member, departing });
         place

@@ -1,7 +1,9 @@
 //! From a message's type to the actor that handles it.
 
 use super::Unrouted;
-use crate::actor::{Ask, AskError, Destination, Message, Recipient, SendError, Tell, Told, wait};
+use crate::actor::{
+    ActorName, Ask, AskError, Destination, Message, Recipient, SendError, Tell, Told, wait,
+};
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::fmt;
@@ -17,7 +19,7 @@ pub(super) struct Route {
     /// A `Recipient<M>` for the `M` of its key.
     pub(super) recipient: Box<dyn Any + Send + Sync>,
     /// The name of the actor that it leads to.
-    pub(super) actor: Arc<str>,
+    pub(super) actor: ActorName,
 }
 
 impl Table {

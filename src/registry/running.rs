@@ -8,7 +8,9 @@ use super::roster::Roster;
 use super::routes::Routes;
 use super::shutdown::end_all;
 use super::{ShutdownReport, StartError, Unrouted};
-use crate::actor::{ActorId, Ask, Level, MailboxStats, Message, Recipient, SendError, Tell, Told};
+use crate::actor::{
+    ActorId, ActorName, Ask, Level, MailboxStats, Message, Recipient, SendError, Tell, Told,
+};
 use crate::mailbox::lock;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -94,7 +96,7 @@ impl ActorRegistry {
                 // Only now: dropped before, the registry stops those whose turn has not come.
                 inner.roster().close();
                 return Err(StartError::Actor {
-                    actor: Arc::clone(member.actor.name()),
+                    actor: member.actor.name().clone(),
                     cause,
                     rolled_back,
                 });
@@ -145,17 +147,17 @@ impl ActorRegistry {
 
     /// The mailboxes at this instant, in the order of start.
     #[must_use]
-    pub fn stats(&self) -> Vec<(Arc<str>, MailboxStats)> {
+    pub fn stats(&self) -> Vec<(ActorName, MailboxStats)> {
         let members: Vec<_> = self.inner.roster().members().cloned().collect();
-        let stats = |member: &Arc<Member>| (Arc::clone(member.actor.name()), member.actor.stats());
+        let stats = |member: &Arc<Member>| (member.actor.name().clone(), member.actor.stats());
         members.iter().map(stats).collect()
     }
 
-    pub(crate) fn observe(&self) -> Vec<(Arc<str>, ActorId, MailboxStats)> {
+    pub(crate) fn observe(&self) -> Vec<(ActorName, ActorId, MailboxStats)> {
         let members: Vec<_> = self.inner.roster().members().cloned().collect();
         let observe = |member: &Arc<Member>| {
             let actor = &member.actor;
-            (Arc::clone(actor.name()), actor.id(), actor.stats())
+            (actor.name().clone(), actor.id(), actor.stats())
         };
         members.iter().map(observe).collect()
     }

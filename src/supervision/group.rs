@@ -15,6 +15,7 @@
 //! down; then they start one after another, the first first.
 
 use super::Strategy;
+use crate::actor::ActorName;
 use crate::mailbox::lock;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -50,7 +51,7 @@ struct State {
     /// The one that has been told to start.
     starting: Option<usize>,
     /// Who failed last.
-    failed: Option<Arc<str>>,
+    failed: Option<ActorName>,
 }
 
 struct Slot {
@@ -88,7 +89,7 @@ impl Group {
     }
 
     /// Adds a member, which starts after all others.
-    pub(crate) fn join(self: &Arc<Self>, name: Arc<str>, peer: Weak<dyn Peer>) -> Membership {
+    pub(crate) fn join(self: &Arc<Self>, name: ActorName, peer: Weak<dyn Peer>) -> Membership {
         let asked = Arc::new(AtomicBool::new(false));
         let mut state = lock(&self.state);
         let place = state.slots.len();
@@ -182,7 +183,7 @@ impl State {
 pub(crate) struct Membership {
     group: Arc<Group>,
     place: usize,
-    name: Arc<str>,
+    name: ActorName,
     asked: Arc<AtomicBool>,
 }
 
@@ -194,9 +195,9 @@ impl Membership {
     }
 
     /// Who failed.
-    pub(crate) fn cause(&self) -> Arc<str> {
+    pub(crate) fn cause(&self) -> ActorName {
         let failed = lock(&self.group.state).failed.clone();
-        failed.unwrap_or_else(|| Arc::clone(&self.name))
+        failed.unwrap_or_else(|| self.name.clone())
     }
 
     /// The member has started.
@@ -225,7 +226,7 @@ impl Membership {
     pub(crate) fn has_failed(&self) {
         self.group.change(|state, strategy| {
             state.settle(self.place, Phase::Pausing);
-            state.failed = Some(Arc::clone(&self.name));
+            state.failed = Some(self.name.clone());
             for place in strategy.scope(self.place, state.slots.len()) {
                 if matches!(state.slots[place].phase, Phase::Up | Phase::Starting) {
                     state.to_end.insert(place);
@@ -327,7 +328,7 @@ mod tests {
                 });
                 let weak: Weak<Noted> = Arc::downgrade(&peer);
                 peers.push(peer);
-                group.join(Arc::from(name.to_string()), weak)
+                group.join(name.to_string().into(), weak)
             })
             .collect();
         members.iter().for_each(Membership::is_up);

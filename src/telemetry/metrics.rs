@@ -41,10 +41,7 @@
 //! ```
 
 use super::Snapshot;
-use ::metrics::{
-    SharedString, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
-};
-use std::sync::Arc;
+use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 
 /// Tells the recorder what the names mean, and their units.
 pub fn describe() {
@@ -103,7 +100,7 @@ pub fn describe() {
 /// Publishes the counters and gauges of these actors.
 pub fn publish(actors: &[Snapshot]) {
     for actor in actors {
-        let name = || SharedString::from(Arc::clone(&actor.name));
+        let name = || actor.name.label();
         let stats = &actor.stats;
         let account = &stats.account;
         counter!("postroom_messages_accepted_total", "actor" => name()).absolute(account.accepted);

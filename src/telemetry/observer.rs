@@ -1,9 +1,8 @@
 //! How long the handlers that run now have been running.
 
-use crate::actor::{Actor, ActorId, Handle, MailboxStats};
+use crate::actor::{Actor, ActorId, ActorName, Handle, MailboxStats};
 use crate::registry::ActorRegistry;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -43,7 +42,7 @@ type Seen = HashMap<ActorId, (u64, Instant)>;
 #[non_exhaustive]
 pub struct Snapshot {
     /// Its name.
-    pub name: Arc<str>,
+    pub name: ActorName,
     /// Its number.
     pub id: ActorId,
     /// Its mailbox, its account and its restarts.
@@ -82,7 +81,7 @@ impl Observer {
         let before = self.others.remove_entry(&id).into_iter().collect();
         let handler_age = age(&before, &mut self.others, id, &stats, Instant::now());
         Snapshot {
-            name: Arc::from(actor.name()),
+            name: actor.name().into(),
             id,
             stats,
             handler_age,

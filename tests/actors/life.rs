@@ -175,6 +175,31 @@ async fn r11_a_start_that_calls_anothers_default_is_no_default() {
 }
 
 #[tokio::test]
+async fn r11_a_hook_that_calls_the_default_of_the_other_is_no_default() {
+    static REASON: StopReason = StopReason::Stopped;
+    struct Starts(Log);
+
+    impl Actor for Starts {
+        type Error = Infallible;
+
+        fn started(
+            &mut self,
+            _: &Context<Self>,
+        ) -> impl Future<Output = Result<(), Infallible>> + Send {
+            self.0.add("started");
+            self.stopped(&REASON)
+        }
+    }
+
+    let log = Log::default();
+    let actor = Starts(log.clone()).spawn();
+    actor.ready().await.unwrap();
+    actor.stop();
+    actor.closed().await;
+    assert_eq!(log.entries(), ["started"]);
+}
+
+#[tokio::test]
 async fn r11_an_actor_with_nothing_to_start_has_started_when_it_is_spawned() {
     struct Stops(Log);
 

@@ -7,7 +7,6 @@ use std::any::type_name;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -44,7 +43,7 @@ impl<A: Receive<M>, M: Message> Future for Call<'_, A, M> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let visited = ready!(self.0.poll(cx))?;
-        let actor = || Arc::clone(&self.0.desk.shared.name);
+        let actor = || self.0.desk.shared.name.clone();
         Poll::Ready(match visited {
             Visited::Answered(answer) => answer.into_result(actor),
             Visited::Told | Visited::TimedOut => Err(AskError::TimedOut {

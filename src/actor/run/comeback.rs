@@ -1,25 +1,33 @@
 //! What follows from the end of an incarnation: the end of the actor, or another one.
 
-use super::{Decision, Ended, Phase, Runner};
+use super::{Decision, Ended, Phase, Restart, Runner};
 use crate::actor::ending::in_drop;
-use crate::actor::exit::{Hook, HookProblem, StopReason, Trouble};
+use crate::actor::exit::{Cause, Hook, HookProblem, StopReason, Trouble};
 use crate::actor::guard::guarded;
 use crate::actor::problems::set_message_aside;
 use crate::actor::{Actor, Level};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 impl<A: Actor> Runner<A> {
     /// What ended an incarnation, before any policy is asked.
-    pub(super) fn reason(&self, ended: &Ended) -> StopReason {
+    pub(super) fn cause(&self, ended: &Ended) -> Cause {
         match ended {
             Ended::Asked => self.asked(),
             Ended::Drained if self.shared.handles_dropped.load(Ordering::Acquire) => {
-                StopReason::HandlesDropped
+                Cause::HandlesDropped
             }
-            Ended::Drained => StopReason::Drained,
-            Ended::Left => StopReason::Stopped,
+            Ended::Drained => Cause::Drained,
+            Ended::Left => Cause::Stopped,
+            other => self.failure(other).into(),
+        }
+    }
+
+    /// The same for what needs words.
+    #[cold]
+    fn failure(&self, ended: &Ended) -> StopReason {
+        match ended {
+            Ended::Asked | Ended::Drained | Ended::Left => self.cause(ended).into(),
             Ended::Panicked { message, text } => StopReason::Panicked {
                 message,
                 text: Arc::clone(text),
@@ -29,7 +37,7 @@ impl<A: Actor> Runner<A> {
                 let group = self.again.as_ref().and_then(|again| again.group.as_ref());
                 StopReason::GroupRestart {
                     failed: group.map_or_else(
-                        || Arc::clone(&self.shared.name),
+                        || self.shared.name.clone(),
                         |group| group.membership.cause(),
                     ),
                 }
@@ -37,10 +45,10 @@ impl<A: Actor> Runner<A> {
         }
     }
 
-    pub(super) fn asked(&self) -> StopReason {
+    pub(super) fn asked(&self) -> Cause {
         match self.shared.mailbox.level() {
-            Level::Kill => StopReason::Killed,
-            _ => StopReason::Stopped,
+            Level::Kill => Cause::Killed,
+            _ => Cause::Stopped,
         }
     }
 
@@ -50,7 +58,7 @@ impl<A: Actor> Runner<A> {
         let decision = if self.again.is_some() {
             self.judge(ended)
         } else {
-            Decision::End(self.reason(ended))
+            Decision::End(self.cause(ended))
         };
         let shared = &self.shared;
         if matches!(decision, Decision::End(_)) && shared.mailbox.level() == Level::Open {
@@ -62,12 +70,12 @@ impl<A: Actor> Runner<A> {
     /// What its policy says of an actor that can be made again.
     #[cold]
     fn judge(&mut self, ended: &Ended) -> Decision {
-        let reason = self.reason(ended);
+        let cause = self.cause(ended);
         // A start that failed before any has worked is the answer to whoever waits for the actor.
         let first_start = matches!(ended, Ended::StartFailed(_)) && !self.shared.life.is_ready();
         let over = self.shared.mailbox.level() >= Level::Stop || self.has_nothing_left();
         let Some(again) = &mut self.again else {
-            return Decision::End(reason);
+            return Decision::End(cause);
         };
         if matches!(ended, Ended::Regroups) {
             // Should it have been told to stop since: it waits in vain and not for long.
@@ -79,25 +87,25 @@ impl<A: Actor> Runner<A> {
             Ended::Panicked { .. } | Ended::StartFailed(_) => !first_start,
         };
         if !restarts || over {
-            return Decision::End(reason);
+            return Decision::End(cause);
         }
-        match again.failures.record(tokio::time::Instant::now()) {
-            Ok(n) => Decision::Restart {
-                after: again.policy.pause(n),
-                reason,
-            },
-            Err(()) => Decision::End(StopReason::IntensityExceeded {
-                limit: again.policy.limit(),
-                window: again.policy.window(),
-                last: Box::new(reason),
-            }),
+        let reason = StopReason::from(cause);
+        if let Ok(n) = again.failures.record(tokio::time::Instant::now()) {
+            let after = again.policy.pause(n);
+            return Decision::Restart(Box::new(Restart { after, reason }));
         }
+        let exceeded = StopReason::IntensityExceeded {
+            limit: again.policy.limit(),
+            window: again.policy.window(),
+            last: Box::new(reason),
+        };
+        Decision::End(exceeded.into())
     }
 
     /// Goes down until its group restarts it.
     #[cold]
-    pub(super) fn regroup(&mut self) -> Option<StopReason> {
-        let reason = self.reason(&Ended::Regroups);
+    pub(super) fn regroup(&mut self) -> Option<Cause> {
+        let reason = self.failure(&Ended::Regroups);
         let _ = guarded(self.shared.id(), || {
             tracing::warn!(actor = &*self.shared.name, %reason, "restarting");
         });
@@ -110,7 +118,7 @@ impl<A: Actor> Runner<A> {
     }
 
     #[cold]
-    pub(super) fn restart(&mut self, after: Duration, reason: &StopReason) -> Option<StopReason> {
+    pub(super) fn restart(&mut self, Restart { after, reason }: Restart) -> Option<Cause> {
         if let Some(group) = self.group() {
             group.relax();
             group.membership.has_failed();
@@ -138,15 +146,15 @@ impl<A: Actor> Runner<A> {
                     hook: Hook::Backoff,
                     trouble: Trouble::Panicked(text),
                 });
-                Some(reason.clone())
+                Some(reason.into())
             }
         }
     }
 
     /// After the pause before a restart.
-    pub(super) fn come_back(&mut self) -> Option<StopReason> {
+    pub(super) fn come_back(&mut self) -> Option<Cause> {
         if self.has_nothing_left() {
-            return Some(self.reason(&Ended::Drained));
+            return Some(self.cause(&Ended::Drained));
         }
         if self.shared.mailbox.level() < Level::Stop {
             self.shared.restarts.fetch_add(1, Ordering::Relaxed);
@@ -176,11 +184,11 @@ impl<A: Actor> Runner<A> {
 
     /// The actor will not come back.
     #[cold]
-    pub(super) fn give_up_again(&mut self, reason: &StopReason) {
+    pub(super) fn give_up_again(&mut self, cause: &Cause) {
         self.give_up_kept();
         // The factory may hold handles of others, which need not wait for this task's end.
         let again = self.again.take();
-        if reason.is_failure()
+        if matches!(cause, Cause::Other(reason) if reason.is_failure())
             && let Some(group) = again.as_ref().and_then(|again| again.group.as_ref())
         {
             group.membership.has_failed_for_good();

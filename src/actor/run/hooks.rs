@@ -1,7 +1,7 @@
 //! `started` and `stopped`: begun, polled, limited in time.
 
 use super::{Decision, Ended, Phase, Runner, Timer, hold};
-use crate::actor::exit::{Hook, HookProblem, StopReason, Trouble};
+use crate::actor::exit::{Cause, Hook, HookProblem, Trouble};
 use crate::actor::guard::{Guarded, guarded, panic_text};
 use crate::actor::hook::Started;
 use crate::actor::resident::Resident;
@@ -22,7 +22,7 @@ enum Hooked {
 
 impl<A: Actor> Runner<A> {
     /// Begins an incarnation, which sits in the seat or is made now.
-    pub(super) fn enter(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<StopReason>> {
+    pub(super) fn enter(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<Cause>> {
         if self.shared.mailbox.level() >= Level::Stop {
             self.discard();
             return Poll::Ready(Some(self.asked()));
@@ -77,7 +77,7 @@ impl<A: Actor> Runner<A> {
         polled: Polled,
         mut timer: Timer,
         cx: &mut task::Context<'_>,
-    ) -> Poll<Option<StopReason>> {
+    ) -> Poll<Option<Cause>> {
         let limit = self.limits().start;
         match self.hooked(Hook::Started, polled, limit, &mut timer, cx) {
             Poll::Pending => {
@@ -111,7 +111,7 @@ impl<A: Actor> Runner<A> {
         mut timer: Timer,
         decision: Decision,
         cx: &mut task::Context<'_>,
-    ) -> Poll<Option<StopReason>> {
+    ) -> Poll<Option<Cause>> {
         let limit = self.limits().stop;
         match self.hooked(Hook::Stopped, polled, limit, &mut timer, cx) {
             Poll::Pending => {

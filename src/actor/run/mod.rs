@@ -16,11 +16,11 @@ mod serve;
 use super::asker;
 use super::builder::{Limits, Mould};
 use super::ending::{end, in_drop, lay_down, take_problems};
-use super::exit::{HookProblem, StopReason};
+use super::exit::{Cause, HookProblem, StopReason};
 use super::giving_way::give_way;
 use super::grouped::Grouped;
 use super::guard::{Guarded, guarded};
-use super::hook::{Stopped, has_nothing_to_start};
+use super::hook::{Stopped, has_nothing_to_start, has_nothing_to_stop};
 use super::problems::{Problems, count_panic, note};
 use super::redelivery::Kept;
 use super::resident::Resident;
@@ -90,14 +90,17 @@ enum Ended {
     Regroups,
 }
 
+/// Small, for it is handed on at each end.
 enum Decision {
-    End(StopReason),
-    Restart {
-        after: Duration,
-        reason: StopReason,
-    },
+    End(Cause),
+    Restart(Box<Restart>),
     /// Down until its group restarts it.
     Regroup,
+}
+
+struct Restart {
+    after: Duration,
+    reason: StopReason,
 }
 
 impl<A: Actor> Runner<A> {
@@ -113,13 +116,17 @@ impl<A: Actor> Runner<A> {
         }
     }
 
+    /// The same with an actor in it.
+    #[inline]
     pub(super) fn occupied(
         mut self,
         mould: Mould<A>,
         limits: Limits,
         group: Option<&Arc<Group>>,
-        ctx: Context<A>,
     ) -> Self {
+        let ctx = Context {
+            shared: Arc::clone(&self.shared),
+        };
         if let Some((factory, policy)) = mould.again {
             self.again = Some(Box::new(Again {
                 factory,
@@ -142,16 +149,16 @@ impl<A: Actor> Runner<A> {
             });
             if is_up {
                 self.phase = Phase::Up;
-                self.shared.life.set_ready();
-                // If something is to be done already its task does it, which keeps the turn.
-                let _ = hold.rest();
+                self.shared.life.set_ready_unknown();
+                hold.rest_unknown();
             }
         }
         self
     }
 
     /// Whether it is up as soon as it is made, and can be asked before its task is polled: it has nothing to do for that,
-    /// where it runs is settled, and no group says when it starts.
+    /// where it runs is settled, and no group says when it starts. Nobody else knows it then: where it runs is settled
+    /// before that only if it is spawned at once.
     #[inline]
     fn starts_at_once(&self, group: Option<&Arc<Group>>) -> bool {
         #[cfg(feature = "testing")]
@@ -171,7 +178,7 @@ impl<A: Actor> Runner<A> {
     pub(super) fn poll_idle(&mut self, cx: &mut task::Context<'_>) -> Poll<bool> {
         while self.tenancy.is_some() {
             match self.step(cx) {
-                Poll::Ready(Some(reason)) => self.finish(reason),
+                Poll::Ready(Some(cause)) => self.finish(cause),
                 Poll::Ready(None) => {}
                 // It may be for want of budget that it goes no further.
                 Poll::Pending if !has_budget_remaining() => return give_way(cx),
@@ -246,7 +253,7 @@ impl<A: Actor> Runner<A> {
     /// The next step. `Ready` when the actor has ended.
     #[inline(always)]
     #[expect(clippy::inline_always)] // it has two callers, of which one is every poll of every actor's task
-    fn step(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<StopReason>> {
+    fn step(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<Cause>> {
         let phase = std::mem::replace(&mut self.phase, Phase::Serving);
         match phase {
             Phase::Serving | Phase::Up => {
@@ -309,14 +316,14 @@ impl<A: Actor> Runner<A> {
     /// The incarnation is over, and its hooks have run.
     #[inline(always)]
     #[expect(clippy::inline_always)] // most often it hands on what it is given
-    fn conclude(&mut self, decision: Decision) -> Poll<Option<StopReason>> {
+    fn conclude(&mut self, decision: Decision) -> Poll<Option<Cause>> {
         // The end drops the state of one that cannot come back.
         if self.again.is_some() || !matches!(decision, Decision::End(_)) {
             self.discard();
         }
         Poll::Ready(match decision {
-            Decision::End(reason) => Some(reason),
-            Decision::Restart { after, reason } => self.restart(after, &reason),
+            Decision::End(cause) => Some(cause),
+            Decision::Restart(restart) => self.restart(*restart),
             Decision::Regroup => self.regroup(),
         })
     }
@@ -327,7 +334,7 @@ impl<A: Actor> Runner<A> {
         ended: &Ended,
         has_started: bool,
         cx: &mut task::Context<'_>,
-    ) -> Poll<Option<StopReason>> {
+    ) -> Poll<Option<Cause>> {
         let ended = match ended {
             // Whatever its group wants, it will not come back.
             Ended::Regroups if self.shared.mailbox.level() >= Level::Stop => &Ended::Asked,
@@ -342,8 +349,8 @@ impl<A: Actor> Runner<A> {
         if matches!(decision, Decision::End(_)) && self.again.is_some() {
             self.give_up_kept();
         }
-        if has_started {
-            let reason = self.reason(ended);
+        if has_started && !has_nothing_to_stop::<A>() {
+            let reason = self.cause(ended).into();
             if let Some(mut hold) = hold(&self.shared, &mut self.tenancy)
                 && hold.seat().state().is_some()
             {
@@ -361,12 +368,12 @@ impl<A: Actor> Runner<A> {
 
     /// Closes the mailbox, gives every message back, and publishes the report.
     #[inline]
-    fn finish(&mut self, reason: StopReason) {
+    fn finish(&mut self, cause: Cause) {
         let Some(tenancy) = self.tenancy.take() else {
             return;
         };
         if self.again.is_some() {
-            self.give_up_again(&reason);
+            self.give_up_again(&cause);
         }
         let shared = &*self.shared;
         shared.mailbox.close();
@@ -381,7 +388,7 @@ impl<A: Actor> Runner<A> {
             } else {
                 None
             };
-            end(hold, shared, reason, problems);
+            end(hold, shared, cause, problems);
         }
     }
 
@@ -411,8 +418,8 @@ impl<A: Actor> Future for Runner<A> {
             asker::introduce(cx.waker());
         }
         loop {
-            if let Some(reason) = ready!(this.step(cx)) {
-                this.finish(reason);
+            if let Some(cause) = ready!(this.step(cx)) {
+                this.finish(cause);
                 return Poll::Ready(());
             }
         }
@@ -432,11 +439,11 @@ impl<A: Actor> Runner<A> {
     /// The task is dropped before its end.
     #[cold]
     fn break_off(&mut self) {
-        let reason = match self.phase {
-            Phase::Waiting if !self.shared.life.is_ready() => StopReason::NeverStarted,
-            _ => StopReason::RuntimeGone,
+        let cause = match self.phase {
+            Phase::Waiting if !self.shared.life.is_ready() => Cause::NeverStarted,
+            _ => Cause::RuntimeGone,
         };
-        self.finish(reason);
+        self.finish(cause);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::actor::{Actor, Handle, MailboxStats};
+use crate::actor::{Actor, ActorName, Handle, MailboxStats};
 use crate::orchestration::context::{ClaimMode, SystemContext};
 use crate::orchestration::store::{BreakerState, BreakerStatus, Census};
 
@@ -35,7 +35,7 @@ pub struct SystemHealth {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailboxHealth {
     /// Whose.
-    pub actor: Arc<str>,
+    pub actor: ActorName,
     /// Messages that wait in it.
     pub depth: usize,
     /// As many may.
@@ -57,7 +57,7 @@ impl SystemHealth {
 }
 
 /// A mailbox that is looked at: whose, and how.
-type Watched = (Arc<str>, Arc<dyn Fn() -> MailboxStats + Send + Sync>);
+type Watched = (ActorName, Arc<dyn Fn() -> MailboxStats + Send + Sync>);
 
 /// The logic of the health actor.
 #[derive(Clone)]
@@ -93,7 +93,7 @@ impl HealthReporter {
         let mailboxes = self.watched.iter().map(|(actor, look)| {
             let stats = look();
             MailboxHealth {
-                actor: Arc::clone(actor),
+                actor: actor.clone(),
                 depth: stats.depth,
                 capacity: stats.capacity,
             }
