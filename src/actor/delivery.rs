@@ -8,7 +8,7 @@ use crate::mailbox::{Refused, Ticket};
 use std::future::Future;
 use std::mem::{self, ManuallyDrop};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
@@ -169,9 +169,6 @@ impl<M: Message> Accepted<M> {
     }
 }
 
-/// `None`: it waits.
-type Step<M> = Option<Result<Accepted<M>, SendError<M>>>;
-
 impl<'a, M: Message> Delivery<'a, M> {
     pub(super) fn new(to: Destination<'a, M>, message: M, patient: bool) -> Self {
         let keeps = mem::needs_drop::<M>() || matches!(to, Destination::Owned(_));
@@ -280,7 +277,7 @@ impl<'a, M: Message> Delivery<'a, M> {
                 letter,
                 receipt,
                 ticket,
-            } => pending(self.wait(letter, receipt, ticket, cx)),
+            } => self.wait(letter, receipt, ticket, cx),
             Stage::New(_) | Stage::Done => panic!("a send was polled after it had completed"),
         }
     }
@@ -307,7 +304,7 @@ impl<'a, M: Message> Delivery<'a, M> {
         if target.id().is_current() {
             return Poll::Ready(Err(SendError::WouldDeadlock(letter.take_back(receipt))));
         }
-        pending(self.wait(letter, receipt, None, cx))
+        self.wait(letter, receipt, None, cx)
     }
 
     #[cold]
@@ -317,8 +314,10 @@ impl<'a, M: Message> Delivery<'a, M> {
         receipt: Option<ReceiptOf<M>>,
         mut ticket: Option<Ticket>,
         cx: &mut Context<'_>,
-    ) -> Step<M> {
-        let target = self.to.target()?;
+    ) -> Poll<Result<Accepted<M>, SendError<M>>> {
+        let Some(target) = self.to.target() else {
+            return Poll::Ready(Err(refuse(letter, receipt, Refused::Closed)));
+        };
         let reserved = target.poll_line(&mut ticket, cx);
         #[cfg(debug_assertions)]
         match ticket {
@@ -328,11 +327,11 @@ impl<'a, M: Message> Delivery<'a, M> {
             None => self.wait.end(),
         }
         match reserved {
-            Poll::Ready(Ok(())) => Some(match target.push_reserved(letter) {
+            Poll::Ready(Ok(())) => Poll::Ready(match target.push_reserved(letter) {
                 Ok(()) => Ok(Accepted::new(Told::Accepted, receipt)),
                 Err(letter) => Err(refuse(letter, receipt, Refused::Closed)),
             }),
-            Poll::Ready(Err(refused)) => Some(Err(refuse(letter, receipt, refused))),
+            Poll::Ready(Err(refused)) => Poll::Ready(Err(refuse(letter, receipt, refused))),
             Poll::Pending => {
                 // Kept before the clock is touched: without one that panics, and the place in the line
                 // must be given up even then.
@@ -342,11 +341,13 @@ impl<'a, M: Message> Delivery<'a, M> {
                     ticket,
                 };
                 self.keeps = true;
-                if self.poll_passed(cx).is_pending() {
-                    return None;
+                ready!(self.poll_passed(cx));
+                match self.leave() {
+                    Some((letter, receipt)) => {
+                        Poll::Ready(Err(SendError::Expired(letter.take_back(receipt))))
+                    }
+                    None => Poll::Pending,
                 }
-                let (letter, receipt) = self.leave()?;
-                Some(Err(SendError::Expired(letter.take_back(receipt))))
             }
         }
     }
@@ -422,10 +423,6 @@ fn overflow<M: Message>(
         Refused::Full => target.overflow(letter),
         Refused::Closed => Err((letter, refused)),
     }
-}
-
-fn pending<M: Message>(step: Step<M>) -> Poll<Result<Accepted<M>, SendError<M>>> {
-    step.map_or(Poll::Pending, Poll::Ready)
 }
 
 fn refuse<M: Message>(

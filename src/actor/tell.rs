@@ -1,6 +1,6 @@
 //! The future of a tell.
 
-use super::delivery::{Accepted, Delivery, Destination, Limit};
+use super::delivery::{Delivery, Destination, Limit};
 use super::giving_way::spend;
 use super::{Message, SendError, Told};
 use std::future::Future;
@@ -54,7 +54,10 @@ impl<M: Message> Future for Tell<'_, M> {
         let unit = ready!(tokio::task::coop::poll_proceed(cx));
         let told = match self.delivery.take_new() {
             Some(message) => self.delivery.tell(message, cx),
-            None => self.delivery.poll_waiting(cx).map_ok(Accepted::told),
+            None => match ready!(self.delivery.poll_waiting(cx)) {
+                Ok(accepted) => Poll::Ready(Ok(accepted.told())),
+                Err(error) => Poll::Ready(Err(error)),
+            },
         };
         let result = ready!(told);
         spend(unit);

@@ -11,7 +11,7 @@ use postroom_actors_bench::libraries::tas46::Tas46;
 use postroom_actors_bench::library::Library;
 use postroom_actors_bench::loads::{Asks, Lives, Load, Queued, Tells};
 use postroom_actors_bench::runtimes::{Flavor, Runtimes};
-use postroom_actors_bench::work::{CAPACITY, Plain};
+use postroom_actors_bench::work::{CAPACITY, Large, Plain};
 use std::process::ExitCode;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -23,6 +23,8 @@ enum Kind {
     Tell,
     /// Spawn, first answer, stop, ended.
     Life,
+    /// A tell whose handler holds 4 KiB across a yield. Each but the first thousand waits for room.
+    LargeTell,
 }
 
 #[derive(Parser, Debug)]
@@ -51,6 +53,7 @@ fn repeat<L: Library>(kind: Kind, ops: u64) {
         Kind::Ask => only::<L, Asks<L, Plain, 1>>(ops),
         Kind::Queued => only::<L, Queued<L>>(ops),
         Kind::Tell => only::<L, Tells<L, Plain, 1, CAPACITY>>(ops),
+        Kind::LargeTell => only::<L, Tells<L, Large, 1, CAPACITY>>(ops),
         Kind::Life => only::<L, Lives<L>>(ops),
     }
 }
