@@ -368,7 +368,8 @@ impl<M, R> Letter<M, R> {
     }
 
     /// A message, and its asker's side.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always)] // a few instructions in each ask
     pub(crate) fn ask(message: M, terms: impl Into<Terms>) -> (Self, Receipt<M, R>) {
         let cell = Counted::alloc(ASKED, 2, terms.into(), || Body::Message(message));
         (Self(Counted(cell)), Receipt(Counted(cell)))
@@ -404,7 +405,8 @@ impl<M, R> Letter<M, R> {
 
     /// The same for a message that is handled alone: one that was told needs no answer, so there is no duty, and its
     /// cell is given back at once.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always)] // its one caller runs for each message
     pub(crate) fn claim_alone(self) -> Result<(M, Option<Duty<M, R>>), Revocation> {
         if self.0.was_asked() {
             // It has not been withheld before: that is for what is evicted, and claimed to be given back.

@@ -2,7 +2,8 @@
 
 use super::account::Outcome;
 use super::cell::Letter;
-use super::mailbox::{Hold, Mailbox};
+use super::hold::Hold;
+use super::mailbox::Mailbox;
 use super::queue::{Header, kind_of};
 use super::seat::Polled;
 use std::any::TypeId;

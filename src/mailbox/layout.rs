@@ -5,7 +5,8 @@
 use super::Terms;
 use super::cell::{Cell, Duty, Letter, Receipt, Witness};
 use super::envelope::Envelope;
-use super::mailbox::{Hold, Loan, Mailbox, Tenancy};
+use super::hold::{Hold, Loan};
+use super::mailbox::{Mailbox, Tenancy};
 use super::outlet::Outlet;
 use super::queue::{Header, Queue};
 use super::seat::Seated;

@@ -2,16 +2,16 @@
 
 use super::account::{Counters, Outcome};
 use super::cell::Letter;
-use super::envelope::{Envelope, Takes, is_kind, kind};
+use super::envelope::{Envelope, Takes, kind};
+use super::hold::{Hold, Loan, Seizure};
 use super::outlet::{Outlet, Signs};
 use super::queue::Queue;
-use super::seat::{Seat, Seated};
+use super::seat::Seat;
 use super::slots::{Alone, Slots};
 use super::sync::{AtomicBool, AtomicU8, Ordering, fence, relax};
-use super::turn::{Returned, Turn};
+use super::turn::Turn;
 use super::{Account, Level, MailboxStats, Refused, Ticket};
 use std::fmt;
-use std::marker::PhantomData;
 use std::task::{Context, Poll, Waker};
 
 /// The message whose place was taken, if there was no room; or a letter that was refused.
@@ -23,18 +23,18 @@ type Replaced<S, L> = Result<Option<Envelope<S>>, (L, Refused)>;
 #[repr(C)]
 pub(crate) struct Mailbox<S: 'static> {
     id: u64,
-    turn: Turn,
-    slots: Slots,
-    queue: Queue,
-    outlet: Outlet,
+    pub(super) turn: Turn,
+    pub(super) slots: Slots,
+    pub(super) queue: Queue,
+    pub(super) outlet: Outlet,
     level: AtomicU8,
     let_out: AtomicBool,
     /// How many handlers have been started, modulo 256, as far as that is counted.
-    started: AtomicU8,
-    counters: Counters,
+    pub(super) started: AtomicU8,
+    pub(super) counters: Counters,
     #[cfg(feature = "testing")]
-    gate: super::gate::Gate,
-    seat: Seat<S>,
+    pub(super) gate: super::gate::Gate,
+    pub(super) seat: Seat<S>,
 }
 
 // SAFETY: the seat is reached only through a `Hold`, and there is one at a time: the task's, of which the one
@@ -253,22 +253,12 @@ impl<S: Send + 'static> Mailbox<S> {
     #[inline]
     pub(crate) fn borrow(&self) -> Option<Loan<'_, S>> {
         // SAFETY: the turn is lent to this caller.
-        self.turn.borrow().then(|| Loan(unsafe { self.hold() }))
-    }
-
-    /// # Safety
-    /// The caller has the turn, and makes no other hold while this one lives.
-    #[inline]
-    unsafe fn hold(&self) -> Hold<'_, S> {
-        Hold {
-            mailbox: self,
-            alone: PhantomData,
-        }
+        self.turn.borrow().then(|| Loan(unsafe { Hold::new(self) }))
     }
 
     /// Whether there is nothing to do, for a task that has let go of the turn: see [`Hold::rest`].
     #[inline]
-    fn is_quiet(&self) -> bool {
+    pub(super) fn is_quiet(&self) -> bool {
         let popped = self.outlet.popped();
         let look = self.slots.look();
         // Not the level: who raises it closes the mailbox and then gives notice. Until then there would be nothing
@@ -446,7 +436,7 @@ impl<S: Send + 'static> Mailbox<S> {
     pub(crate) fn enter<'a>(&'a self, tenancy: &'a mut Tenancy) -> Option<Hold<'a, S>> {
         assert_eq!(self.id, tenancy.0, "a tenancy is for its own mailbox");
         // SAFETY: the turn is the task's, and the tenancy stays borrowed as long as the hold lives.
-        self.turn.take().then(|| unsafe { self.hold() })
+        self.turn.take().then(|| unsafe { Hold::new(self) })
     }
 
     /// Takes the oldest message out of the queue, unless the queue was seized.
@@ -454,7 +444,7 @@ impl<S: Send + 'static> Mailbox<S> {
     /// # Safety
     /// The caller has the turn, and a message was accepted that has not left the queue.
     #[inline]
-    unsafe fn take_first(&self, alone: Option<Alone<'_>>) -> Option<Envelope<S>> {
+    pub(super) unsafe fn take_first(&self, alone: Option<Alone<'_>>) -> Option<Envelope<S>> {
         // Announced before the signs are looked at; `seize` changes them, and looks for an announcement after. So
         // either this sees that the queue was seized, or the thief waits for this to be done.
         let signs = self.outlet.take();
@@ -518,7 +508,7 @@ impl<S: Send + 'static> Mailbox<S> {
     pub(crate) fn resign(&self, tenancy: Tenancy) -> Option<Hold<'_, S>> {
         assert_eq!(self.id, tenancy.0, "a tenancy is for its own mailbox");
         // SAFETY: the turn is the task's, and nobody will ever take it again: the tenancy is used up.
-        self.turn.resign().then(|| unsafe { self.hold() })
+        self.turn.resign().then(|| unsafe { Hold::new(self) })
     }
 }
 
@@ -554,235 +544,4 @@ pub(crate) enum Found {
     Queued,
     /// Nothing is queued, and nothing will be.
     Drained,
-}
-
-/// The turn: whoever has it reaches the seat and the receiving end of the queue.
-pub(crate) struct Hold<'a, S: 'static> {
-    mailbox: &'a Mailbox<S>,
-    // No reference into the seat: this value is on its way out of a function when another thread has the turn.
-    alone: PhantomData<&'a mut S>,
-}
-
-impl<'a, S: Send + 'static> Hold<'a, S> {
-    /// The mailbox.
-    #[inline]
-    pub(crate) const fn mailbox(&self) -> &'a Mailbox<S> {
-        self.mailbox
-    }
-
-    /// The seat.
-    #[inline]
-    pub(crate) fn seat(&mut self) -> Seated<'_, S> {
-        // SAFETY: this has the turn, and is borrowed as long as what is returned lives.
-        unsafe { self.mailbox.seat.take() }
-    }
-
-    /// Counts the handlers that start, modulo 256, for who wants to know how many did. It is kept with what the holder of
-    /// the turn writes for each message anyway.
-    #[inline]
-    pub(crate) fn count_start(&mut self) -> u8 {
-        let started = self.mailbox.started.load(Ordering::Relaxed).wrapping_add(1);
-        self.mailbox.started.store(started, Ordering::Relaxed);
-        started
-    }
-
-    /// A message is handled that never was queued. It counts as running until it is settled.
-    #[inline]
-    pub(crate) fn begin(&self) {
-        self.mailbox.counters.begin_in_place();
-    }
-
-    /// The oldest message. `None` if there is none, or its sender is still on the way in
-    /// ([`Mailbox::has_queued`] tells which).
-    #[inline]
-    pub(crate) fn first(&mut self) -> Option<First<'_, S>> {
-        self.mailbox
-            .queue
-            .has_first()
-            .then_some(First(self.mailbox, PhantomData))
-    }
-
-    /// Takes the oldest message if it is of this type.
-    pub(crate) fn pop_same<M: Send + 'static>(&mut self) -> Option<Letter<M, S::Answer>>
-    where
-        S: Takes<M>,
-    {
-        let Mailbox {
-            queue,
-            outlet,
-            slots,
-            ..
-        } = self.mailbox;
-        // What is looked at is not to be evicted.
-        let alone = outlet.signs().evicts().then(|| slots.alone());
-        outlet.peek(true);
-        // Before looking whether the queue was seized, as `seize` looks for the announcement after seizing.
-        fence(Ordering::SeqCst);
-        let same = !outlet.signs().is_seized() && {
-            // SAFETY: the holder of the turn is the one receiver, nobody has seized the queue, and whoever does
-            // now waits until this is done.
-            unsafe { queue.peek().is_some_and(|kind| is_kind::<S, M>(kind)) }
-        };
-        outlet.peek(false);
-        if !same {
-            return None;
-        }
-        // SAFETY: a message is there.
-        let envelope = unsafe { self.mailbox.take_first(alone) }?;
-        // SAFETY: it is of the kind for messages of type `M`, which only letters of this type get.
-        Some(unsafe { Letter::from_header(envelope.into_header()) })
-    }
-
-    /// The seat, for as long as this has the turn.
-    #[cfg(feature = "testing")]
-    pub(crate) fn into_seat(self) -> Seated<'a, S> {
-        // SAFETY: whoever gave this away did so for `'a`, and it is used up.
-        unsafe { self.mailbox.seat.take() }
-    }
-
-    /// The types of the messages that are queued, oldest first.
-    #[cfg(feature = "testing")]
-    pub(crate) fn queued(&mut self) -> Vec<&'static str> {
-        let Mailbox {
-            queue,
-            outlet,
-            slots,
-            ..
-        } = self.mailbox;
-        let mut names = Vec::new();
-        // As in `pop_same`.
-        let alone = outlet.signs().evicts().then(|| slots.alone());
-        outlet.peek(true);
-        fence(Ordering::SeqCst);
-        if !outlet.signs().is_seized() {
-            // SAFETY: as in `pop_same`.
-            unsafe { queue.each(|kind| names.push(super::envelope::name_of::<S>(kind))) };
-        }
-        outlet.peek(false);
-        drop(alone);
-        names
-    }
-
-    /// Takes the oldest message for giving it back, waiting for a sender that is on the way in. Only after the
-    /// mailbox was closed, or there might always be another.
-    pub(crate) fn pop_last(&mut self) -> Option<Envelope<S>> {
-        if !self.mailbox.has_queued() {
-            return None;
-        }
-        // SAFETY: a message was accepted that has not left the queue.
-        unsafe { self.mailbox.take_first(None) }
-    }
-
-    /// What there is, when no message was there.
-    #[inline]
-    pub(crate) fn look(&self) -> Found {
-        self.mailbox.look()
-    }
-
-    /// For the task: lets go of the turn until there is something to do, of which the task will be woken. If
-    /// there is something to do already, the hold comes back as from [`Mailbox::enter`]: an asker may have had the
-    /// turn meanwhile, so something may run.
-    #[inline]
-    pub(crate) fn rest(self) -> Result<(), Self> {
-        let mailbox = self.mailbox;
-        mailbox.turn.free();
-        // After this either is true, or another has the turn, and will see to it that the task is woken.
-        if mailbox.is_quiet() || !mailbox.turn.take() {
-            return Ok(());
-        }
-        Err(self)
-    }
-
-    /// The same for a mailbox that nobody else knows yet: there is nothing to do.
-    #[inline]
-    pub(crate) fn rest_unknown(self) {
-        self.mailbox.turn.free_unknown();
-    }
-}
-
-/// A message that is there, the oldest. Nobody else takes it without putting another in its place, but for a thief.
-pub(crate) struct First<'a, S: 'static>(&'a Mailbox<S>, PhantomData<&'a mut S>);
-
-impl<S: Send + 'static> First<'_, S> {
-    /// Takes it, which frees its slot. It counts as running until it is settled. `None` if the queue was seized.
-    #[inline]
-    pub(crate) fn pop(self) -> Option<Envelope<S>> {
-        #[cfg(feature = "testing")]
-        if !self.0.gate.lets_through() {
-            return None;
-        }
-        // SAFETY: a message is there, and whoever has made this has the turn, which is borrowed.
-        unsafe { self.0.take_first(None) }
-    }
-}
-
-/// The receiving end of a queue that was taken away from its actor.
-pub(crate) struct Seizure<'a, S: 'static>(&'a Mailbox<S>);
-
-impl<S: Send + 'static> Seizure<'_, S> {
-    /// The oldest message.
-    pub(crate) fn pop(&mut self) -> Option<Envelope<S>> {
-        let mailbox = self.0;
-        if !mailbox.has_queued() {
-            return None;
-        }
-        // SAFETY: whoever has the turn sees that the queue is seized before it reaches into it, so this is the one
-        // receiver; and a message was accepted that has not left the queue.
-        let header = unsafe { mailbox.queue.pop_accepted() };
-        mailbox.outlet.taken();
-        // SAFETY: popped from this mailbox's queue.
-        Some(unsafe { Envelope::new(header) })
-    }
-}
-
-/// The turn, lent to an asker, who returns it by one of its methods.
-#[must_use = "the actor does nothing more until the turn is returned"]
-pub(crate) struct Loan<'a, S: 'static>(Hold<'a, S>);
-
-impl<'a, S: Send + 'static> Loan<'a, S> {
-    /// The turn.
-    #[inline]
-    pub(crate) const fn hold(&mut self) -> &mut Hold<'a, S> {
-        &mut self.0
-    }
-
-    /// The seat.
-    #[inline]
-    pub(crate) fn seat(&mut self) -> Seated<'_, S> {
-        self.0.seat()
-    }
-
-    /// Whether nothing is queued, nobody waits for room or has been given some, and nothing is asked of the actor.
-    #[inline]
-    pub(crate) fn is_unused(&self) -> bool {
-        let mailbox = self.0.mailbox;
-        mailbox.slots.look().is_unused(mailbox.outlet.popped()) && !mailbox.is_let_out()
-    }
-
-    /// See [`Hold::begin`].
-    #[inline]
-    pub(crate) fn begin(&self) {
-        self.0.begin();
-    }
-
-    /// The actor is idle again. `Some` if its task has gone meanwhile: the caller then ends the actor.
-    #[inline]
-    pub(crate) fn hand_back(self) -> Option<Hold<'a, S>> {
-        let returned = self.0.mailbox.turn.hand_back();
-        self.returned(returned)
-    }
-
-    /// The task is to go on. `Some` if it has gone meanwhile: the caller then ends the actor.
-    pub(crate) fn hand_over(self) -> Option<Hold<'a, S>> {
-        let returned = self.0.mailbox.turn.hand_over();
-        self.returned(returned)
-    }
-
-    #[inline]
-    fn returned(self, returned: Returned) -> Option<Hold<'a, S>> {
-        match returned {
-            Returned::Back => None,
-            Returned::Orphaned => Some(self.0),
-        }
-    }
 }

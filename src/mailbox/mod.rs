@@ -18,8 +18,9 @@
 //!
 //! It is about four things, each in one file with its own proof: a message and its answer share one allocation
 //! (`cell`), which is linked into a list (`queue`); one holder at a time reaches the state and what runs on
-//! it (`turn`, `mailbox`); and what runs is kept in a buffer without its type and lifetime (`seat`). What
-//! is exported has a safe interface.
+//! it (`turn`, `hold`, `mailbox`); and what runs is kept in a buffer without its type and lifetime (`seat`). Where memory
+//! comes from (`pool`), and two small tools (`set_once`, `arc`), have proofs of their own. What is exported has a safe
+//! interface.
 //!
 //! Running a handler in its asker's task adds these questions:
 //!
@@ -42,6 +43,7 @@ mod cell;
 mod envelope;
 #[cfg(feature = "testing")]
 mod gate;
+mod hold;
 mod layout;
 mod level;
 #[cfg(all(test, postroom_loom))]
@@ -65,10 +67,11 @@ pub use account::{Account, MailboxStats};
 pub(crate) use arc::arc;
 pub(crate) use cell::{Conclusion, Duty, Expiry, Letter, Receipt, Witness};
 pub(crate) use envelope::{Envelope, Return, Takes};
-pub use level::Level;
 #[cfg(all(test, postroom_loom))]
-pub(crate) use mailbox::First;
-pub(crate) use mailbox::{Found, Hold, Loan, Mailbox, Tenancy};
+pub(crate) use hold::First;
+pub(crate) use hold::{Hold, Loan};
+pub use level::Level;
+pub(crate) use mailbox::{Found, Mailbox, Tenancy};
 pub(crate) use seat::{
     Begin, Ending, Guard, InPlace, Polled, Sequel, SequelInPlace, Start, StartInPlace, Verdict,
 };
