@@ -57,6 +57,7 @@
 //! | R3 | `r03_a_waker_that_panics_at_the_answer_is_not_the_handlers_fault` | `tests/actors/endings.rs` |
 //! | R3 | `r03_the_count_of_messages_may_wrap_around` | `src/mailbox/slots.rs` |
 //! | R3 | `r03_what_senders_remember_is_renewed_while_all_of_them_wait` | `src/mailbox/slots.rs` |
+//! | R3 | `r03_what_senders_remember_may_go_back` | `src/mailbox/slots.rs` |
 //! | R3 | `r03_one_slot_is_the_high_water_mark_of_one_that_was_taken` | `src/mailbox/slots.rs` |
 //! | R3 | `r03_a_capacity_that_is_lowered_holds_from_then_on` | `src/mailbox/slots.rs` |
 //! | R4 | `r04_try_tell_and_try_ask_give_the_message_back_when_full` | `tests/actors/backpressure.rs` |
@@ -127,6 +128,9 @@
 //! | R11 | `r11_hooks_run_once_around_the_messages` | `tests/actors/life.rs` |
 //! | R11 | `r11_a_start_that_fails_in_any_way_ends_the_actor_without_stopped` | `tests/actors/life.rs` |
 //! | R11 | `r11_a_start_that_calls_anothers_default_is_no_default` | `tests/actors/life.rs` |
+//! | R11 | `r11_the_defaults_of_the_hooks_are_known` | `src/actor/hook.rs` |
+//! | R11 | `r11_the_default_of_another_actor_is_none` | `src/actor/hook.rs` |
+//! | R11 | `r11_the_default_of_the_other_hook_is_none` | `src/actor/hook.rs` |
 //! | R11 | `r11_a_hook_that_calls_the_default_of_the_other_is_no_default` | `tests/actors/life.rs` |
 //! | R11 | `r11_an_actor_with_nothing_to_start_has_started_when_it_is_spawned` | `tests/actors/life.rs` |
 //! | R11 | `r11_trouble_in_stopped_is_reported_and_hangs_nothing` | `tests/actors/life.rs` |

@@ -205,7 +205,8 @@ impl<A: Actor> Builder<A> {
         }
     }
 
-    /// What the actor is called instead of [`Actor::name`].
+    /// What the actor is called instead of [`Actor::name`]. Of text that is known when the program is compiled,
+    /// [`ActorName::from_static`] makes a name without a copy.
     pub fn name(mut self, name: impl Into<ActorName>) -> Self {
         self.name = Some(name.into());
         self

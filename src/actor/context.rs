@@ -2,7 +2,7 @@
 
 use super::life::wait_for;
 use super::shared::{LifeOf, Shared};
-use super::{Actor, ActorId, Handle, Level, WeakHandle};
+use super::{Actor, ActorId, ActorName, Handle, Level, WeakHandle};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ impl<A: Actor> Context<A> {
 
     /// The actor's name.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &ActorName {
         &self.shared.name
     }
 

@@ -342,12 +342,10 @@ impl<'a, M: Message> Delivery<'a, M> {
                 };
                 self.keeps = true;
                 ready!(self.poll_passed(cx));
-                match self.leave() {
-                    Some((letter, receipt)) => {
-                        Poll::Ready(Err(SendError::Expired(letter.take_back(receipt))))
-                    }
-                    None => Poll::Pending,
-                }
+                let Some((letter, receipt)) = self.leave() else {
+                    unreachable!("it has just begun to wait");
+                };
+                Poll::Ready(Err(SendError::Expired(letter.take_back(receipt))))
             }
         }
     }

@@ -101,6 +101,21 @@ pub(super) enum Cause {
     Other(Box<StopReason>),
 }
 
+impl Cause {
+    /// See [`StopReason::is_failure`].
+    pub(super) const fn is_failure(&self) -> bool {
+        match self {
+            Self::Stopped
+            | Self::Drained
+            | Self::Killed
+            | Self::HandlesDropped
+            | Self::RuntimeGone
+            | Self::NeverStarted => false,
+            Self::Other(reason) => reason.is_failure(),
+        }
+    }
+}
+
 const _: () = assert!(size_of::<Option<Cause>>() == 2 * size_of::<usize>());
 
 impl From<StopReason> for Cause {

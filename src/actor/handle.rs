@@ -5,8 +5,8 @@ use super::held::Held;
 use super::permit::{OwnedPermit, Permit, reserve, reserve_owned};
 use super::shared::Shared;
 use super::{
-    Actor, ActorId, Ask, AskError, Exit, Level, Message, Receive, Recipient, SendError, Tell, Told,
-    wait,
+    Actor, ActorId, ActorName, Ask, AskError, Exit, Level, Message, Receive, Recipient, SendError,
+    Tell, Told, wait,
 };
 use crate::mailbox::MailboxStats;
 use std::fmt;
@@ -172,7 +172,7 @@ impl<A: Actor> Handle<A> {
 
     /// The actor's name.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &ActorName {
         &self.0.name
     }
 

@@ -19,6 +19,11 @@ pub(crate) trait Holdable {
 pub(crate) struct Held<T: Holdable + ?Sized>(Arc<T>);
 
 impl Holders {
+    /// Whether one holds it, just now.
+    pub(super) fn is_one(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 1
+    }
+
     fn add(&self) {
         // As for the count of an `Arc`: whoever adds one has one, which orders it before the end. It cannot
         // overflow, since each holder is counted by the `Arc` as well.
@@ -40,7 +45,7 @@ impl Holders {
 }
 
 impl<T: Holdable + ?Sized> Held<T> {
-    /// The first of a new actor, of which nobody else knows yet.
+    /// The first of a new actor, which nobody else has yet.
     pub(super) fn first(actor: Arc<T>) -> Self {
         actor.holders().0.store(1, Ordering::Relaxed);
         Self(actor)

@@ -55,9 +55,9 @@ impl Life {
         }
     }
 
-    /// The same for an actor that nobody else knows yet.
+    /// The same for an actor that nobody else has yet.
     #[inline]
-    pub(super) fn set_ready_unknown(&self) {
+    pub(super) fn set_ready_unshared(&self) {
         self.ready.store(true, Ordering::Release);
     }
 

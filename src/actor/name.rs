@@ -17,6 +17,10 @@ use std::sync::Arc;
 /// let name = ActorName::from("orders");
 /// assert_eq!(name, "orders");
 /// assert!(name.starts_with("ord"));
+///
+/// // Of a text that is known when the program is compiled: nothing is allocated or counted.
+/// const PAYMENTS: ActorName = ActorName::from_static("payments");
+/// assert_eq!(PAYMENTS.as_str(), "payments");
 /// ```
 #[derive(Clone)]
 pub struct ActorName(Repr);
@@ -26,18 +30,28 @@ pub struct ActorName(Repr);
 #[derive(Clone)]
 enum Repr {
     Static(&'static str),
-    /// Boxed, so that a name takes no more than a reference to text does.
-    Shared(Arc<Box<str>>),
+    /// By one more step, so that a name takes no more than a reference to text does.
+    Shared(Arc<Arc<str>>),
 }
 
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<ActorName>() == 16);
 
 impl ActorName {
-    /// A name that is known when the program is compiled.
+    /// A name that is known when the program is compiled: it is neither copied nor counted.
     #[must_use]
     pub const fn from_static(name: &'static str) -> Self {
         Self(Repr::Static(name))
+    }
+
+    /// The text.
+    #[inline]
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Repr::Static(name) => name,
+            Repr::Shared(name) => name,
+        }
     }
 
     /// As the value of a label.
@@ -45,7 +59,7 @@ impl ActorName {
     pub(crate) fn label(&self) -> metrics::SharedString {
         match &self.0 {
             Repr::Static(name) => metrics::SharedString::const_str(name),
-            Repr::Shared(name) => metrics::SharedString::from(name.to_string()),
+            Repr::Shared(name) => metrics::SharedString::from(Arc::<str>::clone(name)),
         }
     }
 }
@@ -55,10 +69,7 @@ impl Deref for ActorName {
 
     #[inline]
     fn deref(&self) -> &str {
-        match &self.0 {
-            Repr::Static(name) => name,
-            Repr::Shared(name) => name,
-        }
+        self.as_str()
     }
 }
 
@@ -74,27 +85,43 @@ impl Borrow<str> for ActorName {
     }
 }
 
+/// Copies the text, which may live shorter than the name: see [`ActorName::from_static`].
 impl From<&str> for ActorName {
     fn from(name: &str) -> Self {
-        Box::<str>::from(name).into()
+        Arc::<str>::from(name).into()
     }
 }
 
 impl From<Box<str>> for ActorName {
     fn from(name: Box<str>) -> Self {
-        Self(Repr::Shared(Arc::new(name)))
+        Arc::<str>::from(name).into()
     }
 }
 
 impl From<String> for ActorName {
     fn from(name: String) -> Self {
-        name.into_boxed_str().into()
+        Arc::<str>::from(name).into()
     }
 }
 
 impl From<Arc<str>> for ActorName {
     fn from(name: Arc<str>) -> Self {
-        Self::from(&*name)
+        Self(Repr::Shared(Arc::new(name)))
+    }
+}
+
+impl From<ActorName> for Arc<str> {
+    fn from(name: ActorName) -> Self {
+        match name.0 {
+            Repr::Static(name) => name.into(),
+            Repr::Shared(name) => Self::clone(&name),
+        }
+    }
+}
+
+impl From<&ActorName> for ActorName {
+    fn from(name: &ActorName) -> Self {
+        name.clone()
     }
 }
 
@@ -136,6 +163,30 @@ impl PartialEq<str> for ActorName {
 
 impl PartialEq<&str> for ActorName {
     fn eq(&self, other: &&str) -> bool {
+        **self == **other
+    }
+}
+
+impl PartialEq<String> for ActorName {
+    fn eq(&self, other: &String) -> bool {
+        **self == **other
+    }
+}
+
+impl PartialEq<ActorName> for str {
+    fn eq(&self, other: &ActorName) -> bool {
+        *self == **other
+    }
+}
+
+impl PartialEq<ActorName> for &str {
+    fn eq(&self, other: &ActorName) -> bool {
+        **self == **other
+    }
+}
+
+impl PartialEq<ActorName> for String {
+    fn eq(&self, other: &ActorName) -> bool {
         **self == **other
     }
 }
@@ -186,10 +237,11 @@ mod tests {
 
     #[test]
     fn names_are_their_text_however_they_were_made() {
-        let made: [ActorName; 6] = [
+        let made: [ActorName; 7] = [
             ActorName::from_static("orders"),
             "orders".into(),
             String::from("orders").into(),
+            Box::<str>::from("orders").into(),
             Arc::<str>::from("orders").into(),
             Cow::Borrowed("orders").into(),
             Cow::<str>::Owned(String::from("orders")).into(),

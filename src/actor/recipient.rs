@@ -3,7 +3,7 @@
 use super::delivery::Destination;
 use super::held::Held;
 use super::target::Target;
-use super::{ActorId, Ask, AskError, Message, SendError, Tell, Told, wait};
+use super::{ActorId, ActorName, Ask, AskError, Message, SendError, Tell, Told, wait};
 use crate::mailbox::MailboxStats;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -55,7 +55,7 @@ impl<M: Message> Recipient<M> {
 
     /// The actor's name.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &ActorName {
         self.0.name()
     }
 

@@ -54,6 +54,7 @@ impl<M: Message> Future for Tell<'_, M> {
         let unit = ready!(tokio::task::coop::poll_proceed(cx));
         let told = match self.delivery.take_new() {
             Some(message) => self.delivery.tell(message, cx),
+            // Not `map_ok`, with which all of it is copied before anything is looked at.
             None => match ready!(self.delivery.poll_waiting(cx)) {
                 Ok(accepted) => Poll::Ready(Ok(accepted.told())),
                 Err(error) => Poll::Ready(Err(error)),

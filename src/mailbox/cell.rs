@@ -263,6 +263,7 @@ unsafe impl<M: Send, R: Send> Send for Counted<M, R> {}
 unsafe impl<M: Send, R: Send> Sync for Counted<M, R> {}
 
 impl<M, R> Counted<M, R> {
+    /// `body` must not panic, or the place would be lost.
     #[inline(always)]
     #[expect(clippy::inline_always)] // all it is given is known where it is called
     fn alloc(
@@ -278,7 +279,7 @@ impl<M, R> Counted<M, R> {
             refs: AtomicU32::new(refs),
             terms,
             waker: UnsafeCell::new(None),
-            // Made here: what is made before and kept in memory meanwhile is waited for when it is copied.
+            // Made here and not by the caller: it would be kept in memory while the place is found, to be copied, see `arc`.
             body: UnsafeCell::new(body()),
             _allocated: Track::new(()),
         };

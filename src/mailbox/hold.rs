@@ -155,10 +155,10 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
         Err(self)
     }
 
-    /// The same for a mailbox that nobody else knows yet: there is nothing to do.
+    /// The same for a mailbox that nobody else has yet: there is nothing to do.
     #[inline]
-    pub(crate) fn rest_unknown(self) {
-        self.mailbox.turn.free_unknown();
+    pub(crate) fn rest_unshared(self) {
+        self.mailbox.turn.free_unshared();
     }
 }
 

@@ -304,7 +304,7 @@ impl<'a, S> Seated<'a, S> {
         cx: &mut Context<'_>,
     ) -> Polled {
         let (state, slot) = self.ready();
-        // First: what is made before and kept in memory meanwhile is waited for when it is copied.
+        // First, since it may unwind: what had to be dropped then would be kept in memory meanwhile, to be copied, see `arc`.
         let place = slot.place();
         let (begin, sequel) = starter.start(state);
         poll_once(slot, place, begin, sequel, guard, cx)

@@ -26,8 +26,9 @@
 //!
 //! As `left` only rises, a sender may go by what it was some time ago (`left_before`): there is at least as much room
 //! as that shows. Only if that is not enough, or more slots seem to be taken than ever were, does a sender look at the
-//! receiver's count. So does whoever gives a slot to a waiting send, for what is remembered must not be older than 2^33
-//! sends, nor therefore may a sender stand for so many between its look at the word and its change of it.
+//! receiver's count, and remembers what it was. So does whoever gives a slot to a waiting send, for what is remembered must
+//! not be older than 2^33 sends. Nor therefore may a thread stand for so many between two steps here, be it between a look
+//! at the count and remembering it, or between a look at the word and its change.
 
 use super::outlet::{Outlet, Signs};
 use super::sync::{AtomicU64, Guard, Mutex, Ordering, lock_own};
@@ -114,7 +115,7 @@ pub(super) struct Slots {
     line: Mutex<Line>,
     served: Served,
     /// The capacity, and in the lower half the most slots that were taken at once, which is never more: a message that
-    /// finds fewer taken than that has room.
+    /// finds fewer taken than that, or none, has room. That one was taken need not be noted.
     bounds: AtomicU64,
     /// How many messages had left the queue when a sender last looked.
     left_before: AtomicU64,
@@ -136,8 +137,7 @@ impl Slots {
         self.bounds.load(Ordering::Relaxed) >> CAPACITY_SHIFT
     }
 
-    /// The most slots that were taken at once, given how many sends were accepted by now. One of them alone is not
-    /// noted.
+    /// The most slots that were taken at once, given how many sends were accepted by now.
     pub(super) fn high_water(&self, accepted: u64) -> u64 {
         self.noted().max(accepted.min(1))
     }
@@ -486,7 +486,7 @@ impl Slots {
 }
 
 fn clamp(capacity: usize) -> u64 {
-    capacity.min(MAX_CAPACITY) as u64
+    capacity.clamp(1, MAX_CAPACITY) as u64
 }
 
 #[cfg(all(test, not(postroom_loom)))]
@@ -539,7 +539,24 @@ mod tests {
         assert_eq!(slots.high_water(9), 1);
     }
 
-    /// The first slot is noted by nobody, but for a permit.
+    /// As by a sender that has looked at the receiver's count long before it remembers what it was.
+    #[test]
+    fn r03_what_senders_remember_may_go_back() {
+        let (slots, outlet) = after(0, 3);
+        for round in 1..10 {
+            while slots.accept(&outlet).is_ok() {}
+            slots.left_before.store(0, Ordering::Relaxed);
+            assert_eq!(slots.accept(&outlet), Err(Refused::Full), "{round}");
+            assert!(outlet.take().are_none());
+            slots.left_before.store(0, Ordering::Relaxed);
+            assert_eq!(slots.accept(&outlet), Ok(()), "{round}");
+            slots.left_before.store(0, Ordering::Relaxed);
+            assert_eq!(slots.look().taken(outlet.popped()), 3);
+            assert!(outlet.take().are_none());
+        }
+    }
+
+    /// The first slot need not be noted, but for a permit.
     #[test]
     fn r03_one_slot_is_the_high_water_mark_of_one_that_was_taken() {
         let (slots, outlet) = after(0, 3);

@@ -140,9 +140,9 @@ impl Turn {
         self.state.store(FREE, Ordering::SeqCst);
     }
 
-    /// The same before anybody else knows the mailbox.
+    /// The same before anybody else has the mailbox: whoever gets it later sees all that was done before.
     #[inline]
-    pub(super) fn free_unknown(&self) {
+    pub(super) fn free_unshared(&self) {
         self.state.store(FREE, Ordering::Release);
     }
 

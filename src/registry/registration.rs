@@ -132,7 +132,7 @@ impl<P, A: Actor> Registration<P, A> {
     /// Declares that this actor sends to another one of the registry. The graph of declared sends must
     /// be free of circles, and an actor starts after those it sends to.
     pub fn sends_to<B: Actor>(mut self, other: &Handle<B>) -> Self {
-        let dependency = (other.id(), other.name().into());
+        let dependency = (other.id(), other.name().clone());
         self.description.sends_to.push(dependency);
         self
     }

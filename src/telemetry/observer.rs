@@ -81,7 +81,7 @@ impl Observer {
         let before = self.others.remove_entry(&id).into_iter().collect();
         let handler_age = age(&before, &mut self.others, id, &stats, Instant::now());
         Snapshot {
-            name: actor.name().into(),
+            name: actor.name().clone(),
             id,
             stats,
             handler_age,

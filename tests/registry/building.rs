@@ -152,7 +152,7 @@ async fn r15_handles_exist_before_their_actors() {
         .capacity(2)
         .register()
         .unwrap();
-    assert_eq!((back.name(), back.stats().capacity), ("back", 2));
+    assert_eq!((back.name().as_str(), back.stats().capacity), ("back", 2));
     // Also messages may be sent ahead; they wait.
     let mut ahead = front.ask(Note(1));
     assert!(poll_once(&mut ahead).await.is_pending());

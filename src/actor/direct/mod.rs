@@ -14,7 +14,7 @@ pub(super) use desk::Desk;
 
 use super::run::Runner;
 use super::shared::Shared;
-use super::{Actor, ActorId, Exit, Level, Message, Receive};
+use super::{Actor, ActorId, ActorName, Exit, Level, Message, Receive};
 use crate::mailbox::MailboxStats;
 use desk::Line;
 use std::fmt;
@@ -148,7 +148,7 @@ impl<A: Actor> Direct<A> {
 
     /// The actor's name.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &ActorName {
         &self.0.shared.name
     }
 

@@ -19,7 +19,9 @@ impl<A: Actor> Runner<A> {
             }
             Ended::Drained => Cause::Drained,
             Ended::Left => Cause::Stopped,
-            other => self.failure(other).into(),
+            Ended::Panicked { .. } | Ended::StartFailed(_) | Ended::Regroups => {
+                self.failure(ended).into()
+            }
         }
     }
 
@@ -188,7 +190,7 @@ impl<A: Actor> Runner<A> {
         self.give_up_kept();
         // The factory may hold handles of others, which need not wait for this task's end.
         let again = self.again.take();
-        if matches!(cause, Cause::Other(reason) if reason.is_failure())
+        if cause.is_failure()
             && let Some(group) = again.as_ref().and_then(|again| again.group.as_ref())
         {
             group.membership.has_failed_for_good();

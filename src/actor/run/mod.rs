@@ -20,6 +20,7 @@ use super::exit::{Cause, HookProblem, StopReason};
 use super::giving_way::give_way;
 use super::grouped::Grouped;
 use super::guard::{Guarded, guarded};
+use super::held::Holdable;
 use super::hook::{Stopped, has_nothing_to_start, has_nothing_to_stop};
 use super::problems::{Problems, count_panic, note};
 use super::redelivery::Kept;
@@ -148,16 +149,17 @@ impl<A: Actor> Runner<A> {
                 left: None,
             });
             if is_up {
+                debug_assert!(self.shared.holders().is_one(), "nobody else has it yet");
                 self.phase = Phase::Up;
-                self.shared.life.set_ready_unknown();
-                hold.rest_unknown();
+                self.shared.life.set_ready_unshared();
+                hold.rest_unshared();
             }
         }
         self
     }
 
     /// Whether it is up as soon as it is made, and can be asked before its task is polled: it has nothing to do for that,
-    /// where it runs is settled, and no group says when it starts. Nobody else knows it then: where it runs is settled
+    /// where it runs is settled, and no group says when it starts. Nobody else has it then: where it runs is settled
     /// before that only if it is spawned at once.
     #[inline]
     fn starts_at_once(&self, group: Option<&Arc<Group>>) -> bool {

@@ -61,6 +61,24 @@ fn each_slot_that_a_message_leaves_is_taken_once() {
     });
 }
 
+/// What is remembered goes back: one sender looks, another that looks later remembers first.
+#[test]
+fn a_sender_that_remembers_late_gives_no_slot_away_twice() {
+    model(|| {
+        let both = Both::full(1);
+        let slow = sender(&both);
+        both.receive();
+        let mut queued = 0;
+        if both.accept().is_ok() {
+            both.receive();
+            queued += u32::from(both.accept().is_ok());
+        }
+        queued += u32::from(slow.join().unwrap());
+        assert!(queued <= 1, "there is one slot");
+        assert_eq!(both.accept().is_ok(), queued == 0);
+    });
+}
+
 #[test]
 fn a_slot_goes_to_who_waits_or_to_who_comes_and_to_nobody_else() {
     model(|| {

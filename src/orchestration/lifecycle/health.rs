@@ -76,7 +76,7 @@ impl HealthReporter {
     }
 
     pub(crate) fn watch<A: Actor>(&mut self, handle: &Handle<A>) {
-        let (name, handle) = (handle.name().into(), handle.clone());
+        let (name, handle) = (handle.name().clone(), handle.clone());
         self.watched.push((name, Arc::new(move || handle.stats())));
     }
 
