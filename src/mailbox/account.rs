@@ -288,7 +288,8 @@ pub struct MailboxStats {
     /// Messages waiting now.
     pub depth: usize,
     /// The most slots that were ever taken at once, by messages and permits together: or one more, if a message left just
-    /// as the last of them was taken.
+    /// as the last of them was taken. Never more than the capacity, also of a [`Slot`](crate::registry::Slot) that had more
+    /// room before it was filled.
     pub high_water: usize,
     /// Slots held by permits, and by waiting sends that were given a slot and have not used it yet.
     pub reserved: usize,

@@ -396,11 +396,11 @@ impl<S: Send + 'static> Mailbox<S> {
     /// The mailbox as it is now.
     pub(crate) fn stats(&self, restarts: u64) -> MailboxStats {
         let (account, look) = self.counters.account(&self.slots, &self.outlet);
-        // A send that was just accepted may not have said so yet.
-        self.slots.note(account.queued);
+        let reserved = if look.is_closed() { 0 } else { look.reserved() };
+        // Who has just taken a slot may not have said so yet.
+        self.slots.note(account.queued + reserved);
         let (left, now) = self.outlet.left(&self.slots);
         let high_water = self.slots.high_water(now.accepted(left));
-        let reserved = if look.is_closed() { 0 } else { look.reserved() };
         MailboxStats {
             capacity: size(self.slots.capacity()),
             depth: size(account.queued),

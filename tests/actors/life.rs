@@ -233,6 +233,25 @@ async fn r11_an_actor_with_nothing_to_start_has_started_when_it_is_spawned() {
     assert!(log.entries().is_empty(), "there was no time for it");
 }
 
+#[tokio::test]
+async fn r17_a_runtime_that_goes_before_the_first_poll_is_told_of() {
+    let log = Log::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.unwrap();
+    let (plain, killed) = {
+        let _entered = runtime.enter();
+        let probe = || Probe::new(&log, &Gate::default()).spawn();
+        (probe(), probe())
+    };
+    killed.kill();
+    runtime.shutdown_background();
+    for probe in [plain, killed] {
+        let exit = probe.closed().await;
+        assert!(matches!(exit.reason, StopReason::RuntimeGone), "{exit}");
+    }
+    assert!(log.entries().is_empty(), "there was no time for its hooks");
+}
+
 #[tokio::test(start_paused = true)]
 async fn r11_trouble_in_stopped_is_reported_and_hangs_nothing() {
     for does in [Does::Fail, Does::Panic, Does::Hang] {

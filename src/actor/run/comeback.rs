@@ -158,9 +158,6 @@ impl<A: Actor> Runner<A> {
         if self.has_nothing_left() {
             return Some(self.cause(&Ended::Drained));
         }
-        if self.shared.mailbox.level() < Level::Stop {
-            self.shared.restarts.fetch_add(1, Ordering::Relaxed);
-        }
         self.phase = Phase::Waiting;
         None
     }

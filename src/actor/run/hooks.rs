@@ -9,6 +9,7 @@ use crate::actor::{Actor, Level, ending};
 use crate::mailbox::{Ending, Polled};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{self, Poll};
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ impl<A: Actor> Runner<A> {
             // Whoever wanted the incarnation before to end has seen it end.
             hold.mailbox().take_let_out();
             let id = self.shared.id();
+            self.shared.restarts.fetch_add(1, Ordering::Relaxed);
             let made = match &mut self.again {
                 Some(again) => guarded(id, || (again.factory)()).map(|actor| Resident {
                     actor,

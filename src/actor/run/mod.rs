@@ -442,7 +442,9 @@ impl<A: Actor> Runner<A> {
     #[cold]
     fn break_off(&mut self) {
         let cause = match self.phase {
-            Phase::Waiting if !self.shared.life.is_ready() => Cause::NeverStarted,
+            Phase::Waiting if !self.shared.life.is_ready() && self.shared.task().is_none() => {
+                Cause::NeverStarted
+            }
             _ => Cause::RuntimeGone,
         };
         self.finish(cause);
