@@ -16,11 +16,11 @@ cd "$(dirname "$0")"
 bounds() {
   cat <<'END'
 postroom in place:ask:0.219
-postroom in place:life:0.811
+postroom in place:life:0.720
 postroom always-queued:ask:0.916
-postroom always-queued:queued:0.892
-postroom always-queued:tell:0.813
-postroom always-queued:life:1.117
+postroom always-queued:queued:0.888
+postroom always-queued:tell:0.798
+postroom always-queued:life:1.005
 END
 }
 margin=1.04
