@@ -1,20 +1,20 @@
 //! Memory for cells and for what runs in a seat, used again instead of going back to the allocator.
 //!
 //! A cell is made by its sender and freed by its actor, mostly on another thread, and in bursts as long as a
-//! mailbox is deep: the case that general allocators serve worst. Here each thread keeps two stacks for each size of
-//! cell, and exchanges whole stacks with the other threads through a depot: the magazines of Bonwick and Adams,
+//! mailbox is deep: the case that general allocators serve worst. Here each thread keeps a shelf for each size of
+//! cell, and exchanges whole magazines of them with the other threads through a depot, as in Bonwick and Adams,
 //! "Magazines and Vmem" (USENIX 2001).
 //!
 //! ```text
-//!   thread             thread               depot
-//!  ┌────────┬───────┐ ┌────────┬───────┐   ┌────────────────────┐
-//!  │ loaded │ spare │ │ loaded │ spare │ ◄►│ full, full, full … │ ◄► the global allocator
-//!  └────────┴───────┘ └────────┴───────┘   └────────────────────┘
+//!   thread          thread            depot
+//!  ┌────────────┐  ┌────────────┐   ┌────────────────────┐
+//!  │ shelf      │  │ shelf      │ ◄►│ full, full, full … │ ◄► the global allocator
+//!  └────────────┘  └────────────┘   └────────────────────┘
 //! ```
 //!
-//! What is kept has a bound. For each of the [`SIZES`] sizes up to [`MAX_SIZE`] bytes it is two stacks of [`FULL`]
-//! for each thread, which are given up at the thread's end, and [`DEPOT`] stacks for the process. Larger cells come
-//! from the allocator.
+//! What is kept has a bound. For each of the [`SIZES`] sizes up to [`MAX_SIZE`] bytes it is two magazines of [`FULL`]
+//! for each thread, which are given up at the thread's end, and [`DEPOT`] magazines for the process. Larger cells come
+//! from the allocator. The lists themselves take 8 KiB for each thread, and 256 KiB for the process.
 //!
 //! With debug assertions, under miri and under loom every cell comes from the allocator, so that checkers of memory
 //! see the end of each.
@@ -34,9 +34,9 @@ const STEP: usize = 16;
 const MAX_SIZE: usize = 256;
 /// How many sizes are kept.
 const SIZES: usize = MAX_SIZE / STEP;
-/// How many pieces a stack has when it is passed on.
+/// How many pieces a magazine has.
 const FULL: usize = 32;
-/// How many stacks of each size the depot keeps.
+/// How many magazines of each size the depot keeps.
 const DEPOT: usize = 64;
 
 /// Memory for a `T`, which is not written.
@@ -143,8 +143,7 @@ fn take_piece(steps: usize) -> NonNull<u8> {
 /// `piece` has this size, is owned by the caller, and is given away by this.
 #[inline]
 unsafe fn give_piece(steps: usize, piece: NonNull<u8>) {
-    // SAFETY: by the contract of this function.
-    let kept = RACK.try_with(|rack| unsafe { rack.0[steps - 1].give(steps, piece) });
+    let kept = RACK.try_with(|rack| rack.0[steps - 1].give(steps, piece));
     if kept.is_err() {
         // SAFETY: a piece of this size was allocated with this layout.
         unsafe { dealloc(piece.as_ptr(), layout(steps)) };
@@ -157,36 +156,23 @@ thread_local! {
 
 static DEPOTS: [Mutex<Depot>; SIZES] = [const { Mutex::new(Depot::new()) }; SIZES];
 
-/// A piece of memory that nobody uses.
-struct Piece {
-    below: *mut Piece,
-}
-
-/// Pieces of one size, which it owns.
+/// Full of pieces of one size, which it owns.
 #[derive(Clone, Copy)]
-struct Stack {
-    top: *mut Piece,
-    len: usize,
-}
+struct Magazine([*mut u8; FULL]);
 
-// SAFETY: nobody else has a stack's pieces.
-unsafe impl Send for Stack {}
+// SAFETY: nobody else has a magazine's pieces.
+unsafe impl Send for Magazine {}
 
-impl Stack {
-    const EMPTY: Self = Self {
-        top: ptr::null_mut(),
-        len: 0,
-    };
+impl Magazine {
+    const EMPTY: Self = Self([ptr::null_mut(); FULL]);
 
-    /// Gives every piece back to the allocator.
-    fn free(mut self, steps: usize) {
-        while !self.top.is_null() {
-            let piece = self.top;
-            // SAFETY: the stack owns its pieces, each of which says what is below it; they were allocated with the
-            // layout of their size.
-            unsafe {
-                self.top = (*piece).below;
-                dealloc(piece.cast(), layout(steps));
+    /// Leaves it to other threads if they do not have many, else gives its pieces back to the allocator.
+    fn put_away(self, steps: usize) {
+        let is_kept = lock(&DEPOTS[steps - 1]).push(self);
+        if !is_kept {
+            for piece in self.0 {
+                // SAFETY: the magazine owns its pieces, which were allocated with the layout of their size.
+                unsafe { dealloc(piece, layout(steps)) };
             }
         }
     }
@@ -198,111 +184,109 @@ struct Rack([Shelf; SIZES]);
 impl Drop for Rack {
     fn drop(&mut self) {
         for (shelf, steps) in self.0.iter().zip(1..) {
-            for stack in [&shelf.loaded, &shelf.spare] {
-                put_away(steps, stack.replace(Stack::EMPTY));
-            }
+            shelf.clear(steps);
         }
     }
 }
 
-/// What one thread keeps of one size. Nothing is borrowed while the depot or the allocator is called, for an allocator
-/// may be anything, even one that sends messages.
+/// What one thread keeps of one size: the youngest last. Nothing is borrowed while the depot or the allocator is called,
+/// for an allocator may be anything, even one that sends messages.
+///
+/// Pieces are listed here and not linked by what is in them: to know the next, a thread would have to wait for memory that
+/// another has freed, once to read it and once more to write it.
 struct Shelf {
-    loaded: Cell<Stack>,
-    /// Full or empty.
-    spare: Cell<Stack>,
+    pieces: [Cell<*mut u8>; 2 * FULL],
+    len: Cell<usize>,
 }
 
 impl Shelf {
     const fn new() -> Self {
         Self {
-            loaded: Cell::new(Stack::EMPTY),
-            spare: Cell::new(Stack::EMPTY),
+            pieces: [const { Cell::new(ptr::null_mut()) }; 2 * FULL],
+            len: Cell::new(0),
         }
     }
 
     #[inline]
     fn take(&self, steps: usize) -> Option<NonNull<u8>> {
-        let Stack { top, len } = self.loaded.get();
-        let Some(piece) = NonNull::new(top) else {
+        let Some(last) = self.len.get().checked_sub(1) else {
             return self.refill(steps);
         };
-        // SAFETY: the stack owns its pieces, which hold what `give` has written.
-        let below = unsafe { piece.as_ref() }.below;
-        self.loaded.set(Stack {
-            top: below,
-            len: len - 1,
-        });
-        Some(piece.cast())
+        self.len.set(last);
+        NonNull::new(self.pieces.get(last)?.get())
     }
 
     #[cold]
     fn refill(&self, steps: usize) -> Option<NonNull<u8>> {
-        let mut full = self.spare.replace(Stack::EMPTY);
-        if full.top.is_null() {
-            full = lock(&DEPOTS[steps - 1]).pop()?;
+        let magazine = lock(&DEPOTS[steps - 1]).pop()?;
+        for (place, piece) in self.pieces.iter().zip(magazine.0) {
+            place.set(piece);
         }
-        put_away(steps, self.loaded.replace(full));
+        self.len.set(FULL);
         self.take(steps)
     }
 
-    /// # Safety
-    /// `piece` has this size, is owned by the caller, and is given away by this.
     #[inline]
-    unsafe fn give(&self, steps: usize, piece: NonNull<u8>) {
-        if self.loaded.get().len >= FULL {
+    fn give(&self, steps: usize, piece: NonNull<u8>) {
+        let mut len = self.len.get();
+        while len == 2 * FULL {
             self.pass_on(steps);
+            len = self.len.get();
         }
-        let piece = piece.cast::<Piece>();
-        let Stack { top, len } = self.loaded.get();
-        // SAFETY: owned by the caller, and a step is as large and aligned as this.
-        unsafe { piece.write(Piece { below: top }) };
-        self.loaded.set(Stack {
-            top: piece.as_ptr(),
-            len: len + 1,
-        });
+        self.pieces[len].set(piece.as_ptr());
+        self.len.set(len + 1);
     }
 
+    /// Passes the oldest on.
     #[cold]
     fn pass_on(&self, steps: usize) {
-        let full = self.loaded.replace(Stack::EMPTY);
-        put_away(steps, self.spare.replace(full));
+        let (oldest, others) = self.pieces.split_at(FULL);
+        let mut magazine = Magazine::EMPTY;
+        for ((place, other), passed) in oldest.iter().zip(others).zip(&mut magazine.0) {
+            *passed = place.replace(other.get());
+        }
+        self.len.set(FULL);
+        magazine.put_away(steps);
+    }
+
+    /// Gives everything up.
+    fn clear(&self, steps: usize) {
+        if self.len.get() == 2 * FULL {
+            self.pass_on(steps);
+        }
+        while let Some(last) = self.len.get().checked_sub(1) {
+            self.len.set(last);
+            // SAFETY: the shelf owns its pieces, which were allocated with the layout of their size.
+            unsafe { dealloc(self.pieces[last].get(), layout(steps)) };
+        }
     }
 }
 
-/// Leaves a stack to other threads if it is full and they do not have many, else to the allocator.
-fn put_away(steps: usize, stack: Stack) {
-    let is_kept = stack.len == FULL && lock(&DEPOTS[steps - 1]).push(stack);
-    if !is_kept {
-        stack.free(steps);
-    }
-}
-
-/// Full stacks of one size, for every thread.
+/// Full magazines of one size, for every thread.
 struct Depot {
-    stacks: [Stack; DEPOT],
+    magazines: [Magazine; DEPOT],
     len: usize,
 }
 
 impl Depot {
     const fn new() -> Self {
         Self {
-            stacks: [Stack::EMPTY; DEPOT],
+            magazines: [Magazine::EMPTY; DEPOT],
             len: 0,
         }
     }
 
-    fn pop(&mut self) -> Option<Stack> {
+    fn pop(&mut self) -> Option<Magazine> {
         self.len = self.len.checked_sub(1)?;
-        Some(self.stacks[self.len])
+        Some(self.magazines[self.len])
     }
 
-    /// False if there is no room: the stack remains the caller's.
-    fn push(&mut self, stack: Stack) -> bool {
-        let Some(place) = self.stacks.get_mut(self.len) else {
+    /// False if there is no room: the magazine remains the caller's.
+    fn push(&mut self, magazine: Magazine) -> bool {
+        let Some(place) = self.magazines.get_mut(self.len) else {
             return false;
         };
-        *place = stack;
+        *place = magazine;
         self.len += 1;
         true
     }
