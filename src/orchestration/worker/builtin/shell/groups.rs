@@ -26,7 +26,7 @@ impl ProcessGroups {
     }
 
     /// Ends (`SIGKILL`) every process group at once, and lets no more be started. For a program that is about
-    /// to exit without waiting for its steps.
+    /// to exit without waiting for its steps: they have not failed, and do not end before they are interrupted.
     pub fn kill_all(&self) {
         *self
             .0
@@ -72,6 +72,10 @@ impl ProcessGroups {
 }
 
 impl Inner {
+    fn is_closed(&self) -> bool {
+        *self.closed.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn live(&self) -> MutexGuard<'_, HashSet<Pid>> {
         // Single operations on a set: there is no half-done state to fear.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
@@ -95,6 +99,11 @@ impl Group {
         let status = self.child.wait().await?;
         self.end();
         Ok(status)
+    }
+
+    /// Whether this process is being ended, and all groups with it.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.set.is_closed()
     }
 
     /// Asks the group to end.

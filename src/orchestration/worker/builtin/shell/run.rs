@@ -103,7 +103,15 @@ async fn converse<S>(
     let status = loop {
         tokio::select! {
             biased;
-            status = group.wait() => break status,
+            status = group.wait() => {
+                if group.is_given_up() && !told {
+                    // It was not the command's doing. What it seems to have done is not to be recorded before this
+                    // process has ended.
+                    step.cancellation().cancelled().await;
+                    told = true;
+                }
+                break status;
+            }
             done = &mut streaming, if streamed.is_none() => streamed = Some(done),
             () = step.cancellation().cancelled(), if !told => {
                 told = true;
