@@ -143,7 +143,8 @@ fn take_piece(steps: usize) -> NonNull<u8> {
 /// `piece` has this size, is owned by the caller, and is given away by this.
 #[inline]
 unsafe fn give_piece(steps: usize, piece: NonNull<u8>) {
-    let kept = RACK.try_with(|rack| rack.0[steps - 1].give(steps, piece));
+    // SAFETY: by the contract of this function.
+    let kept = RACK.try_with(|rack| unsafe { rack.0[steps - 1].give(steps, piece) });
     if kept.is_err() {
         // SAFETY: a piece of this size was allocated with this layout.
         unsafe { dealloc(piece.as_ptr(), layout(steps)) };
@@ -226,8 +227,10 @@ impl Shelf {
         self.take(steps)
     }
 
+    /// # Safety
+    /// `piece` has this size, is owned by the caller, and is given away by this.
     #[inline]
-    fn give(&self, steps: usize, piece: NonNull<u8>) {
+    unsafe fn give(&self, steps: usize, piece: NonNull<u8>) {
         let mut len = self.len.get();
         while len == 2 * FULL {
             self.pass_on(steps);
