@@ -30,7 +30,7 @@
 //! | R20 | yes | If a subscriber asks for them, handlers run in spans (`handle`, target `postroom::handler`, level `DEBUG`) that follow from the span of the sender and have no parent, so that they nest nothing. Unasked for they add no bytes to a message, and one look at the level to its way. |
 //! | R21 | yes | A kit (feature `testing`) steps an actor message by message, looks into its mailbox and its state, stands in for a collaborator, injects faults, fills mailboxes and works with virtual time. |
 //! | R22 | yes | Two dispatchers for one trait: behind a mailbox, or called in place behind a fair asynchronous mutex, with the same hooks, errors, restarts and counts. (`benches/dispatch.rs` measures the price of the mailbox.) |
-//! | R23 | yes | An ask of an idle actor can run its handler in the asker's task; if the handler has to wait, the actor's task goes on with it, whatever the asker does. Nobody is overtaken who waits for room or has been given some. At most 8 run inside each other, and an asker in a loop gives way: after 4 where others ask too. Exclusion, order, conservation and the actor's identity are as if it had been queued, against the queue, kills, stops, restarts and a runtime that goes away (and by the model checks of `tests/loom.sh`). |
+//! | R23 | yes | An ask of an idle actor can run its handler in the asker's task, and so can a tell if handlers are brief; if the handler has to wait, the actor's task goes on with it, whatever the asker does, and a tell does not wait. Nobody is overtaken who waits for room or has been given some. At most 8 run inside each other, and an asker in a loop gives way: after 4 where others ask too. Exclusion, order, conservation and the actor's identity are as if it had been queued, against the queue, kills, stops, restarts and a runtime that goes away (and by the model checks of `tests/loom.sh`). |
 //!
 //! # Tests
 //!
@@ -99,6 +99,7 @@
 //! | R7 | `r07_a_deadline_goes_through_every_actor_on_the_way` | `tests/actors/deadlines.rs` |
 //! | R7 | `r07_a_handler_without_a_deadline_hands_none_on` | `tests/actors/deadlines.rs` |
 //! | R7 | `r07_those_that_nobody_waits_for_are_skipped_wherever_they_stand` | `tests/actors/stepped.rs` |
+//! | R7 | `r07_a_handler_told_in_place_has_not_its_senders_deadline` | `tests/actors/told_in_place.rs` |
 //! | R8 | `r08_waiting_for_oneself_is_an_error` | `tests/actors/asks.rs` |
 //! | R8 | `r08_asking_another_actor_is_no_deadlock` | `tests/actors/asks.rs` |
 //! | R8 | `r08_asking_oneself_through_a_route_is_an_error` | `tests/registry/routes.rs` |
@@ -149,6 +150,8 @@
 //! | R12 | `r12_any_panic_payload_is_survived` | `tests/actors/messages.rs` |
 //! | R12 | `r12_a_panic_in_place_is_in_the_report_of_a_runtime_that_goes_away` | `tests/actors/in_place.rs` |
 //! | R12 | `r12_an_asker_that_ends_the_actor_reports_what_its_task_has_noted` | `tests/actors/in_place.rs` |
+//! | R12 | `r12_a_told_handler_that_panics_in_place_ends_its_actor_and_not_its_sender` | `tests/actors/told_in_place.rs` |
+//! | R12 | `r12_the_error_of_a_told_handler_in_place_is_counted` | `tests/actors/told_in_place.rs` |
 //! | R13 | `r13_backoff_doubles_up_to_its_cap` | `src/supervision/backoff.rs` |
 //! | R13 | `r13_backoff_draws_spread_below_the_ceiling` | `src/supervision/backoff.rs` |
 //! | R13 | `r13_intensity_counts_inside_a_sliding_window` | `src/supervision/intensity.rs` |
@@ -188,6 +191,7 @@
 //! | R13 | `r13_a_failure_for_good_stops_those_that_share_its_fate` | `src/supervision/group.rs` |
 //! | R13 | `r13_without_a_clock_a_restart_that_has_to_wait_is_an_end` | `tests/actors/direct.rs` |
 //! | R13 | `r13_a_wish_to_end_is_over_with_its_incarnation` | `tests/actors/restarts.rs` |
+//! | R13 | `r13_after_a_panic_of_a_told_handler_in_place_the_actor_comes_back` | `tests/actors/told_in_place.rs` |
 //! | R14 | `r14_what_is_queued_behind_a_panic_of_a_temporary_actor_is_given_back` | `tests/actors/messages.rs` |
 //! | R14 | `r14_a_drain_ends_the_backoff_of_an_actor_with_nothing_left` | `tests/actors/endings.rs` |
 //! | R14 | `r14_mailbox_messages_and_handles_survive_a_restart` | `tests/actors/restarts.rs` |
@@ -316,7 +320,7 @@
 //! | R22 | `r22_a_context_ends_its_actor_whose_runtime_is_gone` | `tests/actors/direct.rs` |
 //! | R22 | `r22_an_end_that_is_asked_for_while_somebody_has_the_turn_is_seen` | `tests/actors/direct.rs` |
 //! | R22 | `r22_the_pause_of_a_restart_is_on_the_actors_own_runtime` | `tests/actors/direct.rs` |
-//! | R23 | `r23_asks_in_place_survive_every_end` | `tests/actors/schedules.rs` |
+//! | R23 | `r23_handlers_in_place_survive_every_end` | `tests/actors/schedules.rs` |
 //! | R23 | `r23_a_task_that_rests_and_finds_work_takes_over_what_an_asker_left` | `tests/actors/schedules.rs` |
 //! | R23 | `r23_an_idle_actor_handles_an_ask_in_the_askers_task` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_an_actor_with_nothing_to_start_is_asked_in_place_before_its_task_has_run` | `tests/actors/in_place.rs` |
@@ -331,7 +335,18 @@
 //! | R23 | `r23_a_handler_that_waits_goes_on_in_the_actors_task_whatever_its_asker_does` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_in_its_askers_task_an_actor_is_itself` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_by_default_handlers_that_wait_are_left_to_the_actor` | `tests/actors/in_place.rs` |
-//! | R23 | `r23_the_second_handler_is_measured_and_then_one_in_64` | `src/actor/dispatch.rs` |
+//! | R23 | `r23_the_second_handler_is_measured_and_then_four_in_256` | `src/actor/dispatch.rs` |
+//! | R23 | `r23_handlers_that_repeat_themselves_are_all_measured` | `src/actor/dispatch.rs` |
+//! | R23 | `r23_tells_are_queued_until_a_handler_was_brief_and_asks_until_one_was_long` | `src/actor/dispatch.rs` |
+//! | R23 | `r23_a_time_in_between_changes_nothing_for_tells` | `src/actor/dispatch.rs` |
+//! | R23 | `r23_after_one_that_was_not_brief_many_have_to_be` | `src/actor/dispatch.rs` |
+//! | R23 | `r23_an_idle_actor_handles_a_tell_in_its_senders_task` | `tests/actors/told_in_place.rs` |
+//! | R23 | `r23_what_does_not_wait_is_queued` | `tests/actors/told_in_place.rs` |
+//! | R23 | `r23_a_tell_does_not_wait_for_a_handler_that_waits` | `tests/actors/told_in_place.rs` |
+//! | R23 | `r23_a_tell_to_itself_is_handled_after` | `tests/actors/told_in_place.rs` |
+//! | R23 | `r23_at_most_eight_told_handlers_run_inside_each_other` | `tests/actors/told_in_place.rs` |
+//! | R23 | `r23_a_teller_in_a_loop_gives_way` | `tests/actors/told_in_place.rs` |
+//! | R23 | `r23_by_default_only_brief_handlers_are_told_in_place` | `tests/actors/told_in_place.rs` |
 //!
 //! # The orchestration
 //!

@@ -145,6 +145,12 @@ async fn gate_messages() {
     in_place.ready().await.unwrap();
     let count = allocations(async || asks(&in_place).await).await;
     gate("an ask in place", count, 0);
+    let count = allocations(async || {
+        for _ in 0..TIMES {
+            in_place.tell(Add(1)).await.unwrap();
+        }
+    });
+    gate("a tell in place", count.await, 0);
 
     let direct = Builder::new(Counter(0)).direct().unwrap();
     let count = allocations(async || {

@@ -1,4 +1,4 @@
-//! The task that runs handlers itself: which runtime it is on, and how many it may run in a row.
+//! The task that runs handlers itself, as it asks or tells: which runtime it is on, and how many it may run in a row.
 
 use super::giving_way::{give_way, spend};
 use std::cell::Cell;
@@ -30,6 +30,8 @@ struct Asker {
     most: Cell<i32>,
     /// How many of them are left.
     left: Cell<i32>,
+    /// How many handlers of told messages this thread has run or tried to run, modulo 256.
+    told: Cell<u8>,
 }
 
 thread_local! {
@@ -40,6 +42,7 @@ thread_local! {
             runtime: Cell::new(None),
             most: Cell::new(AMONG_OTHERS),
             left: Cell::new(AMONG_OTHERS),
+            told: Cell::new(0),
         }
     };
 }
@@ -47,16 +50,30 @@ thread_local! {
 // Where it is used for each ask, a closure does so little that it is inlined, and `with` around it.
 
 /// Whether the asker of this context is on this runtime.
-///
+#[inline]
+pub(super) fn asks_on(runtime: runtime::Id, cx: &Context<'_>) -> bool {
+    let is_due = is_to_pause(ASKER.with(|asker| asker.left.get()));
+    is_on(runtime, is_due, cx)
+}
+
+/// The same for who tells. How many handlers of told messages it may run in a row is for tokio's budget to say, of which
+/// each tell takes a unit.
+#[inline]
+pub(super) fn tells_on(runtime: runtime::Id, cx: &Context<'_>) -> bool {
+    let told = ASKER.with(|asker| asker.told.get());
+    ASKER.with(|asker| asker.told.set(told.wrapping_add(1)));
+    is_on(runtime, i32::from(told) % ROUND == 0, cx)
+}
+
 /// To look that up costs as much as all the rest of an ask, for every thread of a runtime then writes to the same word.
 /// But a task stays on its runtime, so it is looked up when it is not the task that asked last, and once in a round.
 #[inline]
-pub(super) fn is_on(runtime: runtime::Id, cx: &Context<'_>) -> bool {
+fn is_on(runtime: runtime::Id, is_due: bool, cx: &Context<'_>) -> bool {
     let id = task::try_id();
     let on = if id.is_some()
         && ASKER.with(|asker| asker.id.get()) == id
         && ASKER.with(|asker| asker.waker.get()) == cx.waker().data()
-        && !is_to_pause(ASKER.with(|asker| asker.left.get()))
+        && !is_due
     {
         ASKER.with(|asker| asker.runtime.get())
     } else {
@@ -127,7 +144,7 @@ impl GiveWay {
     }
 }
 
-/// Whether a task that [is on](is_on) the actor's runtime may run one more handler itself, rather than wait for the
+/// Whether a task that [is on](asks_on) the actor's runtime may run one more handler itself, rather than wait for the
 /// actor's task as it would otherwise do.
 ///
 /// A unit of tokio's budget for each would let each task run 128 of them in one turn: fair where a turn is one of a few,

@@ -37,7 +37,7 @@ impl<M: Message> Destination<'_, M> {
         let Some(target) = self.target() else {
             return Err(self.no_target(message));
         };
-        match target.tell(message) {
+        match target.try_tell(message) {
             Ok(()) => Ok(Told::Accepted),
             Err((letter, refused)) => overflow(target, letter, refused)
                 .map_err(|(letter, refused)| refuse(letter, None, refused)),
@@ -233,7 +233,7 @@ impl<'a, M: Message> Delivery<'a, M> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Told, SendError<M>>> {
         let told = match self.to.target() {
-            Some(target) => target.tell(message),
+            Some(target) => target.tell(message, cx),
             None => return Poll::Ready(Err(self.to.no_target(message))),
         };
         match told {

@@ -1,22 +1,23 @@
-//! Asking an idle actor without a task switch: the asker runs the handler itself.
+//! Asking an idle actor without a task switch: the asker runs the handler itself. So does who tells, if it is brief.
 
-use super::asker::{is_on, may_run};
+use super::asker::{asks_on, may_run, tells_on};
 use super::dispatch::Gauge;
 use super::ending::{end_in_place_of_task, in_drop};
 use super::guard::Guarded;
-use super::handling::{BeginBatch, BeginHere};
+use super::handling::{BeginBatch, BeginHere, BeginOne};
 use super::identity::depth;
 use super::reply::Answer;
-use super::resident::{Left, Resident};
+use super::resident::{Left, Resident, start};
 use super::shared::Shared;
 use super::spans;
 use super::target::{Begun, ReceiptOf};
 use super::watch::Watch;
 use super::{Actor, Dispatch, Message, Receive};
-use crate::mailbox::{Ending, Guard, Hold, InPlace, Letter, Loan};
+use crate::mailbox::{Ending, Guard, Hold, InPlace, Letter, Loan, Polled};
 use std::hint::cold_path;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio::runtime;
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::Instant;
 
@@ -35,49 +36,22 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
     if M::REDELIVERY.is_wanted() {
         return Err(message);
     }
-    let Some((dispatch, runtime)) = shared.task() else {
+    let Some((runtime, auto)) = allowed(shared, |gauge| !gauge.is_long()) else {
         return Err(message);
-    };
-    let auto = match dispatch {
-        Dispatch::Queue => return Err(message),
-        Dispatch::InPlace => false,
-        Dispatch::Auto => true,
     };
     // So many conditions would otherwise make what follows look unlikely, and nothing be inlined there.
-    if auto && shared.gauge.is_long() {
-        cold_path();
-        return Err(message);
-    }
-    let depth = depth();
-    if depth >= MAX_DEPTH || !shared.mailbox.is_idle() {
-        cold_path();
-        return Err(message);
-    }
-    if !is_on(runtime, cx) {
-        cold_path();
-        return Err(message);
-    }
-    let Some(mut loan) = shared.mailbox.borrow() else {
+    let Some(mut loan) = borrow(shared, || asks_on(runtime, cx)) else {
         cold_path();
         return Err(message);
     };
-    if !loan.is_unused() {
-        cold_path();
-        back(loan, shared);
-        return Err(message);
-    }
     // An asker in a loop would otherwise never give way.
-    if let Err(to) = may_run(depth == 0, cx) {
+    if let Err(to) = may_run(depth() == 0, cx) {
+        cold_path();
         back(loan, shared);
         to.give_way(cx);
         return Ok(Begun::GiveWay(message));
     }
-    loan.begin();
-    let begun = if auto {
-        Gauge::begin(loan.hold().count_start())
-    } else {
-        None
-    };
+    let begun = begin(&mut loan, auto);
     let guard = Guarded(shared.id());
     if !A::ONE_AT_A_TIME {
         return Ok(batch_in_place(loan, shared, message, deadline, begun, cx));
@@ -101,10 +75,7 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
             Begun::Answered(Answer::Replied(answer))
         }
         InPlace::Waits(receipt) => {
-            // Without budget it waits for that, and for nothing that it will wait for next time.
-            if has_budget_remaining() {
-                shared.gauge.waits();
-            }
+            note_wait(shared);
             over(loan, shared);
             Begun::Accepted(receipt)
         }
@@ -114,6 +85,118 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
             Begun::Answered(Answer::Panicked(text))
         }
     })
+}
+
+/// The same for a message that is told, if handlers are known to be brief.
+#[inline(never)] // what goes through the queue would be copied around it
+pub(super) fn tell_in_place<A: Receive<M>, M: Message>(
+    shared: &Shared<A>,
+    message: M,
+    cx: &mut Context<'_>,
+) -> Result<(), M> {
+    if M::REDELIVERY.is_wanted() || !A::ONE_AT_A_TIME {
+        return Err(message);
+    }
+    let Some((runtime, auto)) = allowed(shared, Gauge::is_brief) else {
+        return Err(message);
+    };
+    let Some(mut loan) = borrow(shared, || tells_on(runtime, cx)) else {
+        cold_path();
+        return Err(message);
+    };
+    let begun = begin(&mut loan, auto);
+    let guard = Guarded(shared.id());
+    let one = BeginOne {
+        message,
+        duty: None,
+        deadline: None,
+    };
+    let polled = start(loan.hold(), one, Watch::look(spans::current), &guard, cx);
+    match polled {
+        Polled::Done => {
+            shared.gauge.done(begun);
+            back(loan, shared);
+        }
+        polled => not_done(polled, loan, shared, &guard),
+    }
+    Ok(())
+}
+
+/// A told handler waits, or something panicked.
+#[cold]
+fn not_done<A: Actor>(
+    polled: Polled,
+    mut loan: Loan<'_, Resident<A>>,
+    shared: &Shared<A>,
+    guard: &Guarded,
+) {
+    match polled {
+        // Only hooks fail.
+        Polled::Done | Polled::Failed(_) => {}
+        Polled::Waits => note_wait(shared),
+        Polled::DropPanicked(text) => {
+            leave(loan.hold(), |left| left.problems.push(in_drop(*text)));
+        }
+        Polled::Panicked(text) => break_off(loan.hold(), guard, &text),
+    }
+    over(loan, shared);
+}
+
+/// The runtime on which senders may run handlers, if they may at all, and whether some are measured for that.
+#[inline]
+fn allowed<A: Actor>(
+    shared: &Shared<A>,
+    suits: impl FnOnce(&Gauge) -> bool,
+) -> Option<(runtime::Id, bool)> {
+    let (dispatch, runtime) = shared.task()?;
+    let auto = match dispatch {
+        Dispatch::Queue => return None,
+        Dispatch::InPlace => false,
+        Dispatch::Auto => true,
+    };
+    if auto && !suits(&shared.gauge) {
+        cold_path();
+        return None;
+    }
+    Some((runtime, auto))
+}
+
+/// Borrows the turn of an actor that is idle and unused, for who is on its runtime.
+#[inline]
+fn borrow<A: Actor>(
+    shared: &Shared<A>,
+    is_on: impl FnOnce() -> bool,
+) -> Option<Loan<'_, Resident<A>>> {
+    if depth() >= MAX_DEPTH || !shared.mailbox.is_idle() || !is_on() {
+        cold_path();
+        return None;
+    }
+    let loan = shared.mailbox.borrow()?;
+    if !loan.is_unused() {
+        cold_path();
+        back(loan, shared);
+        return None;
+    }
+    Some(loan)
+}
+
+/// Counts a handler that starts. The time, if it is measured.
+#[inline]
+fn begin<A: Actor>(loan: &mut Loan<'_, Resident<A>>, auto: bool) -> Option<std::time::Instant> {
+    loan.begin();
+    if auto {
+        Gauge::begin(loan.hold().count_start())
+    } else {
+        None
+    }
+}
+
+/// A handler waits. Without budget it waits for that, and for nothing that it will wait for next time.
+#[cold]
+fn note_wait<A: Actor>(shared: &Shared<A>) {
+    if has_budget_remaining() {
+        shared.gauge.waits();
+    }
 }
 
 /// Starts a handler that somebody looks at.
@@ -164,9 +247,7 @@ fn batch_in_place<A: Receive<M>, M: Message>(
             }
         }
         Ok(Poll::Pending) => {
-            if has_budget_remaining() {
-                shared.gauge.waits();
-            }
+            note_wait(shared);
             over(loan, shared);
         }
         Err(text) => {

@@ -141,7 +141,7 @@ fn revoked<A: Actor>(hold: &Hold<'_, Resident<A>>, outcome: Outcome) -> Polled {
 
 /// Starts and polls it, watched if that is wanted.
 #[inline]
-fn start<A: Actor>(
+pub(super) fn start<A: Actor>(
     hold: &mut Hold<'_, Resident<A>>,
     begin: impl Start<Resident<A>>,
     watch: Option<Watch>,

@@ -1,7 +1,7 @@
 //! An actor as a sender sees it: something that takes one type of message.
 
 use super::held::Holdable;
-use super::in_place::ask_in_place;
+use super::in_place::{ask_in_place, tell_in_place};
 use super::overflow::overflow;
 use super::reply::Answer;
 use super::shared::Shared;
@@ -35,7 +35,10 @@ pub(crate) trait Target<M: Message>: Holdable + Send + Sync {
     fn name(&self) -> &ActorName;
     fn stats(&self) -> MailboxStats;
     fn ask(&self, message: M, deadline: Option<Instant>, cx: &mut Context<'_>) -> Begun<M>;
-    fn tell(&self, message: M) -> Result<(), (LetterOf<M>, Refused)>;
+    /// Enqueues it, or runs the handler.
+    fn tell(&self, message: M, cx: &mut Context<'_>) -> Result<(), (LetterOf<M>, Refused)>;
+    /// Enqueues it.
+    fn try_tell(&self, message: M) -> Result<(), (LetterOf<M>, Refused)>;
     fn try_push(&self, letter: LetterOf<M>) -> Result<(), (LetterOf<M>, Refused)>;
     /// What the actor's policy makes of a letter that found no room.
     fn overflow(&self, letter: LetterOf<M>) -> Result<Told, (LetterOf<M>, Refused)>;
@@ -79,7 +82,20 @@ impl<A: Receive<M>, M: Message> Target<M> for Shared<A> {
         }
     }
 
-    fn tell(&self, message: M) -> Result<(), (LetterOf<M>, Refused)> {
+    fn tell(&self, message: M, cx: &mut Context<'_>) -> Result<(), (LetterOf<M>, Refused)> {
+        // Most often a stream of them finds the actor at work.
+        let message = if self.mailbox.is_idle() {
+            match tell_in_place(self, message, cx) {
+                Ok(()) => return Ok(()),
+                Err(message) => message,
+            }
+        } else {
+            message
+        };
+        self.mailbox.try_push(sending::tell(message))
+    }
+
+    fn try_tell(&self, message: M) -> Result<(), (LetterOf<M>, Refused)> {
         self.mailbox.try_push(sending::tell(message))
     }
 

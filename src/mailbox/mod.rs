@@ -22,7 +22,7 @@
 //! comes from (`pool`), and two small tools (`set_once`, `arc`), have proofs of their own. What is exported has a safe
 //! interface.
 //!
-//! Running a handler in its asker's task adds these questions:
+//! Running a handler in the task of its asker, or of its teller, adds these questions:
 //!
 //! - *Who may touch the state when?* Whoever has the turn. The task gets it by [`Mailbox::enter`], with the one
 //!   [`Tenancy`]; an asker by [`Mailbox::borrow`], which succeeds only while nobody has it.
@@ -30,7 +30,7 @@
 //!   returns the turn to the task ([`Loan::hand_over`]), whose next poll goes on with it; the release and the
 //!   acquisition of the turn make all that the asker did happen before.
 //! - *What if the asker is dropped?* During its poll it cannot be. Before, nothing has started. Afterwards it
-//!   holds a [`Receipt`], whose drop is noted in the cell and touches nothing else.
+//!   holds a [`Receipt`], whose drop is noted in the cell and touches nothing else; a teller holds nothing.
 //! - *What if the runtime goes away?* It drops the task, which resigns ([`Mailbox::resign`]). If an asker has
 //!   the turn just then, it is told so when it returns it, and ends the actor in the task's place.
 //! - *Who frees the state?* Whoever ends the actor while it has the turn; the mailbox's own drop at the latest.

@@ -176,7 +176,7 @@ async fn r23_an_actor_with_nothing_to_start_is_asked_in_place_before_its_task_ha
 
     // Its handler waits: the task, which has not run either, goes on with it.
     let next = spawn();
-    next.tell(Where).await.unwrap();
+    next.try_tell(Where).unwrap();
     let chain = Link {
         next: Some(next),
         gate: Gate::default(),
@@ -219,7 +219,7 @@ async fn r23_an_actor_that_is_not_idle_handles_an_ask_in_its_own_task() {
     assert!(place.is_some(), "it had not started");
 
     let actor = link(Dispatch::InPlace, None, &Gate::default()).await;
-    actor.tell(Where).await.unwrap();
+    actor.try_tell(Where).unwrap();
     let place = actor.ask(Where).await.unwrap();
     assert!(place.is_some(), "another message was queued before");
     let permit = actor.reserve().await.unwrap();
@@ -289,7 +289,7 @@ fn r23_a_task_that_blocks_on_another_runtime_runs_no_handlers_there() {
     own.block_on(async {
         let actor = link(Dispatch::InPlace, None, &Gate::default()).await;
         let home = tokio::runtime::Handle::current();
-        actor.tell(Where).await.unwrap();
+        actor.try_tell(Where).unwrap();
         let its_place = actor.ask(Where).await.unwrap();
         let asker = async move {
             for _ in 0..20 {

@@ -25,3 +25,4 @@ mod schedules;
 mod stepped;
 #[cfg(feature = "testing")]
 mod test_kit;
+mod told_in_place;

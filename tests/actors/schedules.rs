@@ -412,9 +412,9 @@ proptest! {
     }
 }
 
-/// Askers that run the handlers themselves, on two threads, while the actor is ended or its runtime goes away.
+/// Senders that run the handlers themselves, on two threads, while the actor is ended or its runtime goes away.
 #[test]
-fn r23_asks_in_place_survive_every_end() {
+fn r23_handlers_in_place_survive_every_end() {
     for round in 0..cases(150) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -433,13 +433,13 @@ fn r23_asks_in_place_survive_every_end() {
                 .spawn()
                 .unwrap()
         };
-        let askers: Vec<_> = (0..3)
+        let senders: Vec<_> = (0..3)
             .map(|n| {
                 let (world, worker) = (Arc::clone(&world), worker.clone());
                 runtime.spawn(async move {
                     for turn in 0_u32.. {
                         let one = Send {
-                            how: How::Ask,
+                            how: if turn % 2 == 0 { How::Ask } else { How::Tell },
                             waits: u8::from(turn % 3 == 0),
                             bang: (turn + n) % 7 == 0,
                         };
@@ -473,8 +473,8 @@ fn r23_asks_in_place_survive_every_end() {
         }
         let exit = end_of(&worker);
         runtime.block_on(async {
-            for asker in askers {
-                asker.await.unwrap();
+            for sender in senders {
+                sender.await.unwrap();
             }
         });
         check(&world, &exit);
