@@ -30,7 +30,7 @@
 //! | R20 | yes | If a subscriber asks for them, handlers run in spans (`handle`, target `postroom::handler`, level `DEBUG`) that follow from the span of the sender and have no parent, so that they nest nothing. Unasked for they add no bytes to a message, and one look at the level to its way. |
 //! | R21 | yes | A kit (feature `testing`) steps an actor message by message, looks into its mailbox and its state, stands in for a collaborator, injects faults, fills mailboxes and works with virtual time. |
 //! | R22 | yes | Two dispatchers for one trait: behind a mailbox, or called in place behind a fair asynchronous mutex, with the same hooks, errors, restarts and counts. (`benches/dispatch.rs` measures the price of the mailbox.) |
-//! | R23 | yes | An ask of an idle actor can run its handler in the asker's task, and so can a tell if handlers are brief; if the handler has to wait, the actor's task goes on with it, whatever the asker does, and a tell does not wait. Nobody is overtaken who waits for room or has been given some. At most 8 run inside each other, and an asker in a loop gives way: after 4 where others ask too. Exclusion, order, conservation and the actor's identity are as if it had been queued, against the queue, kills, stops, restarts and a runtime that goes away (and by the model checks of `tests/loom.sh`). |
+//! | R23 | yes | An ask of an idle actor can run its handler in the asker's task, and so can a tell if handlers are brief; if the handler has to wait, the actor's task goes on with it, whatever the asker does, and a tell does not wait. Nobody is overtaken who waits for room or has been given some. At most 8 run inside each other, and an asker in a loop gives way: after 4 where others ask too. One that meets another in its handler gives way 8 times before it is queued. Exclusion, order, conservation and the actor's identity are as if it had been queued, against the queue, kills, stops, restarts and a runtime that goes away (and by the model checks of `tests/loom.sh`). |
 //!
 //! # Tests
 //!
@@ -331,6 +331,7 @@
 //! | R23 | `r23_an_asker_in_a_loop_gives_way` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_of_many_askers_none_keeps_the_others_waiting_for_long` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_an_asker_that_gives_way_hands_no_handler_over` | `tests/actors/in_place.rs` |
+//! | R23 | `r23_an_asker_that_meets_another_gives_way_and_is_queued_if_that_does_not_help` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_a_task_of_many_futures_that_ask_gives_way` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_a_handler_that_waits_goes_on_in_the_actors_task_whatever_its_asker_does` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_in_its_askers_task_an_actor_is_itself` | `tests/actors/in_place.rs` |

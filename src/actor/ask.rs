@@ -142,7 +142,7 @@ impl<M: Message> Future for Ask<'_, M> {
             let Some(target) = this.delivery.to.target() else {
                 return Poll::Ready(Err(this.delivery.to.no_target(message).into()));
             };
-            match target.ask(message, deadline, cx) {
+            match target.ask(message, deadline, this.delivery.gave_way(), cx) {
                 // Most are, and go straight to where they are wanted.
                 Begun::Answered(Answer::Replied(Ok(response))) => {
                     return Poll::Ready(Ok(response));

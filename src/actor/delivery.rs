@@ -122,6 +122,8 @@ pub(crate) struct Delivery<'a, M: Message> {
     limit: ManuallyDrop<Limit>,
     /// Whether it waits for room.
     patient: bool,
+    /// How often it has given way.
+    gave_way: u8,
     /// Whether there may be something to drop: false spares the looks at its parts.
     keeps: bool,
     #[cfg(debug_assertions)]
@@ -177,6 +179,7 @@ impl<'a, M: Message> Delivery<'a, M> {
             stage: ManuallyDrop::new(Stage::New(message)),
             limit: ManuallyDrop::new(Limit::None),
             patient,
+            gave_way: 0,
             keeps,
             #[cfg(debug_assertions)]
             wait: super::circle::Wait::default(),
@@ -205,10 +208,17 @@ impl<'a, M: Message> Delivery<'a, M> {
         mem::replace(&mut *self.limit, Limit::None)
     }
 
-    /// The next poll begins anew.
+    /// It gives way: the next poll begins anew.
     #[cold]
     pub(super) fn put_back(&mut self, message: M) {
+        self.gave_way = self.gave_way.saturating_add(1);
         *self.stage = Stage::New(message);
+    }
+
+    /// How often it has given way.
+    #[inline]
+    pub(super) const fn gave_way(&self) -> u8 {
+        self.gave_way
     }
 
     /// When an ask has to be done, which counts from now.

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 /// What differs is parallelism. A sender that runs a handler does nothing else meanwhile: a task that asks
 /// many actors at once runs one after the other what the actors' own tasks would run on all threads. So that others are
 /// not kept waiting, a task gives way after 4 asks of this kind in a row if other tasks of its thread make them too, and
-/// after 128 if none does; an ask may therefore be pending once although the actor is idle. Tells take a unit of the
-/// task's cooperative budget each, wherever their handlers run.
+/// after 128 if none does; an ask may therefore be pending once although the actor is idle. An ask that meets another in
+/// its handler, on another thread, gives way up to 8 times before it is queued. Tells take a unit of the task's cooperative
+/// budget each, wherever their handlers run.
 ///
 /// A handler in its sender's task sees that task, up to the first thing that it waits for: its `tokio::task::id`, its
 /// task-locals, and its `LocalSet`, in which `tokio` lets nobody `block_in_place`. A blocking lock that the sender holds

@@ -1,6 +1,6 @@
 //! Asking an idle actor without a task switch: the asker runs the handler itself. So does who tells, if it is brief.
 
-use super::asker::{asks_on, may_run, tells_on};
+use super::asker::{GiveWay, asks_on, may_run, tells_on};
 use super::dispatch::Gauge;
 use super::ending::{end_in_place_of_task, in_drop};
 use super::guard::Guarded;
@@ -24,6 +24,10 @@ use tokio::time::Instant;
 /// How many handlers may run inside each other on one stack.
 const MAX_DEPTH: u32 = 8;
 
+/// How often an ask gives way that finds another in its handler, on another thread. If it was queued instead, the actor's
+/// task would be woken for it, and so would it be itself, and meanwhile others would be queued behind it.
+const MAX_MEETINGS: u8 = 8;
+
 /// Runs the handler here, if the actor is idle, started and on this runtime. `Err` gives the message back: it
 /// is to be queued.
 #[inline]
@@ -31,6 +35,7 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
     shared: &Shared<A>,
     message: M,
     deadline: Option<Instant>,
+    gave_way: u8,
     cx: &mut Context<'_>,
 ) -> Result<Begun<M>, M> {
     if M::REDELIVERY.is_wanted() {
@@ -42,6 +47,10 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
     // So many conditions would otherwise make what follows look unlikely, and nothing be inlined there.
     let Some(mut loan) = borrow(shared, || asks_on(runtime, cx)) else {
         cold_path();
+        if shared.mailbox.is_lent() && gave_way < MAX_MEETINGS && depth() == 0 {
+            GiveWay::Others.give_way(cx);
+            return Ok(Begun::GiveWay(message));
+        }
         return Err(message);
     };
     // An asker in a loop would otherwise never give way.

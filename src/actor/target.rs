@@ -34,7 +34,14 @@ pub(crate) trait Target<M: Message>: Holdable + Send + Sync {
     fn id(&self) -> ActorId;
     fn name(&self) -> &ActorName;
     fn stats(&self) -> MailboxStats;
-    fn ask(&self, message: M, deadline: Option<Instant>, cx: &mut Context<'_>) -> Begun<M>;
+    /// Enqueues it, or runs the handler, unless it is to give way, as it has done so often.
+    fn ask(
+        &self,
+        message: M,
+        deadline: Option<Instant>,
+        gave_way: u8,
+        cx: &mut Context<'_>,
+    ) -> Begun<M>;
     /// Enqueues it, or runs the handler.
     fn tell(&self, message: M, cx: &mut Context<'_>) -> Result<(), (LetterOf<M>, Refused)>;
     /// Enqueues it.
@@ -67,11 +74,17 @@ impl<A: Receive<M>, M: Message> Target<M> for Shared<A> {
         Self::stats(self)
     }
 
-    fn ask(&self, message: M, deadline: Option<Instant>, cx: &mut Context<'_>) -> Begun<M> {
+    fn ask(
+        &self,
+        message: M,
+        deadline: Option<Instant>,
+        gave_way: u8,
+        cx: &mut Context<'_>,
+    ) -> Begun<M> {
         if Self::id(self).is_current() {
             return Begun::WouldDeadlock(message);
         }
-        let message = match ask_in_place(self, message, deadline, cx) {
+        let message = match ask_in_place(self, message, deadline, gave_way, cx) {
             Ok(begun) => return begun,
             Err(message) => message,
         };

@@ -248,6 +248,12 @@ impl<S: Send + 'static> Mailbox<S> {
         self.turn.is_free()
     }
 
+    /// Whether the turn is lent, just now, and nobody has come behind.
+    #[inline]
+    pub(crate) fn is_lent(&self) -> bool {
+        self.turn.is_lent()
+    }
+
     /// Lends the turn to an asker, if the actor is idle. Whatever comes from then on is seen when the turn is
     /// returned; whether anything has come before is for the asker to see ([`Loan::is_unused`]).
     #[inline]

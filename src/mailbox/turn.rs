@@ -152,6 +152,12 @@ impl Turn {
         self.state.load(Ordering::Relaxed) == FREE
     }
 
+    /// Whether an asker has the turn, and has it for a moment: nothing else is to be done yet.
+    #[inline]
+    pub(super) fn is_lent(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == LENT
+    }
+
     /// An asker wants the turn.
     #[inline]
     pub(super) fn borrow(&self) -> bool {

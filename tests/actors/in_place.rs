@@ -2,7 +2,7 @@
 //!
 //! Where a handler ran is told by the task that it saw: these tests' own has no number.
 
-use crate::common::{Crash, Gate, Held, Log, Note, Probe, poll_once};
+use crate::common::{Block, Crash, Gate, Held, Log, Note, Probe, poll_once};
 use postroom::actor::{
     Actor, AskError, Builder, Context, Dispatch, Handle, Handler, Message, StopReason,
 };
@@ -385,6 +385,28 @@ async fn r23_an_asker_that_gives_way_hands_no_handler_over() {
     for asker in askers.collect::<Vec<_>>() {
         asker.await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r23_an_asker_that_meets_another_gives_way_and_is_queued_if_that_does_not_help() {
+    let gate = Gate::default();
+    let probe = Builder::new(Probe::new(&Log::default(), &gate)).dispatch(Dispatch::InPlace);
+    let probe = probe.spawn().unwrap();
+    probe.ready().await.unwrap();
+    let (release, until) = std::sync::mpsc::channel();
+    let first = probe.clone();
+    let first = tokio::spawn(async move { first.ask(Block(until)).await });
+    gate.pass().await;
+    let mut second = probe.ask(Note(1));
+    for _ in 0..8 {
+        assert!(poll_once(&mut second).await.is_pending());
+        assert_eq!(probe.stats().depth, 0);
+    }
+    assert!(poll_once(&mut second).await.is_pending());
+    assert_eq!(probe.stats().depth, 1);
+    release.send(()).unwrap();
+    first.await.unwrap().unwrap();
+    assert_eq!(second.await.unwrap(), 1);
 }
 
 /// The waker of one future of many, as sets of futures have them.
