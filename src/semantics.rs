@@ -30,7 +30,7 @@
 //! | R20 | yes | If a subscriber asks for them, handlers run in spans (`handle`, target `postroom::handler`, level `DEBUG`) that follow from the span of the sender and have no parent, so that they nest nothing. Unasked for they add no bytes to a message, and one look at the level to its way. |
 //! | R21 | yes | A kit (feature `testing`) steps an actor message by message, looks into its mailbox and its state, stands in for a collaborator, injects faults, fills mailboxes and works with virtual time. |
 //! | R22 | yes | Two dispatchers for one trait: behind a mailbox, or called in place behind a fair asynchronous mutex, with the same hooks, errors, restarts and counts. (`benches/dispatch.rs` measures the price of the mailbox.) |
-//! | R23 | yes | An ask of an idle actor can run its handler in the asker's task, and so can a tell if handlers are brief; if the handler has to wait, the actor's task goes on with it, whatever the asker does, and a tell does not wait. Nobody is overtaken who waits for room or has been given some. At most 8 run inside each other, and an asker in a loop gives way: after 4 where others ask too. One that meets another in its handler gives way 8 times before it is queued. Exclusion, order, conservation and the actor's identity are as if it had been queued, against the queue, kills, stops, restarts and a runtime that goes away (and by the model checks of `tests/loom.sh`). |
+//! | R23 | yes | An ask of an idle actor can run its handler in the asker's task, and so can a tell, by default if handlers are brief; if the handler has to wait, the actor's task goes on with it, whatever the asker does, and a tell does not wait. Nobody is overtaken who waits for room or has been given some. At most 8 run inside each other, and an asker in a loop gives way: after 4 where others ask too. One that meets another in its handler gives way 8 times before it is queued. Exclusion, order, conservation and the actor's identity are as if it had been queued, against the queue, kills, stops, restarts and a runtime that goes away (and by the model checks of `tests/loom.sh`). |
 //!
 //! # Tests
 //!
@@ -336,7 +336,8 @@
 //! | R23 | `r23_a_handler_that_waits_goes_on_in_the_actors_task_whatever_its_asker_does` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_in_its_askers_task_an_actor_is_itself` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_by_default_handlers_that_wait_are_left_to_the_actor` | `tests/actors/in_place.rs` |
-//! | R23 | `r23_the_second_handler_is_measured_and_then_four_in_256` | `src/actor/dispatch.rs` |
+//! | R23 | `r23_the_second_handler_is_measured_and_then_one_in_64_or_in_16` | `src/actor/dispatch.rs` |
+//! | R23 | `r23_an_actor_of_which_one_handler_in_nine_is_not_brief_is_not_told_in_place` | `src/actor/dispatch.rs` |
 //! | R23 | `r23_handlers_that_repeat_themselves_are_all_measured` | `src/actor/dispatch.rs` |
 //! | R23 | `r23_tells_are_queued_until_a_handler_was_brief_and_asks_until_one_was_long` | `src/actor/dispatch.rs` |
 //! | R23 | `r23_a_time_in_between_changes_nothing_for_tells` | `src/actor/dispatch.rs` |
@@ -347,6 +348,8 @@
 //! | R23 | `r23_a_tell_to_itself_is_handled_after` | `tests/actors/told_in_place.rs` |
 //! | R23 | `r23_at_most_eight_told_handlers_run_inside_each_other` | `tests/actors/told_in_place.rs` |
 //! | R23 | `r23_a_teller_in_a_loop_gives_way` | `tests/actors/told_in_place.rs` |
+//! | R23 | `r23_a_teller_without_a_budget_finds_the_mailbox_full` | `tests/actors/told_in_place.rs` |
+//! | R23 | `r23_messages_that_are_skipped_are_not_taken_for_brief_handlers` | `tests/actors/told_in_place.rs` |
 //! | R23 | `r23_by_default_only_brief_handlers_are_told_in_place` | `tests/actors/told_in_place.rs` |
 //!
 //! # The orchestration

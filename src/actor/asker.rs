@@ -18,6 +18,9 @@ const AMONG_OTHERS: i32 = ROUND;
 /// The same for a task that keeps nobody else waiting so.
 const ALONE: i32 = 32 * ROUND;
 
+/// One in how many told messages is queued although it might be handled.
+const QUEUED_ONE_IN: u16 = 1024;
+
 /// The task of this thread that has last asked where it might run the handler itself.
 struct Asker {
     /// `None` for what blocks on a future, be it a task or not.
@@ -30,8 +33,8 @@ struct Asker {
     most: Cell<i32>,
     /// How many of them are left.
     left: Cell<i32>,
-    /// How many handlers of told messages this thread has run or tried to run, modulo 256.
-    told: Cell<u8>,
+    /// How many handlers of told messages this thread has run or tried to run, modulo 65,536.
+    told: Cell<u16>,
 }
 
 thread_local! {
@@ -57,12 +60,12 @@ pub(super) fn asks_on(runtime: runtime::Id, cx: &Context<'_>) -> bool {
 }
 
 /// The same for who tells. How many handlers of told messages it may run in a row is for tokio's budget to say, of which
-/// each tell takes a unit.
+/// each tell takes a unit. But a task may have none: so that it finds the mailbox full then, some are queued.
 #[inline]
 pub(super) fn tells_on(runtime: runtime::Id, cx: &Context<'_>) -> bool {
     let told = ASKER.with(|asker| asker.told.get());
     ASKER.with(|asker| asker.told.set(told.wrapping_add(1)));
-    is_on(runtime, i32::from(told) % ROUND == 0, cx)
+    told % QUEUED_ONE_IN != QUEUED_ONE_IN - 1 && is_on(runtime, i32::from(told) % ROUND == 0, cx)
 }
 
 /// To look that up costs as much as all the rest of an ask, for every thread of a runtime then writes to the same word.

@@ -224,7 +224,7 @@ impl<A: Actor> Builder<A> {
         self
     }
 
-    /// Where asked handlers run when the actor is idle. Default: [`Dispatch::Auto`].
+    /// Where handlers run when the actor is idle. Default: [`Dispatch::Auto`].
     pub fn dispatch(mut self, dispatch: Dispatch) -> Self {
         self.dispatch = dispatch;
         self
@@ -275,7 +275,7 @@ impl<A: Actor> Builder<A> {
     }
 
     /// The actor without a task: the test handles one message after the other by the
-    /// [`Stepper`](super::Stepper). Asks always go through the mailbox.
+    /// [`Stepper`](super::Stepper). Messages always go through the mailbox.
     ///
     /// # Errors
     /// [`SpawnError::ZeroCapacity`].

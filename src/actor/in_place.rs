@@ -1,7 +1,7 @@
 //! Asking an idle actor without a task switch: the asker runs the handler itself. So does who tells, if it is brief.
 
 use super::asker::{GiveWay, asks_on, may_run, tells_on};
-use super::dispatch::Gauge;
+use super::dispatch::{Gauge, Runs, measure};
 use super::ending::{end_in_place_of_task, in_drop};
 use super::guard::Guarded;
 use super::handling::{BeginBatch, BeginHere, BeginOne};
@@ -60,7 +60,7 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
         to.give_way(cx);
         return Ok(Begun::GiveWay(message));
     }
-    let begun = begin(&mut loan, auto);
+    let begun = begin(&mut loan, auto, Runs::Other);
     let guard = Guarded(shared.id());
     if !A::ONE_AT_A_TIME {
         return Ok(batch_in_place(loan, shared, message, deadline, begun, cx));
@@ -96,7 +96,7 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
     })
 }
 
-/// The same for a message that is told, if handlers are known to be brief.
+/// The same for a message that is told. Unless the actor is for that whatever its handlers take, they have to be brief.
 #[inline(never)] // what goes through the queue would be copied around it
 pub(super) fn tell_in_place<A: Receive<M>, M: Message>(
     shared: &Shared<A>,
@@ -113,7 +113,7 @@ pub(super) fn tell_in_place<A: Receive<M>, M: Message>(
         cold_path();
         return Err(message);
     };
-    let begun = begin(&mut loan, auto);
+    let begun = begin(&mut loan, auto, Runs::Told);
     let guard = Guarded(shared.id());
     let one = BeginOne {
         message,
@@ -141,7 +141,7 @@ fn not_done<A: Actor>(
 ) {
     match polled {
         // Only hooks fail.
-        Polled::Done | Polled::Failed(_) => {}
+        Polled::Done | Polled::Skipped | Polled::Failed(_) => {}
         Polled::Waits => note_wait(shared),
         Polled::DropPanicked(text) => {
             leave(loan.hold(), |left| left.problems.push(in_drop(*text)));
@@ -191,10 +191,14 @@ fn borrow<A: Actor>(
 
 /// Counts a handler that starts. The time, if it is measured.
 #[inline]
-fn begin<A: Actor>(loan: &mut Loan<'_, Resident<A>>, auto: bool) -> Option<std::time::Instant> {
+fn begin<A: Actor>(
+    loan: &mut Loan<'_, Resident<A>>,
+    auto: bool,
+    runs: Runs,
+) -> Option<std::time::Instant> {
     loan.begin();
     if auto {
-        Gauge::begin(loan.hold().count_start())
+        measure(loan.hold(), runs)
     } else {
         None
     }

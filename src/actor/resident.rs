@@ -136,7 +136,7 @@ impl<A: Receive<M>, M: Message> Takes<M> for Resident<A> {
 #[cold]
 fn revoked<A: Actor>(hold: &Hold<'_, Resident<A>>, outcome: Outcome) -> Polled {
     hold.mailbox().settle(outcome);
-    Polled::Done
+    Polled::Skipped
 }
 
 /// Starts and polls it, watched if that is wanted.

@@ -52,7 +52,7 @@ pub(crate) struct Shared<A: Actor> {
 
 /// Where an actor's handlers run.
 pub(super) enum Place<A: Actor> {
-    /// In a task on this runtime, and asked ones where this says.
+    /// In a task on this runtime, or where this says.
     Task(Dispatch, runtime::Id),
     /// In its callers' tasks.
     Desk(Weak<Desk<A>>),
@@ -156,7 +156,7 @@ impl<A: Actor> Shared<A> {
         let _ = self.place.set(Place::Desk(desk));
     }
 
-    /// Where asked handlers run, and the runtime of the actor's task. Before it has one there is none but its own.
+    /// Where handlers run, and the runtime of the actor's task. Before it has one there is none but its own.
     #[inline]
     pub(super) fn task(&self) -> Option<(Dispatch, runtime::Id)> {
         match self.place.get() {

@@ -12,8 +12,9 @@ use tokio::time::Instant;
 /// A message being sent without asking for an answer: it ends when the message is accepted.
 ///
 /// Does nothing until it is polled. The first poll enqueues the message if there is room, unless the
-/// task has used up its cooperative budget. If the actor is idle and its handlers are known to be brief, it runs the
-/// handler instead, up to the first thing that it waits for: see [`Dispatch`](super::Dispatch).
+/// task has used up its cooperative budget. If the actor is idle, and its handlers are known to be brief or it is to
+/// be so in any case, it runs the handler instead, up to the first thing that it waits for: see
+/// [`Dispatch`](super::Dispatch).
 ///
 /// # Cancel safety
 /// Dropped before it is ready, it leaves nothing behind: the message is dropped, its place in the line

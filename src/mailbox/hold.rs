@@ -39,13 +39,16 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
         unsafe { self.mailbox.seat.take() }
     }
 
-    /// Counts the handlers that start, modulo 256, for who wants to know how many did. It is kept with what the holder of
-    /// the turn writes for each message anyway.
+    /// A number for whoever has the turn, 0 at first. It is kept with what is written for each message anyway.
     #[inline]
-    pub(crate) fn count_start(&mut self) -> u8 {
-        let started = self.mailbox.started.load(Ordering::Relaxed).wrapping_add(1);
-        self.mailbox.started.store(started, Ordering::Relaxed);
-        started
+    pub(crate) fn tally(&self) -> u16 {
+        self.mailbox.tally.load(Ordering::Relaxed)
+    }
+
+    /// See [`tally`](Self::tally).
+    #[inline]
+    pub(crate) fn set_tally(&mut self, tally: u16) {
+        self.mailbox.tally.store(tally, Ordering::Relaxed);
     }
 
     /// A message is handled that never was queued. It counts as running until it is settled.
@@ -142,7 +145,7 @@ impl<'a, S: Send + 'static> Hold<'a, S> {
     }
 
     /// For the task: lets go of the turn until there is something to do, of which the task will be woken. If
-    /// there is something to do already, the hold comes back as from [`Mailbox::enter`]: an asker may have had the
+    /// there is something to do already, the hold comes back as from [`Mailbox::enter`]: a borrower may have had the
     /// turn meanwhile, so something may run.
     #[inline]
     pub(crate) fn rest(self) -> Result<(), Self> {
@@ -197,7 +200,7 @@ impl<S: Send + 'static> Seizure<'_, S> {
     }
 }
 
-/// The turn, lent to an asker, who returns it by one of its methods.
+/// The turn, lent to a sender, who returns it by one of its methods.
 #[must_use = "the actor does nothing more until the turn is returned"]
 pub(crate) struct Loan<'a, S: 'static>(pub(super) Hold<'a, S>);
 

@@ -1,4 +1,4 @@
-//! The parts put together: what senders, askers and the actor's task do with a mailbox.
+//! The parts put together: what senders and the actor's task do with a mailbox.
 
 use super::account::{Counters, Outcome};
 use super::cell::Letter;
@@ -8,7 +8,7 @@ use super::outlet::{Outlet, Signs};
 use super::queue::Queue;
 use super::seat::Seat;
 use super::slots::{Alone, Slots};
-use super::sync::{AtomicBool, AtomicU8, Ordering, fence, relax};
+use super::sync::{AtomicBool, AtomicU8, AtomicU16, Ordering, fence, relax};
 use super::turn::Turn;
 use super::{Account, Level, MailboxStats, Refused, Ticket};
 use std::fmt;
@@ -29,8 +29,8 @@ pub(crate) struct Mailbox<S: 'static> {
     pub(super) outlet: Outlet,
     level: AtomicU8,
     let_out: AtomicBool,
-    /// How many handlers have been started, modulo 256, as far as that is counted.
-    pub(super) started: AtomicU8,
+    /// See [`Hold::tally`].
+    pub(super) tally: AtomicU16,
     pub(super) counters: Counters,
     #[cfg(feature = "testing")]
     pub(super) gate: super::gate::Gate,
@@ -38,7 +38,7 @@ pub(crate) struct Mailbox<S: 'static> {
 }
 
 // SAFETY: the seat is reached only through a `Hold`, and there is one at a time: the task's, of which the one
-// `Tenancy` is proof, while the turn is held, or an asker's while it is lent. The rest is `Sync` of itself.
+// `Tenancy` is proof, while the turn is held, or a borrower's while it is lent. The rest is `Sync` of itself.
 unsafe impl<S: Send + 'static> Sync for Mailbox<S> {}
 
 #[cfg(not(postroom_loom))]
@@ -71,7 +71,7 @@ impl<S: Send + 'static> Mailbox<S> {
             outlet: Outlet::default(),
             level: AtomicU8::new(Level::Open.as_u8()),
             let_out: AtomicBool::new(false),
-            started: AtomicU8::new(0),
+            tally: AtomicU16::new(0),
             counters: Counters::default(),
             #[cfg(feature = "testing")]
             gate: super::gate::Gate::new(),
@@ -240,7 +240,7 @@ impl<S: Send + 'static> Mailbox<S> {
         self.slots.leave(ticket, &self.outlet);
     }
 
-    // ---- askers ----
+    // ---- senders that run handlers ----
 
     /// Whether the actor is idle, just now.
     #[inline]
@@ -254,8 +254,8 @@ impl<S: Send + 'static> Mailbox<S> {
         self.turn.is_lent()
     }
 
-    /// Lends the turn to an asker, if the actor is idle. Whatever comes from then on is seen when the turn is
-    /// returned; whether anything has come before is for the asker to see ([`Loan::is_unused`]).
+    /// Lends the turn to a sender, if the actor is idle. Whatever comes from then on is seen when the turn is
+    /// returned; whether anything has come before is for the borrower to see ([`Loan::is_unused`]).
     #[inline]
     pub(crate) fn borrow(&self) -> Option<Loan<'_, S>> {
         // SAFETY: the turn is lent to this caller.
@@ -329,7 +329,7 @@ impl<S: Send + 'static> Mailbox<S> {
     }
 
     /// What runs, or something it has started, wants the incarnation to end: the task is to go on, and not an
-    /// asker.
+    /// borrower.
     pub(crate) fn let_out(&self) {
         self.let_out.store(true, Ordering::SeqCst);
         self.turn.notify();
@@ -433,7 +433,7 @@ impl<S: Send + 'static> Mailbox<S> {
         unsafe { self.turn.introduce(waker) }
     }
 
-    /// The task's turn, if no asker has it, who would wake the task when it is done. The task keeps it when the
+    /// The task's turn, if no borrower has it, who would wake the task when it is done. The task keeps it when the
     /// hold is dropped, until [`Hold::rest`].
     ///
     /// # Panics
@@ -505,7 +505,7 @@ impl<S: Send + 'static> Mailbox<S> {
         Some(Seizure(self))
     }
 
-    /// The task goes away for good. Its hold is for ending the actor; `None` if an asker has the turn, who will
+    /// The task goes away for good. Its hold is for ending the actor; `None` if a borrower has the turn, who will
     /// find that it is to end the actor.
     ///
     /// # Panics

@@ -6,7 +6,7 @@
 //! an actor has been told to stop ([`Level`]), and how many messages are where ([`Account`]).
 //!
 //! ```text
-//!   senders                                             whoever has the turn: the actor's task, or an asker
+//!   senders                                             whoever has the turn: the actor's task, or a sender
 //!  ┌─────────────────────────────────────────────────┐ ┌─────────────────────────────────────────────────────┐
 //!  │ Slots: closed, waiting, reserved, accepted      │ │ Outlet: what has left the queue                     │
 //!  │ Queue: ──► cell ──► cell ──► cell (Cell<M, R>)  │ │ Seat: the state, and the handler that runs on it    │
@@ -22,16 +22,16 @@
 //! comes from (`pool`), and two small tools (`set_once`, `arc`), have proofs of their own. What is exported has a safe
 //! interface.
 //!
-//! Running a handler in the task of its asker, or of its teller, adds these questions:
+//! Running a handler in the task of its sender, which borrows the turn, adds these questions:
 //!
 //! - *Who may touch the state when?* Whoever has the turn. The task gets it by [`Mailbox::enter`], with the one
-//!   [`Tenancy`]; an asker by [`Mailbox::borrow`], which succeeds only while nobody has it.
-//! - *How does a half-run handler change hands?* It lives in the seat and not in the asker's future. The asker
+//!   [`Tenancy`]; a sender by [`Mailbox::borrow`], which succeeds only while nobody has it.
+//! - *How does a half-run handler change hands?* It lives in the seat and not in the sender's future. The sender
 //!   returns the turn to the task ([`Loan::hand_over`]), whose next poll goes on with it; the release and the
-//!   acquisition of the turn make all that the asker did happen before.
-//! - *What if the asker is dropped?* During its poll it cannot be. Before, nothing has started. Afterwards it
-//!   holds a [`Receipt`], whose drop is noted in the cell and touches nothing else; a teller holds nothing.
-//! - *What if the runtime goes away?* It drops the task, which resigns ([`Mailbox::resign`]). If an asker has
+//!   acquisition of the turn make all that the sender did happen before.
+//! - *What if the sender is dropped?* During its poll it cannot be. Before, nothing has started. Afterwards one that
+//!   asks holds a [`Receipt`], whose drop is noted in the cell and touches nothing else; one that tells holds nothing.
+//! - *What if the runtime goes away?* It drops the task, which resigns ([`Mailbox::resign`]). If a sender has
 //!   the turn just then, it is told so when it returns it, and ends the actor in the task's place.
 //! - *Who frees the state?* Whoever ends the actor while it has the turn; the mailbox's own drop at the latest.
 

@@ -139,6 +139,8 @@ pub(crate) trait Run: Send {
 pub(crate) enum Polled {
     /// It is done.
     Done,
+    /// Nothing was started: the message had been taken back.
+    Skipped,
     /// It is done, and dropping it panicked, saying this.
     DropPanicked(Box<Arc<str>>),
     /// It is done, with this error.

@@ -6,7 +6,7 @@
 mod real {
     pub(crate) use super::lock as lock_own;
     pub(crate) use std::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering, fence,
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence,
     };
     pub(crate) use std::sync::{Mutex, MutexGuard as Guard};
 
@@ -158,7 +158,7 @@ mod real {
         )*};
     }
 
-    sequential!(AtomicBool: bool, AtomicU8: u8, AtomicU64: u64);
+    sequential!(AtomicBool: bool, AtomicU8: u8, AtomicU16: u16, AtomicU64: u64);
 
     macro_rules! counting {
         ($($name:ident: $value:ty: $($method:ident)*),*) => {$(

@@ -1,4 +1,4 @@
-//! Whose turn it is: the right to touch the actor's state, as one word.
+//! Whose turn it is: the right to touch the actor's state, as one word. A sender that runs a handler itself borrows it.
 //!
 //! ```text
 //!            a send or a raised level          ┌───────────────┐
@@ -8,13 +8,13 @@
 //!  ┌───┴──┐ ◄────────────────────────────────────┼───┼───┘
 //!  │ FREE │                                      │   │ the task's next poll, while FREE
 //!  └───┬──┘ ◄──────────────┐                     └───┼──────────────── FREE
-//!      │ an asker          │ the asker is done       │
+//!      │ a borrower        │ the borrower is done    │
 //!      └───────────► ┌─────┴──┐ ─────────────────────┘
 //!                    │ LENT   │   the handler waits, panicked, or there is work (and wakes the task)
 //!                    └─┬────┬─┘
 //!       a send, a level│    │the task is dropped
 //!                ┌─────▼─┐ ┌▼─────────┐
-//!                │ NOTED │ │ ORPHANED │   the asker, when it is done, wakes the task / ends the actor
+//!                │ NOTED │ │ ORPHANED │   the borrower, when it is done, wakes the task / ends the actor
 //!                └───────┘ └──────────┘
 //! ```
 //!
@@ -31,12 +31,12 @@ const LENT: u8 = 2;
 const NOTED: u8 = 3;
 const ORPHANED: u8 = 4;
 
-/// What an asker finds when it returns the turn.
+/// What a borrower finds when it returns the turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Returned {
     /// The actor's task has it, or nobody.
     Back,
-    /// The task is gone: the asker has the turn, for good.
+    /// The task is gone: the borrower has the turn, for good.
     Orphaned,
 }
 
@@ -100,7 +100,7 @@ impl Turn {
         was_free
     }
 
-    /// Takes the turn for the task, or leaves word to the asker that has it. How it was before.
+    /// Takes the turn for the task, or leaves word to the borrower that has it. How it was before.
     #[inline]
     fn claim(&self) -> u8 {
         loop {
@@ -127,14 +127,14 @@ impl Turn {
         }
     }
 
-    /// The task wants the turn; false if an asker has it, who will wake the task when it is done.
+    /// The task wants the turn; false if a borrower has it, who will wake the task when it is done.
     #[inline]
     pub(super) fn take(&self) -> bool {
         matches!(self.claim(), FREE | HELD)
     }
 
     /// The task, which holds the turn, lets go of it. It then looks once more for something to do, and if there
-    /// is calls `take` again. An asker may have had the turn meanwhile, and returned it with a handler that runs.
+    /// is calls `take` again. A borrower may have had the turn meanwhile, and returned it with a handler that runs.
     #[inline]
     pub(super) fn free(&self) {
         self.state.store(FREE, Ordering::SeqCst);
@@ -152,13 +152,13 @@ impl Turn {
         self.state.load(Ordering::Relaxed) == FREE
     }
 
-    /// Whether an asker has the turn, and has it for a moment: nothing else is to be done yet.
+    /// Whether a borrower has the turn, and has it for a moment: nothing else is to be done yet.
     #[inline]
     pub(super) fn is_lent(&self) -> bool {
         self.state.load(Ordering::Relaxed) == LENT
     }
 
-    /// An asker wants the turn.
+    /// A borrower wants the turn.
     #[inline]
     pub(super) fn borrow(&self) -> bool {
         self.state
@@ -166,7 +166,7 @@ impl Turn {
             .is_ok()
     }
 
-    /// The asker is done, and saw nothing else to do.
+    /// The borrower is done, and saw nothing else to do.
     #[inline]
     pub(super) fn hand_back(&self) -> Returned {
         match self
@@ -178,7 +178,7 @@ impl Turn {
         }
     }
 
-    /// The asker leaves the rest to the task.
+    /// The borrower leaves the rest to the task.
     pub(super) fn hand_over(&self) -> Returned {
         if self.state.swap(HELD, Ordering::SeqCst) == ORPHANED {
             return Returned::Orphaned;
@@ -188,7 +188,7 @@ impl Turn {
     }
 
     /// The task goes away for good. True if it has the turn now, and nobody will ever take it again; false if
-    /// an asker has it, who will be told.
+    /// a borrower has it, who will be told.
     pub(super) fn resign(&self) -> bool {
         let mut state = self.state.load(Ordering::Acquire);
         loop {

@@ -284,6 +284,43 @@ async fn r23_a_teller_in_a_loop_gives_way() {
 }
 
 #[tokio::test]
+async fn r23_a_teller_without_a_budget_finds_the_mailbox_full() {
+    let (actor, _) = link(Dispatch::InPlace, None);
+    let ran = Arc::new(AtomicBool::new(false));
+    let runs = Arc::clone(&ran);
+    let other = tokio::spawn(async move { runs.store(true, Ordering::Relaxed) });
+    tokio::task::unconstrained(async {
+        let mut tells = 0;
+        while !ran.load(Ordering::Relaxed) {
+            actor.tell(Here).await.unwrap();
+            tells += 1;
+            assert!(tells < 10_000, "no other task runs");
+        }
+    })
+    .await;
+    other.await.unwrap();
+}
+
+#[tokio::test]
+async fn r23_messages_that_are_skipped_are_not_taken_for_brief_handlers() {
+    let (actor, places) = link(Dispatch::default(), None);
+    for _ in 0..3 {
+        let time = Duration::from_micros(20);
+        actor.ask(Compute(time)).await.unwrap();
+    }
+    taken(&places);
+    for _ in 0..1_000 {
+        drop(actor.ask(Here).enqueue().await.unwrap());
+    }
+    while actor.stats().depth > 0 {
+        yield_now().await;
+    }
+    actor.ask(Here).await.unwrap();
+    let its = taken(&places);
+    assert!(its.len() == 1 && its[0].is_some(), "{its:?}");
+}
+
+#[tokio::test]
 async fn r23_by_default_only_brief_handlers_are_told_in_place() {
     let (actor, places) = link(Dispatch::default(), None);
     for time in [Duration::from_micros(1), Duration::from_micros(20)] {

@@ -136,7 +136,7 @@ impl<A: Actor> Runner<A> {
         cx: &mut task::Context<'_>,
     ) -> Poll<Hooked> {
         let trouble = match polled {
-            Polled::Done => return Poll::Ready(Hooked::Done),
+            Polled::Done | Polled::Skipped => return Poll::Ready(Hooked::Done),
             Polled::DropPanicked(text) | Polled::Panicked(text) => Trouble::Panicked(*text),
             Polled::Failed(error) => Trouble::Failed(*error),
             Polled::Waits

@@ -1,7 +1,7 @@
 //! The loop that handles messages.
 
 use super::{Ended, Runner, hold};
-use crate::actor::dispatch::Gauge;
+use crate::actor::dispatch::{Runs, measure};
 use crate::actor::ending::{end_running, in_drop};
 use crate::actor::giving_way::Pace;
 use crate::actor::guard::{Guarded, guarded};
@@ -49,11 +49,11 @@ impl<A: Actor> Runner<A> {
         // Whether the turn came back when this rested: something is to be done, although no message was there.
         let mut came_back = false;
         loop {
-            if let (Some(gauge), Polled::Done) = (gauge, &polled) {
-                gauge.done(begun.take());
+            if let (Some(gauge), begun, Polled::Done) = (gauge, begun.take(), &polled) {
+                gauge.done(begun);
             }
             match polled {
-                Polled::Done => {}
+                Polled::Done | Polled::Skipped => {}
                 // Only hooks fail: a handler's error is its asker's.
                 Polled::Failed(error) => drop(error),
                 Polled::DropPanicked(text) => note(&mut self.problems, in_drop(*text)),
@@ -110,7 +110,7 @@ impl<A: Actor> Runner<A> {
                 ready!(pace.poll(cx));
                 if let Some(envelope) = first.pop() {
                     pace.count();
-                    begun = gauge.and_then(|_| Gauge::begin(hold.count_start()));
+                    begun = gauge.and_then(|_| measure(&mut hold, Runs::Other));
                     polled = envelope.open(&mut hold, cx);
                     continue;
                 }
