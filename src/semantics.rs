@@ -337,7 +337,6 @@
 //! | R23 | `r23_in_its_askers_task_an_actor_is_itself` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_by_default_handlers_that_wait_are_left_to_the_actor` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_the_second_handler_is_measured_and_then_one_in_64_or_in_16` | `src/actor/dispatch.rs` |
-//! | R23 | `r23_an_actor_of_which_one_handler_in_nine_is_not_brief_is_not_told_in_place` | `src/actor/dispatch.rs` |
 //! | R23 | `r23_handlers_that_repeat_themselves_are_all_measured` | `src/actor/dispatch.rs` |
 //! | R23 | `r23_tells_are_queued_until_a_handler_was_brief_and_asks_until_one_was_long` | `src/actor/dispatch.rs` |
 //! | R23 | `r23_a_time_in_between_changes_nothing_for_tells` | `src/actor/dispatch.rs` |

@@ -40,8 +40,8 @@ pub enum Dispatch {
     InPlace,
     /// In the sender's task as long as this actor's handlers are short: they do not wait for anything, and those that are
     /// measured, the second and then about one in 64, take less than 2 us for asks to run them, less than 150 ns for
-    /// tells. After one that waits or is measured at 300 ns, tells leave them to the actor's task until 64 brief ones
-    /// were measured.
+    /// tells. After one that waits, or that a tell has run and that took 300 ns, tells leave them to the actor's task
+    /// until 16 brief ones were measured.
     #[default]
     Auto,
 }
@@ -51,14 +51,11 @@ const SHORT: Duration = Duration::from_micros(2);
 /// How long one may take to be run in the task of who only tells: about what it costs that task to have the actor's woken.
 /// A measurement itself adds 20 to 50 ns.
 const BRIEF: Duration = Duration::from_nanos(150);
-/// How long one has to take to speak against it: what waits for the memory of another core is not what its sender would
-/// have to wait for.
+/// How long one has to take, in its sender's task, to speak against it. What is between the two, or runs in the actor's
+/// task, may have waited for the memory of another core.
 const NOT_BRIEF: Duration = Duration::from_nanos(300);
-/// How many brief handlers have to be measured after one that was not and ran in its sender's task, or that was not
-/// even short.
-const AGAIN: u8 = 64;
-/// How many more after another: where more than one in nine is not brief, it stays so.
-const MORE: u8 = 8;
+/// How many brief handlers have to be measured after that, or after one that was not even short.
+const AGAIN: u8 = 16;
 /// The last one that was measured was not even short.
 const LONG: u8 = u8::MAX;
 
@@ -106,7 +103,6 @@ impl Gauge {
             _ if time >= SHORT => LONG,
             LONG => AGAIN - u8::from(time < BRIEF),
             0 if time >= NOT_BRIEF => AGAIN,
-            _ if time >= NOT_BRIEF => (before + MORE).min(AGAIN),
             _ if time >= BRIEF => before,
             _ => before.saturating_sub(1),
         };
@@ -171,7 +167,7 @@ fn reload(tally: &mut u16, left: u8, seed: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{AGAIN, BRIEF, Gauge, MORE, NOT_BRIEF, Runs, SHORT, is_measured};
+    use super::{AGAIN, BRIEF, Gauge, NOT_BRIEF, Runs, SHORT, is_measured};
     use std::time::Duration;
 
     const NONE: Duration = Duration::ZERO;
@@ -254,19 +250,6 @@ mod tests {
         }
         let fresh = Gauge::default();
         fresh.took(NOT_BRIEF);
-        assert_eq!(needed(&fresh), 1 + MORE, "it may have run cold");
-    }
-
-    #[test]
-    fn r23_an_actor_of_which_one_handler_in_nine_is_not_brief_is_not_told_in_place() {
-        let gauge = Gauge::default();
-        gauge.took(NONE);
-        for _ in 0..1_000 {
-            gauge.took(NOT_BRIEF);
-            for _ in 0..MORE {
-                gauge.took(NONE);
-            }
-            assert!(!gauge.is_brief());
-        }
+        assert_eq!(needed(&fresh), 1, "it may have run cold");
     }
 }
