@@ -16,6 +16,8 @@ cd "$(dirname "$0")"
 bounds() {
   cat <<'END'
 postroom in place:ask:0.219
+postroom in place:queued:0.301
+postroom in place:tell:0.570
 postroom in place:life:0.720
 postroom always-queued:ask:0.916
 postroom always-queued:queued:0.888
