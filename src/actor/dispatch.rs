@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 /// What differs is parallelism. A sender that runs a handler does nothing else meanwhile: a task that asks
 /// many actors at once runs one after the other what the actors' own tasks would run on all threads. So that others are
 /// not kept waiting, a task gives way after 4 asks of this kind in a row if other tasks of its thread send so, too, and
-/// after 128 if none does; an ask may therefore be pending once although the actor is idle. An ask that meets another in
-/// its handler, on another thread, gives way up to 8 times before it is queued. Tells take a unit of the task's cooperative
+/// after 128 if none does; an ask may therefore be pending once although the actor is idle. An ask that meets a sender
+/// in a handler, on another thread, gives way up to 8 times before it is queued. Tells take a unit of the task's cooperative
 /// budget each, wherever their handlers run, and each 1,024th of a task is left to the actor's.
 ///
 /// A handler in its sender's task sees that task, up to the first thing that it waits for: its `tokio::task::id`, its
@@ -27,10 +27,11 @@ use std::time::{Duration, Instant};
 /// where told ones run in their senders' tasks, and at most the 24th.
 ///
 /// Only senders on the actor's own runtime run its handlers. Which runtime a task is on is looked up anew at least once
-/// in four asks and once in four tells, and otherwise remembered. So a task that sends both outside and inside of another runtime's context,
-/// entered by [`Handle::enter`](tokio::runtime::Handle::enter) or a wrapper like `tokio_util`'s `TokioContext`, or a task
-/// of a `LocalSet` that goes from one runtime to another, may take that context along into a few handlers. If that
-/// matters to them, such actors are for [`Queue`](Self::Queue). Whoever blocks on a future is looked up each time.
+/// in four asks and once in four tells, and otherwise remembered. So a task that sends both outside and inside of another
+/// runtime's context, entered by [`Handle::enter`](tokio::runtime::Handle::enter) or a wrapper like `tokio_util`'s
+/// `TokioContext`, or a task of a `LocalSet` that goes from one runtime to another, may take that context along into a
+/// few handlers. If that matters to them, such actors are for [`Queue`](Self::Queue). Whoever blocks on a future is looked
+/// up each time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dispatch {
@@ -40,8 +41,8 @@ pub enum Dispatch {
     InPlace,
     /// In the sender's task as long as this actor's handlers are short: they do not wait for anything, and those that are
     /// measured, the second and then about one in 64, take less than 2 us for asks to run them, less than 150 ns for
-    /// tells. After one that waits, or that a tell has run and that took 300 ns, tells leave them to the actor's task
-    /// until 16 brief ones were measured.
+    /// tells. After one that waits or, while tells run them, one that is measured at 300 ns, tells leave them to the
+    /// actor's task until 16 brief ones were measured.
     #[default]
     Auto,
 }
@@ -51,8 +52,8 @@ const SHORT: Duration = Duration::from_micros(2);
 /// How long one may take to be run in the task of who only tells: about what it costs that task to have the actor's woken.
 /// A measurement itself adds 20 to 50 ns.
 const BRIEF: Duration = Duration::from_nanos(150);
-/// How long one has to take, in its sender's task, to speak against it. What is between the two, or runs in the actor's
-/// task, may have waited for the memory of another core.
+/// How long one has to take to speak against it, while told ones run in their senders' tasks. What takes a little less, or
+/// before they do, may have waited for the memory of another core.
 const NOT_BRIEF: Duration = Duration::from_nanos(300);
 /// How many brief handlers have to be measured after that, or after one that was not even short.
 const AGAIN: u8 = 16;
