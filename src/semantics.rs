@@ -276,6 +276,7 @@
 //! | R18 | `r18_a_flood_starves_nothing_on_a_current_thread_runtime` | `tests/actors/fairness.rs` |
 //! | R18 | `r18_a_flood_starves_nothing_on_a_multi_thread_runtime` | `tests/actors/fairness.rs` |
 //! | R18 | `r18_a_sender_in_a_loop_gives_way` | `tests/actors/fairness.rs` |
+//! | R18 | `r18_brief_handlers_have_longer_turns` | `src/actor/giving_way.rs` |
 //! | R18 | `r18_threads_can_tell_and_ask` | `tests/actors/blocking.rs` |
 //! | R18 | `r18_a_blocked_thread_is_told_what_became_of_its_ask` | `tests/actors/blocking.rs` |
 //! | R18 | `r18_a_blocking_send_inside_a_runtime_is_an_error_and_gives_the_message_back` | `tests/actors/blocking.rs` |

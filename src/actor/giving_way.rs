@@ -8,6 +8,9 @@ use tokio::task::yield_now;
 
 /// How many messages an actor's task handles in one turn at most: as many as a task has units of tokio's budget.
 const MESSAGES: u32 = 128;
+/// The same if its handlers are brief, which takes no longer than so many short ones. As long as messages are left in
+/// its queue, none is handled in its sender's task, and many senders would keep it so.
+const BRIEF_MESSAGES: u32 = 1024;
 
 /// The unit of the task's budget stays spent. What `made_progress` does, without a drop that looks whether it was
 /// called.
@@ -24,13 +27,17 @@ pub(super) fn spend(unit: RestoreOnPending) {
 pub(super) struct Pace(u32);
 
 impl Pace {
-    /// Whether one more message may be handled now. If not, the task will be woken after others.
+    /// Whether one more message may be handled now. If not, the task will be woken after others. Whether the handlers are
+    /// brief is asked once in a while.
     #[inline]
-    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.0 > 0 && (self.0 == MESSAGES || !has_budget_remaining()) {
-            return give_way(cx);
+    pub(super) fn poll(&self, are_brief: impl FnOnce() -> bool, cx: &mut Context<'_>) -> Poll<()> {
+        if self.0 == 0 || !self.0.is_multiple_of(MESSAGES) && has_budget_remaining() {
+            return Poll::Ready(());
         }
-        Poll::Ready(())
+        if self.0 < BRIEF_MESSAGES && are_brief() && has_budget_remaining() {
+            return Poll::Ready(());
+        }
+        give_way(cx)
     }
 
     /// A message is being handled.
@@ -47,4 +54,27 @@ pub(super) fn give_way<T>(cx: &mut Context<'_>) -> Poll<T> {
     ready!(pin!(yield_now()).poll(cx));
     cx.waker().wake_by_ref();
     Poll::Pending
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BRIEF_MESSAGES, MESSAGES, Pace};
+    use std::task::{Context, Waker};
+
+    /// How many messages are handled in one turn.
+    fn in_one_turn(are_brief: impl Fn(u32) -> bool) -> u32 {
+        let mut pace = Pace::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        while pace.poll(|| are_brief(pace.0), &mut cx).is_ready() {
+            pace.count();
+        }
+        pace.0
+    }
+
+    #[test]
+    fn r18_brief_handlers_have_longer_turns() {
+        assert_eq!(in_one_turn(|_| false), MESSAGES);
+        assert_eq!(in_one_turn(|_| true), BRIEF_MESSAGES);
+        assert_eq!(in_one_turn(|n| n < 300), 3 * MESSAGES, "they no longer are");
+    }
 }

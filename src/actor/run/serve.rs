@@ -1,7 +1,7 @@
 //! The loop that handles messages.
 
 use super::{Ended, Runner, hold};
-use crate::actor::dispatch::{Runs, measure};
+use crate::actor::dispatch::{Gauge, Runs, measure};
 use crate::actor::ending::{end_running, in_drop};
 use crate::actor::giving_way::Pace;
 use crate::actor::guard::{Guarded, guarded};
@@ -107,7 +107,7 @@ impl<A: Actor> Runner<A> {
             }
             if let Some(first) = hold.first() {
                 // A flooded mailbox gives way to other tasks like any tokio resource.
-                ready!(pace.poll(cx));
+                ready!(pace.poll(|| gauge.is_some_and(Gauge::is_brief), cx));
                 if let Some(envelope) = first.pop() {
                     pace.count();
                     begun = gauge.and_then(|_| measure(&mut hold, Runs::Other));
