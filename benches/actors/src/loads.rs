@@ -232,8 +232,8 @@ impl<L: Library> Load for Lives<L> {
     async fn finish(self) {}
 }
 
-/// An ask right behind a tell, so that it finds a message in front and must queue. The pair is one
-/// operation.
+/// An ask right behind a tell, so that it finds a message in front and must queue, unless the tell has run the handler.
+/// The pair is one operation.
 pub struct Queued<L: Library>(Rig<L, Plain>);
 
 impl<L: Library> Load for Queued<L> {
