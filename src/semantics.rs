@@ -277,6 +277,7 @@
 //! | R18 | `r18_a_flood_starves_nothing_on_a_multi_thread_runtime` | `tests/actors/fairness.rs` |
 //! | R18 | `r18_a_sender_in_a_loop_gives_way` | `tests/actors/fairness.rs` |
 //! | R18 | `r18_brief_handlers_have_longer_turns` | `src/actor/giving_way.rs` |
+//! | R18 | `r18_a_turn_that_takes_long_is_not_made_longer` | `src/actor/giving_way.rs` |
 //! | R18 | `r18_threads_can_tell_and_ask` | `tests/actors/blocking.rs` |
 //! | R18 | `r18_a_blocked_thread_is_told_what_became_of_its_ask` | `tests/actors/blocking.rs` |
 //! | R18 | `r18_a_blocking_send_inside_a_runtime_is_an_error_and_gives_the_message_back` | `tests/actors/blocking.rs` |
@@ -333,6 +334,7 @@
 //! | R23 | `r23_of_many_askers_none_keeps_the_others_waiting_for_long` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_an_asker_that_gives_way_hands_no_handler_over` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_an_asker_that_meets_another_gives_way_and_is_queued_if_that_does_not_help` | `tests/actors/in_place.rs` |
+//! | R23 | `r23_an_asker_that_gives_way_is_woken_and_keeps_its_deadline` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_a_task_of_many_futures_that_ask_gives_way` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_a_handler_that_waits_goes_on_in_the_actors_task_whatever_its_asker_does` | `tests/actors/in_place.rs` |
 //! | R23 | `r23_in_its_askers_task_an_actor_is_itself` | `tests/actors/in_place.rs` |

@@ -150,7 +150,7 @@ async fn gate_messages() {
             in_place.tell(Add(1)).await.unwrap();
         }
     });
-    // One in 1,024 is queued.
+    // The thread's 1,024th is among them, and is queued.
     let count = count.await.saturating_sub(MESSAGE + WAKING);
     gate("a tell in place", count, 0);
 

@@ -139,6 +139,10 @@ impl<M: Message> Future for Ask<'_, M> {
                 return self.poll(cx);
             };
             let deadline = this.delivery.start_limit();
+            // One that gives way does not wait for its timer.
+            if this.delivery.gave_way() > 0 && deadline.is_some_and(|at| at <= Instant::now()) {
+                return Poll::Ready(Err(AskError::Expired(message)));
+            }
             let Some(target) = this.delivery.to.target() else {
                 return Poll::Ready(Err(this.delivery.to.no_target(message).into()));
             };

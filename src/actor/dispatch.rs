@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 /// not kept waiting, a task gives way after 4 asks of this kind in a row if other tasks of its thread send so, too, and
 /// after 128 if none does; an ask may therefore be pending once although the actor is idle. An ask that meets a sender
 /// in a handler, on another thread, gives way up to 8 times before it is queued. Tells take a unit of the task's cooperative
-/// budget each, wherever their handlers run, and each 1,024th of a task is left to the actor's.
+/// budget each, wherever their handlers run; of those that a thread tells, about one in 1,024 is left to the actor's task,
+/// and with it what is told before that has run.
 ///
 /// A handler in its sender's task sees that task, up to the first thing that it waits for: its `tokio::task::id`, its
 /// task-locals, and its `LocalSet`, in which `tokio` lets nobody `block_in_place`. A blocking lock that the sender holds

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 /// How many handlers may run inside each other on one stack.
 const MAX_DEPTH: u32 = 8;
 
-/// How often an ask gives way that meets a sender in a handler, on another thread. If it was queued instead, the actor's
+/// How often an ask gives way, at most, that meets a sender in a handler, on another thread. If it was queued instead, the actor's
 /// task would be woken for it, later its own, and meanwhile others would be queued behind it.
 const MAX_MEETINGS: u8 = 8;
 
@@ -47,7 +47,11 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
     // So many conditions would otherwise make what follows look unlikely, and nothing be inlined there.
     let Some(mut loan) = borrow(shared, || asks_on(runtime, cx)) else {
         cold_path();
-        if shared.mailbox.is_lent() && gave_way < MAX_MEETINGS && depth() == 0 {
+        if shared.mailbox.is_lent()
+            && gave_way < MAX_MEETINGS
+            && depth() == 0
+            && asks_on(runtime, cx)
+        {
             GiveWay::Others.give_way(cx);
             return Ok(Begun::GiveWay(message));
         }

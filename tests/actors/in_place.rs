@@ -15,6 +15,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread::ThreadId;
+use std::time::Duration;
 use tokio::task::{Id, block_in_place, try_id, yield_now};
 
 type Place = Option<Id>;
@@ -390,23 +391,66 @@ async fn r23_an_asker_that_gives_way_hands_no_handler_over() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r23_an_asker_that_meets_another_gives_way_and_is_queued_if_that_does_not_help() {
     let gate = Gate::default();
-    let probe = Builder::new(Probe::new(&Log::default(), &gate)).dispatch(Dispatch::InPlace);
-    let probe = probe.spawn().unwrap();
-    probe.ready().await.unwrap();
+    let actor = link(Dispatch::InPlace, None, &gate).await;
     let (release, until) = std::sync::mpsc::channel();
-    let first = probe.clone();
+    let first = actor.clone();
     let first = tokio::spawn(async move { first.ask(Block(until)).await });
     gate.pass().await;
-    let mut second = probe.ask(Note(1));
+    let mut second = actor.ask(Where);
     for _ in 0..8 {
         assert!(poll_once(&mut second).await.is_pending());
-        assert_eq!(probe.stats().depth, 0);
+        assert_eq!(actor.stats().depth, 0);
     }
     assert!(poll_once(&mut second).await.is_pending());
-    assert_eq!(probe.stats().depth, 1);
+    assert_eq!(actor.stats().depth, 1);
     release.send(()).unwrap();
     first.await.unwrap().unwrap();
-    assert_eq!(second.await.unwrap(), 1);
+    assert!(second.await.unwrap().is_some(), "in its own task");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r23_an_asker_that_gives_way_is_woken_and_keeps_its_deadline() {
+    let gate = Gate::default();
+    let actor = link(Dispatch::InPlace, None, &gate).await;
+    let (release, until) = std::sync::mpsc::channel();
+    let first = actor.clone();
+    let first = tokio::spawn(async move { first.ask(Block(until)).await });
+    gate.pass().await;
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut cx = TaskContext::from_waker(&waker);
+    let mut second = std::pin::pin!(actor.ask(Where));
+    assert!(second.as_mut().poll(&mut cx).is_pending());
+    assert!(woken.0.load(Ordering::SeqCst), "to try again");
+    let mut late = actor.ask(Where).timeout(Duration::ZERO);
+    assert!(poll_once(&mut late).await.is_pending());
+    let late = poll_once(&mut late).await;
+    assert!(
+        matches!(late, Poll::Ready(Err(AskError::Expired(Where)))),
+        "{late:?}"
+    );
+    release.send(()).unwrap();
+    first.await.unwrap().unwrap();
+    assert_eq!(second.await.unwrap(), None, "it is idle again");
+}
+
+/// Whether it was woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Opens the gate, then occupies its thread until it is released.
+impl Handler<Block> for Link {
+    async fn handle(&mut self, Block(until): Block, _: &Context<Self>) -> Result<(), Infallible> {
+        self.gate.open();
+        let _ = until.recv();
+        Ok(())
+    }
 }
 
 /// The waker of one future of many, as sets of futures have them.
