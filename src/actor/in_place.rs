@@ -24,8 +24,8 @@ use tokio::time::Instant;
 /// How many handlers may run inside each other on one stack.
 const MAX_DEPTH: u32 = 8;
 
-/// How often an ask gives way, at most, that meets a sender in a handler, on another thread. If it was queued instead, the actor's
-/// task would be woken for it, later its own, and meanwhile others would be queued behind it.
+/// How often an ask gives way, at most, that meets a sender in a handler, on another thread. If it was queued instead, the
+/// actor's task would be woken for it, later its own, and meanwhile others would be queued behind it.
 const MAX_MEETINGS: u8 = 8;
 
 /// Runs the handler here, if the actor is idle, started and on this runtime. `Err` gives the message back: it
