@@ -2,6 +2,7 @@
 
 use super::held::Held;
 use super::identity::current_deadline;
+use super::overflow::Overflowed;
 use super::target::{LetterOf, ReceiptOf, Target};
 use super::{Message, SendError, Told, sending};
 use crate::mailbox::{Refused, Ticket};
@@ -39,8 +40,11 @@ impl<M: Message> Destination<'_, M> {
         };
         match target.try_tell(message) {
             Ok(()) => Ok(Told::Accepted),
-            Err((letter, refused)) => overflow(target, letter, refused)
-                .map_err(|(letter, refused)| refuse(letter, None, refused)),
+            Err((letter, refused)) => match overflow(target, letter, refused) {
+                Overflowed::Told(told) => Ok(told),
+                Overflowed::Refused(letter, refused) => Err(refuse(letter, None, refused)),
+                Overflowed::Waits(letter) => Err(refuse(letter, None, Refused::Full)),
+            },
         }
     }
 
@@ -273,25 +277,6 @@ impl<'a, M: Message> Delivery<'a, M> {
         }
     }
 
-    /// The next poll of one that was refused.
-    ///
-    /// # Panics
-    /// If it is not one.
-    #[cold]
-    pub(super) fn poll_waiting(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Accepted<M>, SendError<M>>> {
-        match mem::replace(&mut *self.stage, Stage::Done) {
-            Stage::Waiting {
-                letter,
-                receipt,
-                ticket,
-            } => self.wait(letter, receipt, ticket, cx),
-            Stage::New(_) | Stage::Done => panic!("a send was polled after it had completed"),
-        }
-    }
-
     /// The first try to push it failed.
     #[cold]
     pub(super) fn refused(
@@ -304,76 +289,80 @@ impl<'a, M: Message> Delivery<'a, M> {
         let Some(target) = self.to.target() else {
             return Poll::Ready(Err(refuse(letter, receipt, refused)));
         };
-        let (letter, refused) = match overflow(target, letter, refused) {
-            Ok(told) => return Poll::Ready(Ok(Accepted::new(told, receipt))),
-            Err(refused) => refused,
+        let letter = match overflow(target, letter, refused) {
+            Overflowed::Told(told) => return Poll::Ready(Ok(Accepted::new(told, receipt))),
+            Overflowed::Refused(letter, refused) => {
+                return Poll::Ready(Err(refuse(letter, receipt, refused)));
+            }
+            Overflowed::Waits(letter) => letter,
         };
-        if refused == Refused::Closed || !self.patient || target.keeps_nobody_waiting() {
-            return Poll::Ready(Err(refuse(letter, receipt, refused)));
+        if !self.patient {
+            return Poll::Ready(Err(refuse(letter, receipt, Refused::Full)));
         }
         if target.id().is_current() {
             return Poll::Ready(Err(SendError::WouldDeadlock(letter.take_back(receipt))));
         }
-        self.wait(letter, receipt, None, cx)
+        // What there was needs no drop: its message has become the letter.
+        self.stage = ManuallyDrop::new(Stage::Waiting {
+            letter,
+            receipt,
+            ticket: None,
+        });
+        self.keeps = true;
+        self.poll_waiting(cx)
     }
 
+    /// Waits for room: the next poll of one that was refused.
+    ///
+    /// # Panics
+    /// If it is not one.
     #[cold]
-    fn wait(
+    pub(super) fn poll_waiting(
         &mut self,
-        letter: LetterOf<M>,
-        receipt: Option<ReceiptOf<M>>,
-        mut ticket: Option<Ticket>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Accepted<M>, SendError<M>>> {
-        let Some(target) = self.to.target() else {
-            return Poll::Ready(Err(refuse(letter, receipt, Refused::Closed)));
+        let Stage::Waiting { ticket, .. } = &mut *self.stage else {
+            panic!("a send was polled after it had completed");
         };
-        let reserved = target.poll_line(&mut ticket, cx);
+        let Some(target) = self.to.target() else {
+            unreachable!("nothing else has refused it");
+        };
+        let reserved = target.poll_line(ticket, cx);
         #[cfg(debug_assertions)]
-        match ticket {
+        match *ticket {
             Some(ticket) => self.wait.begin(target.id().number(), target.name(), || {
                 target.watch_line(ticket)
             }),
             None => self.wait.end(),
         }
-        match reserved {
-            Poll::Ready(Ok(())) => Poll::Ready(match target.push_reserved(letter) {
-                Ok(()) => Ok(Accepted::new(Told::Accepted, receipt)),
-                Err(letter) => Err(refuse(letter, receipt, Refused::Closed)),
-            }),
-            Poll::Ready(Err(refused)) => Poll::Ready(Err(refuse(letter, receipt, refused))),
-            Poll::Pending => {
-                // Kept before the clock is touched: without one that panics, and the place in the line
-                // must be given up even then.
-                *self.stage = Stage::Waiting {
-                    letter,
-                    receipt,
-                    ticket,
-                };
-                self.keeps = true;
-                ready!(self.poll_passed(cx));
-                let Some((letter, receipt)) = self.leave() else {
-                    unreachable!("it has just begun to wait");
-                };
-                Poll::Ready(Err(SendError::Expired(letter.take_back(receipt))))
-            }
+        // Without a clock this panics: what waits stays where it is, and its place in the line is given up with it.
+        if reserved.is_pending() {
+            ready!(self.poll_passed(cx));
         }
-    }
-
-    /// Gives up waiting.
-    fn leave(&mut self) -> Option<(LetterOf<M>, Option<ReceiptOf<M>>)> {
         let Stage::Waiting {
             letter,
             receipt,
             ticket,
         } = mem::replace(&mut *self.stage, Stage::Done)
         else {
-            return None;
+            unreachable!("it was there");
         };
-        if let (Some(ticket), Some(target)) = (ticket, self.to.target()) {
-            target.leave(ticket);
-        }
-        Some((letter, receipt))
+        let Some(target) = self.to.target() else {
+            unreachable!("as above");
+        };
+        Poll::Ready(match reserved {
+            Poll::Ready(Ok(())) => match target.push_reserved(letter) {
+                Ok(()) => Ok(Accepted::new(Told::Accepted, receipt)),
+                Err(letter) => Err(refuse(letter, receipt, Refused::Closed)),
+            },
+            Poll::Ready(Err(refused)) => Err(refuse(letter, receipt, refused)),
+            Poll::Pending => {
+                if let Some(ticket) = ticket {
+                    target.leave(ticket);
+                }
+                Err(SendError::Expired(letter.take_back(receipt)))
+            }
+        })
     }
 }
 
@@ -426,10 +415,10 @@ fn overflow<M: Message>(
     target: &dyn Target<M>,
     letter: LetterOf<M>,
     refused: Refused,
-) -> Result<Told, (LetterOf<M>, Refused)> {
+) -> Overflowed<M> {
     match refused {
         Refused::Full => target.overflow(letter),
-        Refused::Closed => Err((letter, refused)),
+        Refused::Closed => Overflowed::Refused(letter, refused),
     }
 }
 

@@ -98,8 +98,9 @@ impl Gauge {
         }
     }
 
+    /// How long a measured handler took that was done at its first poll.
     #[cold]
-    fn took(&self, time: Duration) {
+    pub(crate) fn took(&self, time: Duration) {
         let before = self.doubts.load(Ordering::Relaxed);
         let doubts = match before {
             _ if time >= SHORT => LONG,

@@ -70,28 +70,40 @@ pub enum Told {
     Dropped,
 }
 
-/// What is done with a message that found no room. The error gives it back.
+/// What has become of a message that found no room.
+pub(crate) enum Overflowed<M: Message> {
+    Told(Told),
+    /// Its sender may wait for room.
+    Waits(LetterOf<M>),
+    Refused(LetterOf<M>, Refused),
+}
+
+/// What is done with a message that found no room.
 #[cold]
 pub(super) fn overflow<A: Receive<M>, M: Message>(
     shared: &Shared<A>,
     letter: LetterOf<M>,
-) -> Result<Told, (LetterOf<M>, Refused)> {
+) -> Overflowed<M> {
     match shared.overflow() {
-        Overflow::Wait => Err((letter, Refused::Full)),
+        Overflow::Wait => Overflowed::Waits(letter),
         // Whoever asks wants an answer, and has the message back.
-        Overflow::DropNewest if letter.was_asked() => Err((letter, Refused::Full)),
+        Overflow::DropNewest if letter.was_asked() => Overflowed::Refused(letter, Refused::Full),
         Overflow::DropNewest => {
             // Counted first: whoever sees the message dropped finds it counted.
             shared.mailbox.count_dropped();
             drop(letter);
-            Ok(Told::Dropped)
+            Overflowed::Told(Told::Dropped)
         }
-        Overflow::EvictOldest => {
-            if let Some(oldest) = shared.mailbox.push_in_place_of_oldest(letter)? {
-                give_back(shared, oldest);
+        Overflow::EvictOldest => match shared.mailbox.push_in_place_of_oldest(letter) {
+            Ok(oldest) => {
+                if let Some(oldest) = oldest {
+                    give_back(shared, oldest);
+                }
+                Overflowed::Told(Told::Accepted)
             }
-            Ok(Told::Accepted)
-        }
+            Err((letter, Refused::Full)) => Overflowed::Waits(letter),
+            Err((letter, Refused::Closed)) => Overflowed::Refused(letter, Refused::Closed),
+        },
     }
 }
 

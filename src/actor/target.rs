@@ -2,10 +2,10 @@
 
 use super::held::Holdable;
 use super::in_place::{ask_in_place, tell_in_place};
-use super::overflow::overflow;
+use super::overflow::{Overflowed, overflow};
 use super::reply::Answer;
 use super::shared::Shared;
-use super::{ActorId, ActorName, Message, Overflow, Receive, Told, sending};
+use super::{ActorId, ActorName, Message, Receive, sending};
 use crate::mailbox::{Letter, MailboxStats, Receipt, Refused, Ticket};
 use std::task::{Context, Poll};
 use tokio::time::Instant;
@@ -48,9 +48,7 @@ pub(crate) trait Target<M: Message>: Holdable + Send + Sync {
     fn try_tell(&self, message: M) -> Result<(), (LetterOf<M>, Refused)>;
     fn try_push(&self, letter: LetterOf<M>) -> Result<(), (LetterOf<M>, Refused)>;
     /// What the actor's policy makes of a letter that found no room.
-    fn overflow(&self, letter: LetterOf<M>) -> Result<Told, (LetterOf<M>, Refused)>;
-    /// Whether a send that finds no room fails at once.
-    fn keeps_nobody_waiting(&self) -> bool;
+    fn overflow(&self, letter: LetterOf<M>) -> Overflowed<M>;
     /// See [`Mailbox::poll_line`](crate::mailbox::Mailbox::poll_line).
     fn poll_line(&self, ticket: &mut Option<Ticket>, cx: &Context<'_>)
     -> Poll<Result<(), Refused>>;
@@ -116,12 +114,8 @@ impl<A: Receive<M>, M: Message> Target<M> for Shared<A> {
         self.mailbox.try_push(letter)
     }
 
-    fn overflow(&self, letter: LetterOf<M>) -> Result<Told, (LetterOf<M>, Refused)> {
+    fn overflow(&self, letter: LetterOf<M>) -> Overflowed<M> {
         overflow(self, letter)
-    }
-
-    fn keeps_nobody_waiting(&self) -> bool {
-        Self::overflow(self) == Overflow::DropNewest
     }
 
     fn poll_line(

@@ -13,6 +13,7 @@ use crate::actor::{Actor, Dispatch, Level};
 use crate::mailbox::{Ending, Found, Guard, Hold, Polled};
 use std::sync::Arc;
 use std::task::{self, Poll, ready};
+use std::time::Instant;
 use tokio::task::coop::has_budget_remaining;
 
 impl<A: Actor> Runner<A> {
@@ -44,13 +45,13 @@ impl<A: Actor> Runner<A> {
         let mut again = self.again.as_deref_mut();
         let mut polled = resume(&mut hold, &guard, cx);
         // When the handler that was polled started, if it is measured.
-        let mut begun = None;
+        let mut begun: Option<Instant> = None;
         let mut pace = Pace::default();
         // Whether the turn came back when this rested: something is to be done, although no message was there.
         let mut came_back = false;
         loop {
-            if let (Some(gauge), begun, Polled::Done) = (gauge, begun.take(), &polled) {
-                gauge.done(begun);
+            if let (Some(begun), Polled::Done, Some(gauge)) = (begun.take(), &polled, gauge) {
+                gauge.took(begun.elapsed());
             }
             match polled {
                 Polled::Done | Polled::Skipped => {}
