@@ -224,9 +224,10 @@ impl<A: Actor> Shared<A> {
     /// Tells whether a send still stands in line.
     #[cfg(debug_assertions)]
     pub(super) fn watch_line(&self, ticket: crate::mailbox::Ticket) -> super::circle::Holds {
-        let shared = Weak::clone(&self.itself);
+        // Whoever sends holds the actor meanwhile, too. So it is not dropped where this is called, under a lock of all.
+        let shared = self.itself.upgrade();
         Box::new(move || {
-            let shared = shared.upgrade();
+            let shared = shared.as_ref();
             shared.is_some_and(|shared| shared.mailbox.still_waits(ticket))
         })
     }
