@@ -14,7 +14,7 @@
 //! | R5 | in part | Stop levels are state and no queue: they need no room and go before messages. Not yet: health and death notices, the bound of 16 control items. |
 //! | R6 | yes | Errors say whether the handler ran, and give the message back if not. |
 //! | R7 | yes | A plain ask has the deadline of the handler that makes it, or none. A queued message whose asker is gone is skipped and counted, unless its type opts out. Timeouts cover room, queue and handling, and revoke what is queued. A running handler is never cancelled by its asker. A clock is touched only when a timeout is set. |
-//! | R8 | yes | Waiting for oneself returns `WouldDeadlock`, through handles, recipients, routes, permits and pending replies. With debug assertions a circle of asks, waits for room and direct calls is logged by name, once. |
+//! | R8 | yes | Waiting for oneself returns `WouldDeadlock`, through handles, recipients, routes, permits and pending replies. With debug assertions a circle of asks, waits for room and direct calls is logged by name, once; a look for one ends after 1,000 sends. |
 //! | R9 | yes | The general form of a handler gets a reply token, which may move into a task or another message, and knows its asker's deadline and whether the asker has gone. A dropped token answers `NoReply`. An ask can be enqueued now and its answer awaited later and elsewhere. |
 //! | R10 | yes | A batch is the run of consecutive messages of one type at the head, at most `MAX_BATCH`; each is answered separately; a panic answers every unanswered one. |
 //! | R11 | yes | `started` and `stopped` have deadlines. `stopped` runs once for every `started` that returned `Ok`, also after a panic or a kill, and the next incarnation starts only after it. An actor without a `started` of its own has started when it is spawned. |
@@ -59,6 +59,7 @@
 //! | R3 | `r03_the_count_of_messages_may_wrap_around` | `src/mailbox/slots.rs` |
 //! | R3 | `r03_what_senders_remember_is_renewed_while_all_of_them_wait` | `src/mailbox/slots.rs` |
 //! | R3 | `r03_what_senders_remember_may_go_back` | `src/mailbox/slots.rs` |
+//! | R3 | `r03_a_waker_that_panics_when_dropped_loses_no_slot` | `src/mailbox/slots.rs` |
 //! | R3 | `r03_one_slot_is_the_high_water_mark_of_one_that_was_taken` | `src/mailbox/slots.rs` |
 //! | R3 | `r03_a_capacity_that_is_lowered_holds_from_then_on` | `src/mailbox/slots.rs` |
 //! | R4 | `r04_try_tell_and_try_ask_give_the_message_back_when_full` | `tests/actors/backpressure.rs` |
@@ -108,6 +109,9 @@
 //! | R8 | `r08_a_circle_through_a_route_is_logged` | `tests/telemetry/circles.rs` |
 //! | R8 | `r08_a_circle_of_waits_for_room_is_logged` | `tests/telemetry/circles.rs` |
 //! | R8 | `r08_a_circle_of_direct_calls_is_logged` | `tests/telemetry/circles.rs` |
+//! | R8 | `r08_the_shortest_circle_is_named` | `src/actor/circle.rs` |
+//! | R8 | `r08_a_chain_may_be_of_any_length_and_few_of_its_sends_are_looked_at` | `src/actor/circle.rs` |
+//! | R8 | `r08_many_sends_of_one_handler_do_not_slow_each_other` | `src/actor/circle.rs` |
 //! | R8 | `r08_who_asks_back_after_the_answer_is_in_no_circle` | `tests/telemetry/circles.rs` |
 //! | R9 | `r09_a_token_answers` | `tests/actors/replies.rs` |
 //! | R9 | `r09_a_dropped_token_answers_no_reply` | `tests/actors/replies.rs` |

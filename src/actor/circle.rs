@@ -6,16 +6,14 @@
 
 use super::ActorName;
 use super::identity::current;
-use std::collections::{HashMap, HashSet};
-use std::sync::{LazyLock, Mutex};
-
 use crate::mailbox::lock;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{LazyLock, Mutex};
 
 /// Whether a send still waits.
 pub(super) type Holds = Box<dyn Fn() -> bool + Send>;
 
 struct Edge {
-    number: u64,
     to: u64,
     name: ActorName,
     holds: Holds,
@@ -23,7 +21,8 @@ struct Edge {
 
 #[derive(Default)]
 struct Graph {
-    edges: HashMap<u64, Vec<Edge>>,
+    /// Who waits, and the sends with which it does, by number.
+    edges: HashMap<u64, BTreeMap<u64, Edge>>,
     next: u64,
     /// The members of circles that were logged, in order of number.
     known: HashSet<Vec<u64>>,
@@ -31,6 +30,10 @@ struct Graph {
 
 /// How many circles are remembered in order not to be logged again.
 const MAX_KNOWN: usize = 1000;
+
+/// How many waiting sends are looked at for each that begins to wait: the graph is locked meanwhile. A circle of more is
+/// not named, nor one with so many other sends on the way.
+const MAX_LOOKS: usize = 1000;
 
 static GRAPH: LazyLock<Mutex<Graph>> = LazyLock::new(Mutex::default);
 
@@ -45,18 +48,16 @@ impl Wait {
         if waiter == 0 || self.0.is_some() {
             return;
         }
+        let edge = Edge {
+            to: actor,
+            name: name.clone(),
+            holds: holds(),
+        };
         let circle = {
             let mut graph = lock(&GRAPH);
-            let number = graph.next;
-            graph.next += 1;
-            self.0 = Some((waiter, number));
-            graph.edges.entry(waiter).or_default().push(Edge {
-                number,
-                to: actor,
-                name: name.clone(),
-                holds: holds(),
-            });
-            graph.new_circle(waiter)
+            let circle = graph.new_circle(waiter, &edge);
+            self.0 = Some((waiter, graph.add(waiter, edge)));
+            circle
         };
         if let Some(circle) = circle {
             tracing::error!(circle, "actors wait for each other, and none can go on");
@@ -73,8 +74,7 @@ impl Wait {
             let Some(edges) = graph.edges.get_mut(&waiter) else {
                 return;
             };
-            let at = edges.iter().position(|edge| edge.number == number);
-            let edge = at.map(|at| edges.swap_remove(at));
+            let edge = edges.remove(&number);
             if edges.is_empty() {
                 graph.edges.remove(&waiter);
             }
@@ -92,44 +92,135 @@ impl Drop for Wait {
 }
 
 impl Graph {
-    /// A circle through this actor that was not logged yet.
-    fn new_circle(&mut self, from: u64) -> Option<String> {
-        let mut path = Vec::new();
-        let mut seen = HashSet::new();
-        if !self.reaches(from, from, &mut path, &mut seen) {
-            return None;
-        }
-        let mut members: Vec<_> = path.iter().map(|(id, _)| *id).collect();
+    /// Its number.
+    fn add(&mut self, from: u64, edge: Edge) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.edges.entry(from).or_default().insert(number, edge);
+        number
+    }
+
+    /// A circle that this edge closes, if such a one was not logged yet.
+    fn new_circle(&mut self, from: u64, edge: &Edge) -> Option<String> {
+        let circle = self.circle(from, edge)?;
+        let mut members: Vec<_> = circle.iter().map(|edge| edge.to).collect();
         members.sort_unstable();
+        // Each is named where another waits for it; the last is the first of the circle.
+        let mut names: Vec<&str> = circle.iter().map(|edge| &*edge.name).collect();
+        names.insert(0, names[names.len() - 1]);
+        let names = names.join(" -> ");
         if self.known.len() >= MAX_KNOWN {
             self.known.clear();
         }
-        if !self.known.insert(members) {
-            return None;
-        }
-        // Each is named where another waits for it; the last of the path is the first of the circle.
-        let mut names: Vec<&str> = path.iter().map(|(_, name)| &**name).collect();
-        names.insert(0, names[names.len() - 1]);
-        Some(names.join(" -> "))
+        self.known.insert(members).then_some(names)
     }
 
-    fn reaches(
-        &self,
-        from: u64,
-        goal: u64,
-        path: &mut Vec<(u64, ActorName)>,
-        seen: &mut HashSet<u64>,
-    ) -> bool {
-        for edge in self.edges.get(&from).into_iter().flatten() {
-            if !(edge.holds)() {
-                continue;
+    /// The shortest way from this actor by this edge back to it.
+    fn circle<'a>(&'a self, from: u64, edge: &'a Edge) -> Option<Vec<&'a Edge>> {
+        // Each with the place of the one before.
+        let mut reached = vec![(edge, None)];
+        let mut seen = HashSet::from([edge.to]);
+        let mut looks = 0;
+        let mut at = 0;
+        while let Some((edge, _)) = reached.get(at) {
+            if edge.to == from {
+                let way = std::iter::successors(Some(at), |at| reached[*at].1);
+                let mut way: Vec<_> = way.map(|at| reached[at].0).collect();
+                way.reverse();
+                return Some(way);
             }
-            path.push((edge.to, edge.name.clone()));
-            if edge.to == goal || seen.insert(edge.to) && self.reaches(edge.to, goal, path, seen) {
-                return true;
+            for next in self
+                .edges
+                .get(&edge.to)
+                .into_iter()
+                .flat_map(BTreeMap::values)
+            {
+                looks += 1;
+                if looks > MAX_LOOKS {
+                    return None;
+                }
+                if !seen.contains(&next.to) && (next.holds)() {
+                    seen.insert(next.to);
+                    reached.push((next, Some(at)));
+                }
             }
-            path.pop();
+            at += 1;
         }
-        false
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// A graph whose edges all hold, and how often it has looked at one.
+    #[derive(Default)]
+    struct Drawn {
+        graph: Graph,
+        looks: Arc<AtomicUsize>,
+    }
+
+    impl Drawn {
+        fn edge(&self, to: u64) -> Edge {
+            let looks = Arc::clone(&self.looks);
+            Edge {
+                to,
+                name: ActorName::from(to.to_string()),
+                holds: Box::new(move || {
+                    looks.fetch_add(1, Ordering::Relaxed);
+                    true
+                }),
+            }
+        }
+
+        fn draw(&mut self, from: u64, to: u64) {
+            let edge = self.edge(to);
+            self.graph.add(from, edge);
+        }
+
+        fn closes(&mut self, from: u64, to: u64) -> Option<String> {
+            let edge = self.edge(to);
+            self.graph.new_circle(from, &edge)
+        }
+
+        fn looks(&self) -> usize {
+            self.looks.load(Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn r08_the_shortest_circle_is_named() {
+        let mut drawn = Drawn::default();
+        for (from, to) in [(1, 2), (2, 3), (3, 4), (4, 1), (1, 4), (2, 9)] {
+            drawn.draw(from, to);
+        }
+        assert_eq!(drawn.closes(9, 8), None);
+        assert_eq!(drawn.closes(4, 2).unwrap(), "4 -> 2 -> 3 -> 4");
+        assert_eq!(drawn.closes(4, 2), None, "it is known");
+    }
+
+    #[test]
+    fn r08_a_chain_may_be_of_any_length_and_few_of_its_sends_are_looked_at() {
+        let mut drawn = Drawn::default();
+        let length = 100_000;
+        for n in 1..length {
+            drawn.draw(n, n + 1);
+        }
+        assert_eq!(drawn.closes(0, 1), None);
+        assert_eq!(drawn.looks(), MAX_LOOKS);
+        assert!(drawn.closes(length, length - 900).is_some());
+    }
+
+    #[test]
+    fn r08_many_sends_of_one_handler_do_not_slow_each_other() {
+        let mut drawn = Drawn::default();
+        for n in 2..10_000 {
+            assert_eq!(drawn.closes(1, n), None);
+            drawn.draw(1, n);
+        }
+        assert_eq!(drawn.looks(), 0);
     }
 }

@@ -32,7 +32,7 @@
 
 use super::outlet::{Outlet, Signs};
 use super::sync::{AtomicU64, Guard, Mutex, Ordering, lock_own};
-use super::waiting::{Line, Served, Ticket, Wakers};
+use super::waiting::{Line, Served, Ticket, Wakers, unharmed};
 use std::task::{Context, Poll};
 
 const CLOSED: u64 = 1;
@@ -333,18 +333,23 @@ impl Slots {
     ) -> Poll<Result<(), Refused>> {
         // Cloned before the lock is taken, for a waker made by hand may panic.
         let waker = cx.waker().clone();
-        let mut line = lock_own(&self.line);
-        // From here on no send overtakes this one; a slot freed before is seen now, one freed later is
-        // given away under the lock.
-        if self.begin_line(outlet) & CLOSED != 0 {
-            self.end_line(outlet);
-            return Poll::Ready(Err(Refused::Closed));
-        }
-        if line.is_empty() && self.reserve(outlet, true) {
-            return Poll::Ready(Ok(()));
-        }
-        *ticket = Some(line.join(waker));
-        Poll::Pending
+        let found = {
+            let mut line = lock_own(&self.line);
+            // From here on no send overtakes this one; a slot freed before is seen now, one freed later is
+            // given away under the lock.
+            if self.begin_line(outlet) & CLOSED != 0 {
+                self.end_line(outlet);
+                Err(Refused::Closed)
+            } else if line.is_empty() && self.reserve(outlet, true) {
+                Ok(())
+            } else {
+                *ticket = Some(line.join(waker));
+                return Poll::Pending;
+            }
+        };
+        // So may its drop, with which the slot would be lost.
+        unharmed(|| drop(waker));
+        Poll::Ready(found)
     }
 
     /// Someone is about to stand in line. Under the line's lock, as are the next two. What the word was or is.
@@ -492,7 +497,9 @@ fn clamp(capacity: usize) -> u64 {
 #[cfg(all(test, not(postroom_loom)))]
 mod tests {
     use super::*;
-    use std::task::Waker;
+    use std::mem::ManuallyDrop;
+    use std::ptr;
+    use std::task::{RawWaker, RawWakerVTable, Waker};
 
     /// Empty, after so many messages have come and left.
     fn after(messages: u64, capacity: usize) -> (Slots, Outlet) {
@@ -537,6 +544,25 @@ mod tests {
             assert!(slots.accept_reserved());
         }
         assert_eq!(slots.high_water(9), 1);
+    }
+
+    #[test]
+    fn r03_a_waker_that_panics_when_dropped_loses_no_slot() {
+        static BROKEN: RawWakerVTable = RawWakerVTable::new(
+            |_| RawWaker::new(ptr::null(), &BROKEN),
+            |_| {},
+            |_| {},
+            |_| panic!("a broken waker"),
+        );
+        // SAFETY: none of these functions uses the pointer.
+        let broken = unsafe { Waker::from_raw(RawWaker::new(ptr::null(), &BROKEN)) };
+        let broken = ManuallyDrop::new(broken);
+        let (slots, outlet) = after(0, 1);
+        // There is room by the time it would stand in line.
+        let reserved = slots.poll_line(&mut None, &Context::from_waker(&broken), &outlet);
+        assert_eq!(reserved, Poll::Ready(Ok(())));
+        slots.release(&outlet);
+        assert_eq!(slots.accept(&outlet), Ok(()));
     }
 
     /// As by a sender that has looked at the receiver's count long before it remembers what it was.
