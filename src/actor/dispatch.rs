@@ -3,6 +3,7 @@
 use crate::mailbox::Hold;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
+use tokio::task::coop::has_budget_remaining;
 
 /// Where a handler runs when the actor is idle and nothing waits: no message, no sender for room, and nobody holds a
 /// [`Permit`](super::Permit).
@@ -114,10 +115,10 @@ impl Gauge {
         }
     }
 
-    /// A handler had to wait for something.
+    /// A handler has to wait. Without budget it waits for that, and for nothing that it will wait for next time.
     #[inline]
     pub(crate) fn waits(&self) {
-        if !self.is_long() {
+        if !self.is_long() && has_budget_remaining() {
             self.doubts.store(LONG, Ordering::Relaxed);
         }
     }

@@ -18,7 +18,6 @@ use std::hint::cold_path;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::runtime;
-use tokio::task::coop::has_budget_remaining;
 use tokio::time::Instant;
 
 /// How many handlers may run inside each other on one stack.
@@ -88,7 +87,7 @@ pub(super) fn ask_in_place<A: Receive<M>, M: Message>(
             Begun::Answered(Answer::Replied(answer))
         }
         InPlace::Waits(receipt) => {
-            note_wait(shared);
+            shared.gauge.waits();
             over(loan, shared);
             Begun::Accepted(receipt)
         }
@@ -146,7 +145,7 @@ fn not_done<A: Actor>(
     match polled {
         // Only hooks fail.
         Polled::Done | Polled::Skipped | Polled::Failed(_) => {}
-        Polled::Waits => note_wait(shared),
+        Polled::Waits => shared.gauge.waits(),
         Polled::DropPanicked(text) => {
             leave(loan.hold(), |left| left.problems.push(in_drop(*text)));
         }
@@ -208,14 +207,6 @@ fn begin<A: Actor>(
     }
 }
 
-/// A handler waits. Without budget it waits for that, and for nothing that it will wait for next time.
-#[cold]
-fn note_wait<A: Actor>(shared: &Shared<A>) {
-    if has_budget_remaining() {
-        shared.gauge.waits();
-    }
-}
-
 /// Starts a handler that somebody looks at.
 #[cold]
 fn start_watched<A: Receive<M>, M: Message>(
@@ -264,7 +255,7 @@ fn batch_in_place<A: Receive<M>, M: Message>(
             }
         }
         Ok(Poll::Pending) => {
-            note_wait(shared);
+            shared.gauge.waits();
             over(loan, shared);
         }
         Err(text) => {

@@ -14,7 +14,6 @@ use crate::mailbox::{Ending, Found, Guard, Hold, Polled};
 use std::sync::Arc;
 use std::task::{self, Poll, ready};
 use std::time::Instant;
-use tokio::task::coop::has_budget_remaining;
 
 impl<A: Actor> Runner<A> {
     /// Whether it has been told to stop, and there is nothing else to see to.
@@ -59,8 +58,7 @@ impl<A: Actor> Runner<A> {
                 Polled::Failed(error) => drop(error),
                 Polled::DropPanicked(text) => note(&mut self.problems, in_drop(*text)),
                 Polled::Waits => {
-                    // Without budget it waits for that, and for nothing that it will wait for next time.
-                    if let (Some(gauge), true) = (gauge, has_budget_remaining()) {
+                    if let Some(gauge) = gauge {
                         gauge.waits();
                     }
                     if let Some(group) = again.as_mut().and_then(|again| again.group.as_mut())
