@@ -110,6 +110,8 @@
 //! | R8 | `r08_a_circle_of_waits_for_room_is_logged` | `tests/telemetry/circles.rs` |
 //! | R8 | `r08_a_circle_of_direct_calls_is_logged` | `tests/telemetry/circles.rs` |
 //! | R8 | `r08_the_shortest_circle_is_named` | `src/actor/circle.rs` |
+//! | R8 | `r08_a_circle_counts_only_if_all_its_sends_still_wait` | `src/actor/circle.rs` |
+//! | R8 | `r08_sends_beside_a_circle_do_not_hide_it` | `src/actor/circle.rs` |
 //! | R8 | `r08_a_chain_may_be_of_any_length_and_few_of_its_sends_are_looked_at` | `src/actor/circle.rs` |
 //! | R8 | `r08_many_sends_of_one_handler_do_not_slow_each_other` | `src/actor/circle.rs` |
 //! | R8 | `r08_who_asks_back_after_the_answer_is_in_no_circle` | `tests/telemetry/circles.rs` |
@@ -306,6 +308,7 @@
 //! | R21 | `r21_a_mailbox_is_full_when_told_to` | `tests/actors/test_kit.rs` |
 //! | R20 | `r20_messages_that_cause_messages_nest_no_spans` | `tests/telemetry/spans.rs` |
 //! | R20 | `r20_a_subscriber_that_panics_when_it_is_asked_takes_no_actor_along` | `tests/telemetry/spans.rs` |
+//! | R22 | `r22_a_waker_that_panics_when_dropped_keeps_nobody_from_the_actor` | `tests/actors/direct.rs` |
 //! | R22 | `r22_the_same_handlers_answer_in_place_and_hooks_run` | `tests/actors/direct.rs` |
 //! | R22 | `r22_nobody_has_a_handle_to_an_actor_without_a_mailbox` | `tests/actors/direct.rs` |
 //! | R22 | `r22_started_runs_with_the_first_call` | `tests/actors/direct.rs` |

@@ -32,7 +32,7 @@ struct Graph {
 const MAX_KNOWN: usize = 1000;
 
 /// How many waiting sends are looked at for each that begins to wait: the graph is locked meanwhile. A circle of more is
-/// not named, nor one with so many other sends on the way.
+/// not named, nor one with so many other sends before its last.
 const MAX_LOOKS: usize = 1000;
 
 static GRAPH: LazyLock<Mutex<Graph>> = LazyLock::new(Mutex::default);
@@ -80,7 +80,7 @@ impl Wait {
             }
             edge
         };
-        // It may be the last to hold a message, whose drop is the user's code.
+        // It may be the last to hold a message or an actor, whose drop is the user's code.
         drop(edge);
     }
 }
@@ -103,6 +103,10 @@ impl Graph {
     /// A circle that this edge closes, if such a one was not logged yet.
     fn new_circle(&mut self, from: u64, edge: &Edge) -> Option<String> {
         let circle = self.circle(from, edge)?;
+        // It may have got what it waits for since it was told to wait. The others are asked on the way.
+        if !(edge.holds)() {
+            return None;
+        }
         let mut members: Vec<_> = circle.iter().map(|edge| edge.to).collect();
         members.sort_unstable();
         // Each is named where another waits for it; the last is the first of the circle.
@@ -123,12 +127,6 @@ impl Graph {
         let mut looks = 0;
         let mut at = 0;
         while let Some((edge, _)) = reached.get(at) {
-            if edge.to == from {
-                let way = std::iter::successors(Some(at), |at| reached[*at].1);
-                let mut way: Vec<_> = way.map(|at| reached[at].0).collect();
-                way.reverse();
-                return Some(way);
-            }
             for next in self
                 .edges
                 .get(&edge.to)
@@ -139,10 +137,18 @@ impl Graph {
                 if looks > MAX_LOOKS {
                     return None;
                 }
-                if !seen.contains(&next.to) && (next.holds)() {
-                    seen.insert(next.to);
-                    reached.push((next, Some(at)));
+                if seen.contains(&next.to) || !(next.holds)() {
+                    continue;
                 }
+                if next.to == from {
+                    let way = std::iter::successors(Some(at), |at| reached[*at].1);
+                    let mut way: Vec<_> = way.map(|at| reached[at].0).collect();
+                    way.reverse();
+                    way.push(next);
+                    return Some(way);
+                }
+                seen.insert(next.to);
+                reached.push((next, Some(at)));
             }
             at += 1;
         }
@@ -156,7 +162,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// A graph whose edges all hold, and how often it has looked at one.
+    /// A graph, and how often it has looked whether an edge holds.
     #[derive(Default)]
     struct Drawn {
         graph: Graph,
@@ -164,25 +170,25 @@ mod tests {
     }
 
     impl Drawn {
-        fn edge(&self, to: u64) -> Edge {
+        fn edge(&self, to: u64, holds: bool) -> Edge {
             let looks = Arc::clone(&self.looks);
             Edge {
                 to,
                 name: ActorName::from(to.to_string()),
                 holds: Box::new(move || {
                     looks.fetch_add(1, Ordering::Relaxed);
-                    true
+                    holds
                 }),
             }
         }
 
         fn draw(&mut self, from: u64, to: u64) {
-            let edge = self.edge(to);
+            let edge = self.edge(to, true);
             self.graph.add(from, edge);
         }
 
         fn closes(&mut self, from: u64, to: u64) -> Option<String> {
-            let edge = self.edge(to);
+            let edge = self.edge(to, true);
             self.graph.new_circle(from, &edge)
         }
 
@@ -200,6 +206,19 @@ mod tests {
         assert_eq!(drawn.closes(9, 8), None);
         assert_eq!(drawn.closes(4, 2).unwrap(), "4 -> 2 -> 3 -> 4");
         assert_eq!(drawn.closes(4, 2), None, "it is known");
+        assert_eq!(drawn.closes(4, 1).unwrap(), "4 -> 1 -> 4");
+    }
+
+    #[test]
+    fn r08_a_circle_counts_only_if_all_its_sends_still_wait() {
+        let mut drawn = Drawn::default();
+        drawn.draw(2, 1);
+        let gone = drawn.edge(2, false);
+        assert_eq!(drawn.graph.new_circle(1, &gone), None);
+        assert_eq!(drawn.closes(1, 2).unwrap(), "1 -> 2 -> 1", "it is none yet");
+        let gone = drawn.edge(3, false);
+        drawn.graph.add(4, gone);
+        assert_eq!(drawn.closes(3, 4), None);
     }
 
     #[test]
@@ -211,7 +230,20 @@ mod tests {
         }
         assert_eq!(drawn.closes(0, 1), None);
         assert_eq!(drawn.looks(), MAX_LOOKS);
-        assert!(drawn.closes(length, length - 900).is_some());
+        let looks = u64::try_from(MAX_LOOKS).unwrap();
+        assert_eq!(drawn.closes(length, length - looks - 1), None);
+        assert!(drawn.closes(length, length - looks).is_some());
+    }
+
+    #[test]
+    fn r08_sends_beside_a_circle_do_not_hide_it() {
+        let mut drawn = Drawn::default();
+        drawn.draw(2, 3);
+        drawn.draw(2, 1);
+        for n in 10..2_000 {
+            drawn.draw(3, n);
+        }
+        assert!(drawn.closes(1, 2).is_some());
     }
 
     #[test]

@@ -302,7 +302,7 @@ impl<'a, M: Message> Delivery<'a, M> {
         if target.id().is_current() {
             return Poll::Ready(Err(SendError::WouldDeadlock(letter.take_back(receipt))));
         }
-        // What there was needs no drop: its message has become the letter.
+        // There was `Done`, which needs no drop.
         self.stage = ManuallyDrop::new(Stage::Waiting {
             letter,
             receipt,
@@ -325,7 +325,7 @@ impl<'a, M: Message> Delivery<'a, M> {
             panic!("a send was polled after it had completed");
         };
         let Some(target) = self.to.target() else {
-            unreachable!("nothing else has refused it");
+            unreachable!("only a target refuses");
         };
         let reserved = target.poll_line(ticket, cx);
         #[cfg(debug_assertions)]

@@ -224,7 +224,7 @@ impl<A: Actor> Shared<A> {
     /// Tells whether a send still stands in line.
     #[cfg(debug_assertions)]
     pub(super) fn watch_line(&self, ticket: crate::mailbox::Ticket) -> super::circle::Holds {
-        // Whoever sends holds the actor meanwhile, too. So it is not dropped where this is called, under a lock of all.
+        // Held, for one that is upgraded at each look might be the last, and be dropped under the lock of all that wait.
         let shared = self.itself.upgrade();
         Box::new(move || {
             let shared = shared.as_ref();

@@ -28,7 +28,7 @@
 
 use super::queue::Header;
 use super::sync::{AtomicU32, Ordering, Track, UnsafeCell};
-use super::waiting::wake;
+use super::waiting::{let_go, wake};
 use super::{Terms, pool};
 use std::fmt;
 use std::hint::cold_path;
@@ -656,7 +656,8 @@ impl<M, R> Receipt<M, R> {
                 Ok(_) => {
                     // SAFETY: `DONE` was not set when `WAKER` was cleared, so the actor's side never reads the
                     // waker. It is dropped now, for the cell may live on in the queue.
-                    drop(cell.waker.with_mut(|own| unsafe { (*own).take() }));
+                    let waker = cell.waker.with_mut(|own| unsafe { (*own).take() });
+                    let_go(waker);
                     if bits & REVOKED == 0 {
                         return Expiry::Running;
                     }

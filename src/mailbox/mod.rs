@@ -79,16 +79,4 @@ pub(crate) use set_once::SetOnce;
 pub(crate) use slots::Refused;
 pub(crate) use sync::lock;
 pub(crate) use terms::{More, Terms};
-pub(crate) use waiting::{Ticket, wake};
-
-use std::task::{Context, Waker};
-
-/// Has `waker` wake the task of this context. Returns the waker it replaces, to be dropped outside the
-/// lock: it may be the last to hold a task, whose drop runs user code.
-#[must_use]
-fn renew(waker: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
-    match waker {
-        Some(waker) if waker.will_wake(cx.waker()) => None,
-        _ => waker.replace(cx.waker().clone()),
-    }
-}
+pub(crate) use waiting::{Ticket, let_go, wake};

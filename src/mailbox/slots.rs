@@ -32,7 +32,7 @@
 
 use super::outlet::{Outlet, Signs};
 use super::sync::{AtomicU64, Guard, Mutex, Ordering, lock_own};
-use super::waiting::{Line, Served, Ticket, Wakers, unharmed};
+use super::waiting::{Line, Served, Ticket, Wakers, let_go};
 use std::task::{Context, Poll};
 
 const CLOSED: u64 = 1;
@@ -308,19 +308,25 @@ impl Slots {
                 Poll::Ready(Ok(()))
             }
             Some(mine) => {
-                let mut replaced = None;
-                let mut line = lock_own(&self.line);
-                // Closing dissolves the line, and every promise is void.
-                let is_closed = self.look().is_closed();
-                if !is_closed && line.still_waits(*mine, cx, &mut replaced) {
-                    return Poll::Pending;
+                // As in `join_line`.
+                let waker = cx.waker().clone();
+                let (found, needless) = {
+                    let mut line = lock_own(&self.line);
+                    // Closing dissolves the line, and every promise is void.
+                    if self.look().is_closed() {
+                        (Poll::Ready(Err(Refused::Closed)), Some(waker))
+                    } else {
+                        match line.renew(*mine, waker) {
+                            Ok(replaced) => (Poll::Pending, replaced),
+                            Err(waker) => (Poll::Ready(Ok(())), Some(waker)),
+                        }
+                    }
+                };
+                if found.is_ready() {
+                    *ticket = None;
                 }
-                *ticket = None;
-                Poll::Ready(if is_closed {
-                    Err(Refused::Closed)
-                } else {
-                    Ok(())
-                })
+                let_go(needless);
+                found
             }
         }
     }
@@ -348,7 +354,7 @@ impl Slots {
             }
         };
         // So may its drop, with which the slot would be lost.
-        unharmed(|| drop(waker));
+        let_go(waker);
         Poll::Ready(found)
     }
 

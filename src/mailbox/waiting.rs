@@ -3,12 +3,11 @@
 //! Slots are granted strictly in the order of the tickets, so a ticket that is no longer in the line
 //! has been granted one: that needs no flag and no allocation per waiter.
 
-use super::renew;
 use super::sync::{AtomicU64, Ordering};
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::task::{Context, Waker};
+use std::task::Waker;
 
 /// A place in the line. Tickets only rise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,19 +60,12 @@ impl Line {
         ticket
     }
 
-    /// Whether the ticket still waits; if so it will wake this context's task. The waker that it no
-    /// longer needs goes to `replaced`.
-    pub(super) fn still_waits(
-        &mut self,
-        ticket: Ticket,
-        cx: &Context<'_>,
-        replaced: &mut Option<Waker>,
-    ) -> bool {
-        let Some((waiting, at)) = self.find(ticket) else {
-            return false;
-        };
-        *replaced = renew(&mut waiting.queue[at].1, cx);
-        true
+    /// If the ticket still waits, it will wake by this waker, and that before comes back. Else the waker itself does.
+    pub(super) fn renew(&mut self, ticket: Ticket, waker: Waker) -> Result<Option<Waker>, Waker> {
+        match self.find(ticket) {
+            Some((waiting, at)) => Ok(waiting.queue[at].1.replace(waker)),
+            None => Err(waker),
+        }
     }
 
     /// Whether the ticket still waits.
@@ -156,6 +148,15 @@ impl Wakers {
 #[inline]
 pub(crate) fn wake(waker: Waker) {
     unharmed(|| waker.wake());
+}
+
+/// Drops a waker that is no longer needed, if no lock is held: it may be the last to hold a task, whose drop runs user code.
+/// One that panics does no harm.
+#[inline]
+pub(crate) fn let_go(waker: impl Into<Option<Waker>>) {
+    if let Some(waker) = waker.into() {
+        unharmed(|| drop(waker));
+    }
 }
 
 /// Calls code that may panic, which the panic hook then says, and does no harm.

@@ -7,8 +7,10 @@ use postroom::actor::{
 };
 use postroom::supervision::{Backoff, RestartPolicy};
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::time::Duration;
 
 fn direct(log: &Log, gate: &Gate) -> Direct<Probe> {
@@ -588,4 +590,46 @@ fn r22_the_pause_of_a_restart_is_on_the_actors_own_runtime() {
         assert_eq!(probe.ask(Note(1)).await.unwrap(), 1);
         assert_eq!(probe.stats().restarts, 1);
     });
+}
+
+/// Panics when the last that has it lets go of it.
+struct Brittle;
+
+impl Wake for Brittle {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Brittle {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "a brittle waker");
+    }
+}
+
+/// Polls it once with a waker that only the actor has afterwards.
+fn poll_brittle<F: Future>(call: Pin<&mut F>) -> Poll<F::Output> {
+    let waker = Waker::from(Arc::new(Brittle));
+    call.poll(&mut TaskContext::from_waker(&waker))
+}
+
+#[tokio::test]
+async fn r22_a_waker_that_panics_when_dropped_keeps_nobody_from_the_actor() {
+    let (log, gate) = (Log::default(), Gate::default());
+    let probe = direct(&log, &gate);
+    let mut ask = Box::pin(probe.ask(Held(1)));
+    assert!(poll_brittle(ask.as_mut()).is_pending());
+    gate.open();
+    assert_eq!(ask.await.unwrap(), 1);
+    assert_eq!(probe.ask(Note(2)).await.unwrap(), 2);
+
+    // A task of its own goes on with the handler.
+    let mut ask = Box::pin(probe.ask(Held(3)));
+    assert!(poll_brittle(ask.as_mut()).is_pending());
+    drop(ask);
+    tokio::task::yield_now().await;
+    gate.open();
+    assert_eq!(probe.ask(Note(4)).await.unwrap(), 4);
+    probe.drain();
+    let exit = probe.closed().await;
+    assert_eq!(exit.account.ok, 4, "{exit}");
+    assert!(matches!(exit.reason, StopReason::Drained), "{exit}");
 }

@@ -4,7 +4,7 @@ use crate::actor::giving_way::spend;
 use crate::actor::run::Runner;
 use crate::actor::shared::Shared;
 use crate::actor::{Actor, Level};
-use crate::mailbox::{Ticket, lock, wake};
+use crate::mailbox::{Ticket, let_go, lock, wake};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -110,7 +110,7 @@ impl<A: Actor> Desk<A> {
                 let replaced = std::mem::replace(&mut place.waker, waker);
                 (replaced, std::mem::take(&mut place.asked))
             };
-            drop(replaced);
+            let_go(replaced);
             if was_asked {
                 // Before the waker was there, and perhaps after the run loop has looked.
                 cx.waker().wake_by_ref();
@@ -135,7 +135,7 @@ impl<A: Actor> Desk<A> {
             place.asked = false;
             place.waker.take()
         };
-        drop(waker);
+        let_go(waker);
         self.shared.mailbox.release();
         // Whoever has asked for an end before the run loop lay on the desk did not find it there.
         if self.shared.mailbox.level() > Level::Open {

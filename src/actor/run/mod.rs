@@ -19,7 +19,7 @@ use super::ending::{end, in_drop, lay_down, take_problems};
 use super::exit::{Cause, HookProblem, StopReason};
 use super::giving_way::give_way;
 use super::grouped::Grouped;
-use super::guard::{Guarded, guarded};
+use super::guard::{Guarded, caught, guarded};
 use super::held::Holdable;
 use super::hook::{Stopped, has_nothing_to_start, has_nothing_to_stop};
 use super::problems::{Problems, count_panic, note};
@@ -283,10 +283,9 @@ impl<A: Actor> Runner<A> {
                 self.stopping(polled, timer, decision, cx)
             }
             Phase::Pausing(mut timer) => {
-                if self.shared.mailbox.level() < Level::Stop
-                    && !self.has_nothing_left()
-                    && timer.as_mut().poll(cx).is_pending()
-                {
+                let waits = self.shared.mailbox.level() < Level::Stop && !self.has_nothing_left();
+                // A waker that panics, which only one made by hand can, must not take the phase along.
+                if waits && caught(|| timer.as_mut().poll(cx)).is_none_or(|it| it.is_pending()) {
                     self.phase = Phase::Pausing(timer);
                     return Poll::Pending;
                 }
