@@ -11,12 +11,12 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread::ThreadId;
 use std::time::Duration;
-use tokio::task::{Id, block_in_place, try_id, yield_now};
+use tokio::task::{Id, JoinHandle, block_in_place, try_id, yield_now};
 
 type Place = Option<Id>;
 
@@ -388,14 +388,24 @@ async fn r23_an_asker_that_gives_way_hands_no_handler_over() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r23_an_asker_that_meets_another_gives_way_and_is_queued_if_that_does_not_help() {
+/// An actor, and the task that has asked it and stays in its handler, on another thread, until it is released.
+async fn met() -> (Handle<Link>, Sender<()>, JoinHandle<()>) {
     let gate = Gate::default();
     let actor = link(Dispatch::InPlace, None, &gate).await;
-    let (release, until) = std::sync::mpsc::channel();
-    let first = actor.clone();
-    let first = tokio::spawn(async move { first.ask(Block(until)).await });
+    // Its task has been polled, and has nothing to do any more.
+    let queued = actor.ask(Where).enqueue().await.unwrap();
+    assert!(queued.await.unwrap().is_some());
+    while actor.ask(Where).await.unwrap().is_some() {}
+    let (release, until) = channel();
+    let asker = actor.clone();
+    let asker = tokio::spawn(async move { asker.ask(Block(until)).await.unwrap() });
     gate.pass().await;
+    (actor, release, asker)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r23_an_asker_that_meets_another_gives_way_and_is_queued_if_that_does_not_help() {
+    let (actor, release, first) = met().await;
     let mut second = actor.ask(Where);
     for _ in 0..8 {
         assert!(poll_once(&mut second).await.is_pending());
@@ -404,18 +414,13 @@ async fn r23_an_asker_that_meets_another_gives_way_and_is_queued_if_that_does_no
     assert!(poll_once(&mut second).await.is_pending());
     assert_eq!(actor.stats().depth, 1);
     release.send(()).unwrap();
-    first.await.unwrap().unwrap();
+    first.await.unwrap();
     assert!(second.await.unwrap().is_some(), "in its own task");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r23_an_asker_that_gives_way_is_woken_and_keeps_its_deadline() {
-    let gate = Gate::default();
-    let actor = link(Dispatch::InPlace, None, &gate).await;
-    let (release, until) = std::sync::mpsc::channel();
-    let first = actor.clone();
-    let first = tokio::spawn(async move { first.ask(Block(until)).await });
-    gate.pass().await;
+    let (actor, release, first) = met().await;
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));
     let mut cx = TaskContext::from_waker(&waker);
@@ -430,7 +435,7 @@ async fn r23_an_asker_that_gives_way_is_woken_and_keeps_its_deadline() {
         "{late:?}"
     );
     release.send(()).unwrap();
-    first.await.unwrap().unwrap();
+    first.await.unwrap();
     assert_eq!(second.await.unwrap(), None, "it is idle again");
 }
 
